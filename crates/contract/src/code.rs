@@ -264,8 +264,17 @@ codes! {
 }
 
 /// The first segment of every code of our own; nobody else may use them.
-const NAMESPACES: &[&str] =
-    &["runtime", "inference", "task", "container", "store", "sandbox", "tool", "manifest", "node"];
+const NAMESPACES: &[&str] = &[
+    "runtime",
+    "inference",
+    "task",
+    "container",
+    "store",
+    "sandbox",
+    "tool",
+    "manifest",
+    "node",
+];
 
 impl Code {
     /// Reads a code that comes from a plugin: it must lie in a namespace of its own.
@@ -343,7 +352,12 @@ mod tests {
             assert_eq!(back.as_str(), text);
         }
         assert!(Code::from_plugin("acme.quota/é").is_ok());
-        for text in ["runtime.session_execution_busy", "inference.anything", "bare", ".x"] {
+        for text in [
+            "runtime.session_execution_busy",
+            "inference.anything",
+            "bare",
+            ".x",
+        ] {
             assert!(Code::from_plugin(text).is_err(), "{text}");
         }
     }

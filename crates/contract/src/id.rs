@@ -25,7 +25,9 @@ pub enum IdError {
         length: usize,
     },
     /// A character other than ASCII letters, digits, `_`, `-`, `.` and `:`, or a leading `.` or `-`.
-    #[error("the {kind} id holds {found:?}: use ASCII letters, digits, `_`, `-`, `.`, `:` and start with a letter or digit")]
+    #[error(
+        "the {kind} id holds {found:?}: use ASCII letters, digits, `_`, `-`, `.`, `:` and start with a letter or digit"
+    )]
     Character {
         /// Which id.
         kind: &'static str,
@@ -39,7 +41,10 @@ fn validate(kind: &'static str, text: &str) -> Result<(), IdError> {
         return Err(IdError::Blank { kind });
     }
     if text.len() > LENGTH_MAX {
-        return Err(IdError::TooLong { kind, length: text.len() });
+        return Err(IdError::TooLong {
+            kind,
+            length: text.len(),
+        });
     }
     let is_allowed = |(at, c): (usize, char)| {
         c.is_ascii_alphanumeric() || (at > 0 && matches!(c, '_' | '-' | '.' | ':'))
@@ -179,13 +184,23 @@ impl FromStr for Digest {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let refuse = |found| IdError::Character { kind: "digest", found };
+        let refuse = |found| IdError::Character {
+            kind: "digest",
+            found,
+        };
         if text.len() != 64 {
-            return Err(IdError::TooLong { kind: "digest", length: text.len() });
+            return Err(IdError::TooLong {
+                kind: "digest",
+                length: text.len(),
+            });
         }
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let digit = |b: u8| char::from(b).to_digit(16).ok_or_else(|| refuse(char::from(b)));
+            let digit = |b: u8| {
+                char::from(b)
+                    .to_digit(16)
+                    .ok_or_else(|| refuse(char::from(b)))
+            };
             *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).unwrap_or_default();
         }
         Ok(Self(bytes))
@@ -200,7 +215,9 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -210,7 +227,9 @@ mod tests {
 
     #[test]
     fn ids_refuse_what_is_unsafe_in_a_path() {
-        for text in ["", "  ", "../x", "a/b", "a b", ".hidden", "-flag", "é", "a\n"] {
+        for text in [
+            "", "  ", "../x", "a/b", "a b", ".hidden", "-flag", "é", "a\n",
+        ] {
             assert!(SessionId::new(text).is_err(), "{text:?}");
         }
         assert!(SessionId::new("a".repeat(129)).is_err());

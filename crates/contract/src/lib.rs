@@ -8,6 +8,7 @@ mod event;
 mod id;
 mod message;
 mod report;
+mod secret;
 mod time;
 mod usd;
 
@@ -16,5 +17,6 @@ pub use event::Event;
 pub use id::{AgentName, Digest, IdError, Seq, SessionId, StepId, TurnId};
 pub use message::{Message, Role, ToolCall, Usage};
 pub use report::{Cause, Coded, EffectState, ErrorReport, Retry, Spent, Subject};
+pub use secret::{REDACTED, Secret};
 pub use time::Timestamp;
 pub use usd::{Usd, UsdError};

@@ -35,13 +35,21 @@ impl Message {
     /// A message that is text alone.
     #[must_use]
     pub fn text(role: Role, text: impl Into<String>) -> Self {
-        Self { role, text: text.into(), tool_calls: Vec::new(), tool_call_id: None }
+        Self {
+            role,
+            text: text.into(),
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+        }
     }
 
     /// The answer to a tool call.
     #[must_use]
     pub fn tool_result(call_id: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { tool_call_id: Some(call_id.into()), ..Self::text(Role::Tool, text) }
+        Self {
+            tool_call_id: Some(call_id.into()),
+            ..Self::text(Role::Tool, text)
+        }
     }
 }
 

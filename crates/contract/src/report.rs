@@ -112,7 +112,10 @@ impl ErrorReport {
         Self {
             message: message.into(),
             subject: None,
-            retry: Retry { advice: info.retry, after_ms: None },
+            retry: Retry {
+                advice: info.retry,
+                after_ms: None,
+            },
             layer: info.layer,
             effect: EffectState::None,
             responsible: info.responsible,
@@ -130,7 +133,10 @@ impl ErrorReport {
     /// Says what it is about.
     #[must_use]
     pub fn about(mut self, kind: &str, id: impl Into<String>) -> Self {
-        self.subject = Some(Subject { kind: kind.to_owned(), id: id.into() });
+        self.subject = Some(Subject {
+            kind: kind.to_owned(),
+            id: id.into(),
+        });
         self
     }
 
@@ -144,7 +150,10 @@ impl ErrorReport {
     /// Adds a cause.
     #[must_use]
     pub fn cause(mut self, code: Option<Code>, message: impl Into<String>) -> Self {
-        self.causes.push(Cause { code, message: message.into() });
+        self.causes.push(Cause {
+            code,
+            message: message.into(),
+        });
         self
     }
 
@@ -158,14 +167,20 @@ impl ErrorReport {
     /// Advises to try again after a while.
     #[must_use]
     pub fn retry_after_ms(mut self, after_ms: u64) -> Self {
-        self.retry = Retry { advice: RetryAdvice::After, after_ms: Some(after_ms) };
+        self.retry = Retry {
+            advice: RetryAdvice::After,
+            after_ms: Some(after_ms),
+        };
         self
     }
 
     /// Advises otherwise than the code does.
     #[must_use]
     pub fn advise(mut self, advice: RetryAdvice) -> Self {
-        self.retry = Retry { advice, after_ms: None };
+        self.retry = Retry {
+            advice,
+            after_ms: None,
+        };
         self
     }
 

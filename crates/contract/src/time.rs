@@ -14,7 +14,10 @@ impl Timestamp {
     /// This moment plus a duration, saturating.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// How long from `earlier` to this moment; zero if `earlier` is later.

@@ -37,13 +37,17 @@ impl Usd {
     #[must_use]
     pub fn per_million(self, tokens: u64) -> Self {
         let nanos = (u128::from(self.nanos) * u128::from(tokens)).div_ceil(1_000_000);
-        Self { nanos: u64::try_from(nanos).unwrap_or(u64::MAX) }
+        Self {
+            nanos: u64::try_from(nanos).unwrap_or(u64::MAX),
+        }
     }
 
     /// The sum, saturating.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
-        Self { nanos: self.nanos.saturating_add(other.nanos) }
+        Self {
+            nanos: self.nanos.saturating_add(other.nanos),
+        }
     }
 }
 
@@ -70,7 +74,10 @@ impl FromStr for Usd {
         }
         let whole: u64 = whole.parse().map_err(|_| refuse())?;
         let rest: u64 = format!("{rest:0<9}").parse().map_err(|_| refuse())?;
-        let nanos = whole.checked_mul(NANOS).and_then(|n| n.checked_add(rest)).ok_or_else(refuse)?;
+        let nanos = whole
+            .checked_mul(NANOS)
+            .and_then(|n| n.checked_add(rest))
+            .ok_or_else(refuse)?;
         Ok(Self { nanos })
     }
 }
@@ -83,7 +90,9 @@ impl Serialize for Usd {
 
 impl<'de> Deserialize<'de> for Usd {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -96,7 +105,15 @@ mod tests {
         for text in ["0", "1", "0.4", "12.000000001"] {
             assert_eq!(text.parse::<Usd>().unwrap().to_string(), text);
         }
-        for text in ["", ".", "1.", "-1", "1e3", "0.0000000001", "99999999999999999999"] {
+        for text in [
+            "",
+            ".",
+            "1.",
+            "-1",
+            "1e3",
+            "0.0000000001",
+            "99999999999999999999",
+        ] {
             assert!(text.parse::<Usd>().is_err(), "{text}");
         }
         let price: Usd = "0.4".parse().unwrap();
