@@ -1,1 +1,53 @@
-//! placeholder
+//! `mainstay.yaml`: what an operator declares, read with the place of every word.
+//!
+//! One [`check`] reports every finding at once, each with line, column, field path, the names that
+//! were perhaps meant, and a hint. Nothing is ignored: an unknown key is refused, and so is one that
+//! a later version will understand. One declarative description ([`sections`]) says which keys there
+//! are, what they hold and what they default to; decoding and the JSON Schema both come from it.
+//!
+//! The way of a file: bytes → text ([`source`]) → tree with places ([`yaml`]) → values by description
+//! ([`decode`]) → [`Manifest`], with what only the whole can tell ([`build`]). The crate does no IO:
+//! finding and reading the file is the node's work.
+
+mod build;
+mod decode;
+mod finding;
+mod format;
+mod manifest;
+mod near;
+mod rule;
+mod schema;
+mod sections;
+mod shape;
+mod source;
+mod template;
+mod yaml;
+
+pub use finding::{Checked, Finding, InvalidManifest, Problem};
+pub use manifest::{
+    Agent, Effect, Http, HttpSecret, Manifest, Model, Network, Price, Probe, Provider, Sandbox,
+    SecretRef, SecretSource, Shell, Timeouts, Tool,
+};
+pub use rule::{AllowRule, Method, Scheme, StatusRange};
+pub use schema::schema;
+pub use template::{Starter, starter};
+
+/// The file name that commands look for.
+pub const FILE_NAME: &str = "mainstay.yaml";
+
+/// Checks a manifest. `name` is how findings call the file; `bytes` is its content.
+///
+/// The manifest is there exactly when nothing was found. However hostile the bytes are, the time is
+/// bounded: more than [`BYTES_MAX`] are refused unread.
+#[must_use]
+pub fn check(name: &str, bytes: &[u8]) -> Checked {
+    let mut findings = finding::Findings::new(name);
+    let manifest = source::text(bytes, &mut findings)
+        .and_then(|text| yaml::parse(&text, &mut findings))
+        .and_then(|root| decode::manifest(&root, &mut findings))
+        .and_then(|root| build::manifest(&root, &mut findings));
+    findings.finish(manifest)
+}
+
+/// The most bytes a manifest may have.
+pub const BYTES_MAX: usize = 4 << 20;

@@ -1,0 +1,142 @@
+//! Agents, their sandbox and their tools.
+
+use super::{Names, http};
+use crate::decode::{Item, Object, Value};
+use crate::finding::{Findings, Place, Problem};
+use crate::{Agent, Effect, Network, Sandbox, Shell, Tool};
+
+pub(super) fn agent(item: &Item, names: &Names<'_>, findings: &mut Findings) -> Option<Agent> {
+    let object = item.object()?;
+    let model = object.text("model");
+    if let (Some(name), Some(item)) = (model, object.get("model")) {
+        names.models.refer(name, &item.place, false, findings);
+        budget_has_effect(object, names, name, findings);
+    }
+    let sandbox = object.object("sandbox").and_then(sandbox);
+    let tools = tools(object, sandbox.as_ref(), names, findings);
+    Some(Agent {
+        model: model?.to_owned(),
+        instructions: object.text("instructions").map(str::to_owned),
+        tools: tools?,
+        sandbox: sandbox?,
+        workspace: object.text("workspace").map(str::to_owned),
+        steps_max: u32::try_from(object.integer("max_steps")?).ok()?,
+        attempts_max: u32::try_from(object.integer("max_attempts")?).ok()?,
+        budget: object
+            .object("budget")
+            .and_then(|budget| budget.money("usd")),
+    })
+}
+
+/// A budget counts only what has a price.
+fn budget_has_effect(agent: &Object, names: &Names<'_>, model: &str, findings: &mut Findings) {
+    let declared = names.models.get(model).and_then(Item::object);
+    let is_free = declared.is_some_and(|model| !model.is_written("price"));
+    if let (true, Some(budget)) = (is_free, agent.get("budget")) {
+        let message = format!("the budget has no effect: the model `{model}` has no `price`");
+        let finding = budget.place.finding(Problem::Conflict, message);
+        findings.add(finding.hint("give the model a price, or leave the budget out"));
+    }
+}
+
+pub(super) fn effect(word: &str) -> Option<Effect> {
+    match word {
+        "pure" => Some(Effect::Pure),
+        "idempotent" => Some(Effect::Idempotent),
+        "once" => Some(Effect::Once),
+        _ => None,
+    }
+}
+
+fn network(word: &str) -> Option<Network> {
+    match word {
+        "none" => Some(Network::None),
+        "host" => Some(Network::Host),
+        _ => None,
+    }
+}
+
+fn sandbox(object: &Object) -> Option<Sandbox> {
+    Some(Sandbox {
+        read: object.texts("read")?,
+        write: object.texts("write")?,
+        network: network(object.text("network")?)?,
+        memory: object.bytes("memory"),
+        pids: object
+            .integer("pids")
+            .and_then(|pids| u32::try_from(pids).ok()),
+        timeout: object.duration("timeout")?,
+        output: object.bytes("output")?,
+        weaker: object.boolean("weaker")?,
+    })
+}
+
+fn tools(
+    agent: &Object,
+    sandbox: Option<&Sandbox>,
+    names: &Names<'_>,
+    findings: &mut Findings,
+) -> Option<Vec<Tool>> {
+    let mut tools = Vec::new();
+    let mut seen = Vec::new();
+    for item in agent.list("tools")? {
+        let Value::Tagged(word, options) = &item.value else {
+            continue;
+        };
+        if seen.contains(word) {
+            let message = format!("the agent has the tool `{word}` already");
+            findings.add(item.place.finding(Problem::Repeated, message));
+            continue;
+        }
+        seen.push(*word);
+        let options = options.as_ref().and_then(|options| options.object());
+        let tool = match *word {
+            "shell" => shell(options, sandbox, &item.place, findings).map(Tool::Shell),
+            "files" => Some(Tool::Files),
+            "http" => options
+                .and_then(|http| http::http(http, names, findings))
+                .map(Tool::Http),
+            _ => None,
+        };
+        tools.extend(tool);
+    }
+    Some(tools)
+}
+
+fn shell(
+    options: Option<&Object>,
+    sandbox: Option<&Sandbox>,
+    place: &Place,
+    findings: &mut Findings,
+) -> Option<Shell> {
+    let sandbox = sandbox?;
+    let none = Object::default();
+    let options = options.unwrap_or(&none);
+    let network = match options.text("network") {
+        Some(word) => network(word)?,
+        None => sandbox.network,
+    };
+    let reaches_out = network == Network::Host || !sandbox.write.is_empty();
+    let effect = match options.text("effect") {
+        Some(word) => effect(word)?,
+        None if reaches_out => Effect::Once,
+        None => Effect::Pure,
+    };
+    if effect == Effect::Pure && reaches_out {
+        let why = match network {
+            Network::Host => "it reaches the network",
+            Network::None => "the sandbox has writable folders outside the workspace",
+        };
+        let place = options.get("effect").map_or(place, |item| &item.place);
+        let finding = place.finding(
+            Problem::Conflict,
+            format!("`shell` cannot be `pure`: {why}"),
+        );
+        findings.add(finding.hint("write `once`, or `idempotent` where commands honour the key"));
+    }
+    Some(Shell {
+        network,
+        effect,
+        timeout: options.duration("timeout").unwrap_or(sandbox.timeout),
+    })
+}

@@ -1,0 +1,142 @@
+//! From values to the [`Manifest`], and the mistakes that only the whole can show: references to
+//! nothing, contradictions, fields without effect.
+
+mod agent;
+mod http;
+mod model;
+
+use crate::decode::{Entry, Item, Object, Value};
+use crate::finding::{Findings, Place, Problem};
+use crate::near::near;
+use crate::{Manifest, SecretSource};
+use mainstay_contract::AgentName;
+use std::collections::BTreeMap;
+
+/// Builds the manifest. `None` where a value that it needs was refused before.
+pub(crate) fn manifest(root: &Item, findings: &mut Findings) -> Option<Manifest> {
+    let root = root.object()?;
+    let names = Names {
+        models: Declared::new(root, "models"),
+        secrets: Declared::new(root, "secrets"),
+    };
+    let models = entries(root, "models");
+    let models: BTreeMap<_, _> = models
+        .filter_map(|(name, item)| Some((name.clone(), model::model(item?, &names, findings)?)))
+        .collect();
+    let mut agents = BTreeMap::new();
+    for (name, item) in entries(root, "agents") {
+        let agent = item.and_then(|item| agent::agent(item, &names, findings));
+        if let (Ok(name), Some(agent)) = (AgentName::new(name.as_str()), agent) {
+            agents.insert(name, agent);
+        }
+    }
+    let secrets = entries(root, "secrets");
+    let secrets = secrets.filter_map(|(name, item)| Some((name.clone(), secret(item?)?)));
+    Some(Manifest {
+        version: u32::try_from(root.integer("version")?).ok()?,
+        name: root.text("name").map(str::to_owned),
+        models,
+        agents,
+        secrets: secrets.collect(),
+    })
+}
+
+fn entries<'a>(
+    root: &'a Object,
+    section: &str,
+) -> impl Iterator<Item = (&'a String, Option<&'a Item>)> {
+    let entries = root.map(section).unwrap_or_default();
+    entries
+        .iter()
+        .map(|Entry { name, item }| (name, item.as_ref()))
+}
+
+fn secret(item: &Item) -> Option<SecretSource> {
+    let Value::Tagged(word, Some(inner)) = &item.value else {
+        return None;
+    };
+    let Value::Text(text) = &inner.value else {
+        return None;
+    };
+    match *word {
+        "env" => Some(SecretSource::Env(text.clone())),
+        "file" => Some(SecretSource::File(text.clone())),
+        _ => None,
+    }
+}
+
+/// The names that the manifest declares.
+struct Names<'a> {
+    models: Declared<'a>,
+    secrets: Declared<'a>,
+}
+
+/// The names of one section.
+struct Declared<'a> {
+    section: &'static str,
+    /// `None` where the section itself was refused: then nothing can be called unknown.
+    names: Option<BTreeMap<&'a str, Option<&'a Item>>>,
+}
+
+impl<'a> Declared<'a> {
+    fn new(root: &'a Object, section: &'static str) -> Self {
+        let names = root.map(section).map(|entries| {
+            let entries = entries.iter();
+            entries
+                .map(|entry| (entry.name.as_str(), entry.item.as_ref()))
+                .collect()
+        });
+        Self { section, names }
+    }
+
+    /// What is declared under a name, where it is usable.
+    fn get(&self, name: &str) -> Option<&'a Item> {
+        *self.names.as_ref()?.get(name)?
+    }
+
+    /// Reports a reference to a name that is not declared. `is_secret`: do not repeat it.
+    fn refer(&self, name: &str, place: &Place, is_secret: bool, findings: &mut Findings) {
+        let Some(names) = self
+            .names
+            .as_ref()
+            .filter(|names| !names.contains_key(name))
+        else {
+            return;
+        };
+        if findings.is_cut() {
+            return;
+        }
+        let section = self.section;
+        let message = if is_secret {
+            format!("`{section}` declares no such name")
+        } else {
+            format!("`{section}` declares no `{name}`")
+        };
+        let mut finding = place.finding(Problem::UnknownReference { section }, message);
+        if !findings.is_full() {
+            finding.near = near(name, names.keys().copied());
+        }
+        if finding.near.is_empty() {
+            let listed: Vec<String> = names
+                .keys()
+                .take(10)
+                .map(|name| format!("`{name}`"))
+                .collect();
+            finding.hint = Some(match listed.as_slice() {
+                [] => format!("declare it under `{section}`"),
+                _ => format!("declared there: {}", listed.join(", ")),
+            });
+        }
+        findings.add(finding);
+    }
+}
+
+impl Names<'_> {
+    /// Checks the secret named by `object.secret`.
+    fn secret(&self, object: &Object, findings: &mut Findings) -> Option<String> {
+        let item = object.get("secret")?;
+        let name = object.text("secret")?;
+        self.secrets.refer(name, &item.place, true, findings);
+        Some(name.to_owned())
+    }
+}

@@ -1,0 +1,178 @@
+//! Whatever the bytes: no panic, no endless work, places inside the file, and a manifest exactly when
+//! nothing was found.
+
+use mainstay_manifest::{BYTES_MAX, Problem};
+use proptest::prelude::*;
+use std::time::{Duration, Instant};
+
+const FULL: &str = include_str!("../manifests/full.yaml");
+
+fn hold(bytes: &[u8]) -> usize {
+    let checked = mainstay_manifest::check("mainstay.yaml", bytes);
+    assert_eq!(checked.manifest.is_some(), checked.findings.is_empty());
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.split(['\n', '\r']).count() + 1;
+    for finding in &checked.findings {
+        assert!(
+            finding.line >= 1 && finding.line as usize <= lines,
+            "{finding}"
+        );
+        assert!(finding.column >= 1, "{finding}");
+        assert!(finding.to_string().len() < 5000, "{finding}");
+    }
+    checked.findings.len()
+}
+
+/// Debug builds on a busy machine: far above what is needed, far below what a flaw would take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn hold_quickly(what: &str, bytes: &[u8]) -> usize {
+    let start = Instant::now();
+    let count = hold(bytes);
+    let took = start.elapsed();
+    println!("{what}: {took:?}, {count} findings");
+    assert!(took < PATIENCE, "{what} took {took:?}");
+    count
+}
+
+fn filled(unit: &str) -> String {
+    unit.repeat(BYTES_MAX / unit.len())
+}
+
+#[test]
+fn a_huge_file_is_refused_unread() {
+    let bytes = vec![b'['; 100_000_000];
+    let start = Instant::now();
+    let findings = mainstay_manifest::check("m", &bytes).findings;
+    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(matches!(
+        findings[0].problem,
+        Problem::TooLarge {
+            bytes: 100_000_000,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    for unit in ["[", "{a: ", "- ", "? ", "{? ", "[{a: ["] {
+        let text = unit.repeat(100_000);
+        let findings = mainstay_manifest::check("m", text.as_bytes()).findings;
+        let is_named = findings
+            .iter()
+            .any(|finding| matches!(finding.problem, Problem::TooDeep { .. } | Problem::Syntax));
+        assert!(is_named, "{unit}: {findings:?}");
+        hold_quickly(unit, text.as_bytes());
+    }
+}
+
+#[test]
+fn large_files_take_bounded_time() {
+    let names: String = (0..200_000).map(|n| format!("k{n}: 1\n")).collect();
+    let models: String = (0..60_000)
+        .map(|n| format!("  m{n}: {{provider: script, file: x}}\n"))
+        .collect();
+    let agents: String = (0..60_000)
+        .map(|n| format!("  a{n}: {{model: x{n}}}\n"))
+        .collect();
+    for (what, text) in [
+        ("one word", filled("a")),
+        ("one line of words", filled("a ")),
+        ("lines of words", filled("a\n")),
+        ("colons", filled(": ")),
+        ("many colons", filled(":")),
+        ("duplicates", filled("a: 1\n")),
+        ("a wide list", filled("- x\n")),
+        ("a flow list", format!("tools: [{}", filled("a,"))),
+        ("a flow map", format!("x: {{{}", filled("a,"))),
+        ("quotes", filled("\"")),
+        (
+            "a quoted text",
+            format!("name: \"{}\"", &filled("a\n")[20..]),
+        ),
+        ("escapes", format!("name: \"{}\"", &filled("\\n")[20..])),
+        ("comments", filled("#\n")),
+        ("question marks", filled("?\n")),
+        ("tabs", filled("\t")),
+        ("blank lines", filled("\n")),
+        ("line feeds and spaces", filled(" \n")),
+        ("anchors", filled("&a ")),
+        ("tags", filled("! ")),
+        ("percent", filled("%\n")),
+        (
+            "block scalar",
+            format!("name: |\n{}", &filled(" a\n")[20..]),
+        ),
+        ("indent", format!("a:{}", &filled(" ")[20..])),
+        ("documents", filled("---\n")),
+        ("unknown keys", names),
+        (
+            "unknown references",
+            format!("version: 1\nmodels:\n{models}agents:\n{agents}"),
+        ),
+        ("NUL", filled("\0")),
+    ] {
+        let text = &text[..text.len().min(BYTES_MAX)];
+        hold_quickly(what, text.as_bytes());
+    }
+}
+
+#[test]
+fn endless_findings_are_counted() {
+    let names: String = (0..5000).map(|n| format!("k{n}: 1\n")).collect();
+    let findings = mainstay_manifest::check("m", names.as_bytes()).findings;
+    assert_eq!(findings.len(), 1001);
+    // 5000 unknown keys and one missing `version`.
+    let last = &findings[1000].problem;
+    assert_eq!(last, &Problem::TooManyFindings { hidden: 4001 });
+}
+
+#[test]
+fn every_beginning_of_a_manifest_is_harmless() {
+    for end in 0..FULL.len() {
+        hold(&FULL.as_bytes()[..end]);
+    }
+}
+
+#[test]
+fn every_single_byte_change_is_harmless() {
+    let mut bytes = FULL.as_bytes().to_vec();
+    for index in 0..bytes.len() {
+        let kept = bytes[index];
+        for byte in [
+            0, b'\t', b'\n', b' ', b'"', b'[', b'{', b'}', b':', b'*', b'-', 0xFF,
+        ] {
+            bytes[index] = byte;
+            hold(&bytes);
+        }
+        bytes[index] = kept;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_bytes_are_harmless(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        hold(&bytes);
+    }
+
+    #[test]
+    fn random_yaml_is_harmless(text in "([-\\[\\]{}?:,&*!|>'\"%@`#\n\r\t ~a-z0-9.é]|- |: |\\? |\n  |models|agents|version: 1\n){0,80}") {
+        hold(text.as_bytes());
+    }
+
+    #[test]
+    fn mutated_manifests_are_harmless(
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[-\\[\\]{}?:,&*!|>'\"%#\n\t ~a-z0-9é\u{0}]{0,4}"), 1..6)
+    ) {
+        let mut characters: Vec<char> = FULL.chars().collect();
+        for (at, length, insert) in cuts {
+            let at = at.index(characters.len());
+            let end = (at + length.index(12)).min(characters.len());
+            characters.splice(at..end, insert.chars());
+        }
+        hold(characters.into_iter().collect::<String>().as_bytes());
+    }
+}
