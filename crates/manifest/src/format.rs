@@ -1,7 +1,8 @@
 //! Texts of a certain form: durations, sizes, money, names, paths, addresses.
 
-use crate::decode::Value;
-use crate::rule::{self, AllowRule, StatusRange};
+use crate::rule::{AllowRule, StatusRange};
+use crate::url::Url;
+use crate::value::Value;
 use mainstay_contract::{AgentName, IdError, Usd};
 use std::time::Duration;
 
@@ -116,11 +117,14 @@ pub(crate) static RULE: Format = text(
 );
 pub(crate) static HOST: Format = text("a host name or address", "^[^\\s/@]+$", host);
 pub(crate) static PRIVATE: Format = text("a host name or address", "^[^\\s/@]+$", host);
-pub(crate) static HEADER: Format = text(
-    "the name of an HTTP header",
-    "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
-    header,
-);
+pub(crate) static HEADER: Format = Format {
+    is_secret: true,
+    ..text(
+        "the name of an HTTP header",
+        "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+        header,
+    )
+};
 
 fn name(text: &str) -> Result<Value, Refusal> {
     match AgentName::new(text) {
@@ -228,7 +232,7 @@ fn status(text: &str) -> Result<Value, Refusal> {
 }
 
 fn url(text: &str) -> Result<Value, Refusal> {
-    let url = rule::Url::parse(text)?;
+    let url = Url::parse(text)?;
     if url.rest.contains(['?', '#']) {
         return Err("leave query and fragment out".into());
     }
@@ -236,7 +240,7 @@ fn url(text: &str) -> Result<Value, Refusal> {
 }
 
 fn probe_url(text: &str) -> Result<Value, Refusal> {
-    let url = rule::Url::parse(text)?;
+    let url = Url::parse(text)?;
     let rest = url.rest.replace("{key}", "");
     if rest.len() == url.rest.len() {
         return Err("say with `{key}` where the idempotency key goes".into());
@@ -255,7 +259,7 @@ fn allow_rule(text: &str) -> Result<Value, Refusal> {
 }
 
 fn host(text: &str) -> Result<Value, Refusal> {
-    rule::host(text).map(Value::Text)
+    crate::url::host(text).map(Value::Text)
 }
 
 fn header(text: &str) -> Result<Value, Refusal> {

@@ -21,6 +21,8 @@ mod sections;
 mod shape;
 mod source;
 mod template;
+mod url;
+mod value;
 mod yaml;
 
 pub use finding::{Checked, Finding, InvalidManifest, Problem};

@@ -1,8 +1,8 @@
 //! Agents, their sandbox and their tools.
 
 use super::{Names, http};
-use crate::decode::{Item, Object, Value};
 use crate::finding::{Findings, Place, Problem};
+use crate::value::{Item, Object, Value};
 use crate::{Agent, Effect, Network, Sandbox, Shell, Tool};
 
 pub(super) fn agent(item: &Item, names: &Names<'_>, findings: &mut Findings) -> Option<Agent> {

@@ -2,10 +2,10 @@
 
 use super::Names;
 use super::agent::effect;
-use crate::decode::{Item, Object, Value};
 use crate::finding::{Findings, Problem};
 use crate::near::near;
 use crate::rule::{AllowRule, StatusRange};
+use crate::value::{Item, Object, Value};
 use crate::{Effect, Http, HttpSecret, Method, Probe};
 
 pub(super) fn http(object: &Object, names: &Names<'_>, findings: &mut Findings) -> Option<Http> {

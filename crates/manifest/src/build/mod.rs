@@ -5,9 +5,9 @@ mod agent;
 mod http;
 mod model;
 
-use crate::decode::{Entry, Item, Object, Value};
 use crate::finding::{Findings, Place, Problem};
 use crate::near::near;
+use crate::value::{Entry, Item, Object, Value};
 use crate::{Manifest, SecretSource};
 use mainstay_contract::AgentName;
 use std::collections::BTreeMap;

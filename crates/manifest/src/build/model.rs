@@ -1,8 +1,8 @@
 //! Models.
 
 use super::Names;
-use crate::decode::{Item, Object};
 use crate::finding::{Findings, Problem};
+use crate::value::{Item, Object};
 use crate::{Model, Price, Provider, SecretRef, Timeouts};
 use mainstay_resilience::RetryPolicy;
 use std::time::Duration;

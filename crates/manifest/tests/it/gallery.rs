@@ -1,6 +1,6 @@
 //! A gallery of broken manifests, each with all its findings.
 
-use crate::{check, listing};
+use crate::support::{check, listing};
 use mainstay_manifest::Problem;
 
 macro_rules! gallery {
@@ -154,6 +154,8 @@ secrets:
   c: {env: [sk-live-12345]}
   d: {value: x}
   e: [sk-live-12345]
+agents:
+  a: {model: m, tools: [{http: {allow: ['GET https://me:sk-live-12345@x/'], secret: {header: 'Bearer sk-live-12345', secret: sk-live-12345}}}]}
 ";
     later_sections: "
 version: 1
@@ -199,6 +201,28 @@ models:
     a_scalar: "hello\n";
     undefined_alias: "version: 1\nname: *x\n";
     unicode_columns: "version: 1\nname: ok\nmodels: {\"é日本\": 1, größe: {provider: script, file: x}}\nagents: {a: {model: 'ünknown ☃', instructions: 'ünïcödé', mdoel: x}}\n";
+}
+
+#[test]
+fn no_message_holds_a_secret() {
+    for place in [
+        "sk-live-12345",
+        "{secret: sk-live-12345}",
+        "[sk-live-12345]",
+        "{secret: [sk-live-12345]}",
+        "{sk: 1}",
+    ] {
+        let text = format!(
+            "version: 1\nmodels: {{m: {{provider: openai, model: m, api_key: {place}}}}}\nsecrets: {{a: {place}}}\n"
+        );
+        let findings = check(&text).findings;
+        assert!(findings.len() >= 2);
+        assert!(
+            !listing(&findings).contains("12345"),
+            "{}",
+            listing(&findings)
+        );
+    }
 }
 
 #[test]

@@ -1,34 +1,9 @@
 //! Tests of the manifest from outside.
+#![cfg(test)]
 
 mod fuzz;
 mod gallery;
 mod references;
 mod schema;
+mod support;
 mod valid;
-
-use mainstay_manifest::{Checked, Manifest};
-
-/// Checks a text under the usual file name.
-fn check(text: &str) -> Checked {
-    mainstay_manifest::check("mainstay.yaml", text.as_bytes())
-}
-
-/// The manifest of a text that must be valid.
-fn valid(text: &str) -> Manifest {
-    let checked = check(text);
-    checked
-        .manifest
-        .unwrap_or_else(|| panic!("{}", listing(&checked.findings)))
-}
-
-/// Findings as a user reads them, one a line, with hints below.
-fn listing(findings: &[mainstay_manifest::Finding]) -> String {
-    let mut text = String::new();
-    for finding in findings {
-        text += &format!("{finding}\n");
-        if let Some(hint) = &finding.hint {
-            text += &format!("  hint: {hint}\n");
-        }
-    }
-    text
-}

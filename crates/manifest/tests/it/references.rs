@@ -1,6 +1,6 @@
 //! What one mistake must not cause: findings about its consequences.
 
-use crate::check;
+use crate::support::check;
 
 #[test]
 fn a_broken_section_makes_no_name_unknown() {

@@ -1,6 +1,6 @@
 //! The JSON Schema agrees with `check`.
 
-use crate::check;
+use crate::support::check;
 use mainstay_manifest::{Starter, schema, starter};
 use regex::Regex;
 use saphyr_parser::{Event, Parser, ScalarStyle};
@@ -23,15 +23,7 @@ fn is_valid(root: &Value, schema: &Value, value: &Value) -> bool {
                 let pointer = argument.as_str().unwrap().trim_start_matches('#');
                 all(root.pointer(pointer).unwrap())
             }
-            ("type", value) => match argument.as_str().unwrap() {
-                "string" => value.is_string(),
-                "integer" => value.is_u64() || value.is_i64(),
-                "number" => value.is_number(),
-                "boolean" => value.is_boolean(),
-                "array" => value.is_array(),
-                "object" => value.is_object(),
-                other => panic!("{other}"),
-            },
+            ("type", value) => is_type(value, argument.as_str().unwrap()),
             ("const", value) => argument == value,
             ("enum", value) => list(argument).contains(value),
             ("not", _) => !all(argument),
@@ -86,6 +78,18 @@ fn is_valid(root: &Value, schema: &Value, value: &Value) -> bool {
     })
 }
 
+fn is_type(value: &Value, name: &str) -> bool {
+    match name {
+        "string" => value.is_string(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("{other}"),
+    }
+}
+
 /// YAML as JSON, as an editor sees it.
 fn json_of(text: &str) -> Value {
     enum Open {
@@ -129,11 +133,8 @@ fn json_of(text: &str) -> Value {
                     map.insert(key, value);
                 }
                 None => {
-                    *key = Some(
-                        value
-                            .as_str()
-                            .map_or_else(|| value.to_string(), str::to_owned),
-                    )
+                    let text = value.as_str().map(str::to_owned);
+                    *key = Some(text.unwrap_or_else(|| value.to_string()));
                 }
             },
         }
@@ -154,69 +155,72 @@ fn the_schema_accepts_what_check_accepts() {
     }
 }
 
-/// One change to a valid manifest, as JSON pointer and new value; check and schema judge alike.
+/// Changes to a valid manifest: pointer, new value as JSON, whether it is still valid.
+const CHANGES: &[(&str, &str, bool)] = &[
+    ("/version", r#"2"#, false),
+    ("/version", r#""1""#, false),
+    ("/name", r#""""#, false),
+    ("/name", r#"5"#, false),
+    ("/tasks", r#"{}"#, false),
+    ("/nmae", r#""x""#, false),
+    ("/models/local/base_url", r#""ftp://x/""#, false),
+    ("/models/local/base_url", r#""https://x/?q""#, false),
+    ("/models/local/provider", r#""anthropic""#, false),
+    ("/models/local/file", r#""x""#, false),
+    ("/models/scripted/model", r#""x""#, false),
+    ("/models/main/limits", r#"{}"#, false),
+    ("/models/main/api_key", r#""sk""#, false),
+    ("/models/main/timeout/idle", r#"5"#, false),
+    ("/models/main/timeout/idle", r#""5s""#, true),
+    ("/models/main/retry/max", r#"-1"#, false),
+    ("/models/main/retry/max", r#"0"#, true),
+    ("/models/main/price/input_per_million", r#""x""#, false),
+    (
+        "/models/main/price/input_per_million",
+        r#""0.123456789""#,
+        true,
+    ),
+    ("/agents/fixer/max_steps", r#"0"#, false),
+    ("/agents/fixer/tools/0", r#""shel""#, false),
+    ("/agents/fixer/tools/0", r#""shell""#, true),
+    ("/agents/fixer/tools/0", r#"{"task": "x"}"#, false),
+    ("/agents/fixer/tools/1", r#"{"files": {}}"#, false),
+    ("/agents/fixer/tools/2", r#""http""#, false),
+    ("/agents/fixer/tools/2/http/allow", r#"[]"#, false),
+    (
+        "/agents/fixer/tools/2/http/allow/0",
+        r#""https://x/""#,
+        false,
+    ),
+    (
+        "/agents/fixer/tools/2/http/probe/url",
+        r#""https://x/""#,
+        false,
+    ),
+    (
+        "/agents/fixer/tools/2/http/probe/method",
+        r#""POST""#,
+        false,
+    ),
+    ("/agents/fixer/tools/2/http/effect", r#""never""#, false),
+    ("/agents/fixer/sandbox/memory", r#""1G""#, false),
+    ("/agents/fixer/sandbox/memory", r#""2GiB""#, true),
+    ("/agents/fixer/sandbox/weaker", r#""yes""#, false),
+    ("/agents/fixer/sandbox/image", r#""x""#, false),
+    ("/agents/fixer/sandbox/read", r#""x""#, false),
+    ("/agents/a b", r#"{"model": "main"}"#, false),
+    ("/agents/small/model", r#"null"#, false),
+    ("/secrets/openai", r#""x""#, false),
+    ("/secrets/openai", r#"{"env": "A-B"}"#, false),
+    ("/secrets/openai", r#"{"file": "x"}"#, true),
+];
+
 #[test]
 fn check_and_schema_judge_alike() {
     let schema = schema();
     let base = json_of(include_str!("../manifests/full.yaml"));
-    for (pointer, value, is_fine) in [
-        ("/version", json!(2), false),
-        ("/version", json!("1"), false),
-        ("/name", json!(""), false),
-        ("/name", json!(5), false),
-        ("/tasks", json!({}), false),
-        ("/nmae", json!("x"), false),
-        ("/models/local/base_url", json!("ftp://x/"), false),
-        ("/models/local/base_url", json!("https://x/?q"), false),
-        ("/models/local/provider", json!("anthropic"), false),
-        ("/models/local/file", json!("x"), false),
-        ("/models/scripted/model", json!("x"), false),
-        ("/models/main/limits", json!({}), false),
-        ("/models/main/api_key", json!("sk"), false),
-        ("/models/main/timeout/idle", json!(5), false),
-        ("/models/main/timeout/idle", json!("5s"), true),
-        ("/models/main/retry/max", json!(-1), false),
-        ("/models/main/retry/max", json!(0), true),
-        ("/models/main/price/input_per_million", json!("x"), false),
-        (
-            "/models/main/price/input_per_million",
-            json!("0.123456789"),
-            true,
-        ),
-        ("/agents/fixer/max_steps", json!(0), false),
-        ("/agents/fixer/tools/0", json!("shel"), false),
-        ("/agents/fixer/tools/0", json!("shell"), true),
-        ("/agents/fixer/tools/0", json!({"task": "x"}), false),
-        ("/agents/fixer/tools/1", json!({"files": {}}), false),
-        ("/agents/fixer/tools/2", json!("http"), false),
-        ("/agents/fixer/tools/2/http/allow", json!([]), false),
-        (
-            "/agents/fixer/tools/2/http/allow/0",
-            json!("https://x/"),
-            false,
-        ),
-        (
-            "/agents/fixer/tools/2/http/probe/url",
-            json!("https://x/"),
-            false,
-        ),
-        (
-            "/agents/fixer/tools/2/http/probe/method",
-            json!("POST"),
-            false,
-        ),
-        ("/agents/fixer/tools/2/http/effect", json!("never"), false),
-        ("/agents/fixer/sandbox/memory", json!("1G"), false),
-        ("/agents/fixer/sandbox/memory", json!("2GiB"), true),
-        ("/agents/fixer/sandbox/weaker", json!("yes"), false),
-        ("/agents/fixer/sandbox/image", json!("x"), false),
-        ("/agents/fixer/sandbox/read", json!("x"), false),
-        ("/agents/a b", json!({"model": "main"}), false),
-        ("/agents/small/model", json!(null), false),
-        ("/secrets/openai", json!("x"), false),
-        ("/secrets/openai", json!({"env": "A-B"}), false),
-        ("/secrets/openai", json!({"file": "x"}), true),
-    ] {
+    for (pointer, json, is_fine) in CHANGES {
+        let value: Value = serde_json::from_str(json).unwrap();
         let mut manifest = base.clone();
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         match manifest.pointer_mut(parent).unwrap() {
@@ -230,13 +234,13 @@ fn check_and_schema_judge_alike() {
         let by_check = check(&text);
         assert_eq!(
             by_check.manifest.is_some(),
-            is_fine,
+            *is_fine,
             "check: {pointer} = {value}: {:?}",
             by_check.findings
         );
         assert_eq!(
             is_valid(&schema, &schema, &manifest),
-            is_fine,
+            *is_fine,
             "schema: {pointer} = {value}"
         );
     }

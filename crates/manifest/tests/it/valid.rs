@@ -1,6 +1,6 @@
 //! Valid manifests say what they mean.
 
-use crate::{check, listing, valid};
+use crate::support::{check, listing, valid};
 use mainstay_manifest::{
     Effect, Manifest, Network, Problem, Provider, SecretSource, Starter, Tool, starter,
 };
