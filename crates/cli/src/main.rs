@@ -1,2 +1,51 @@
-//! placeholder
-fn main() {}
+//! The one binary. It parses arguments, hands the work to a node (its own or another), shows what
+//! comes back, and ends with an exit code that means something.
+//!
+//! The sandbox starts this same program again under the name `__sandbox`; that has to be seen before
+//! any thread exists, which is why nothing here runs before the check.
+
+mod args;
+mod client;
+mod commands;
+mod context;
+mod demo;
+mod error;
+mod output;
+mod pages;
+
+use clap::Parser;
+use mainstay_contract::Coded;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == "__sandbox") {
+        mainstay_runtimes::sandbox::sandbox_main(mainstay_runtimes::files::run);
+    }
+    let cli = args::Cli::parse();
+    let output = output::Output::new(cli.global.json, cli.global.quiet);
+    start_log();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output.failure(&error::CliError::Runtime(error.to_string()).report());
+            return ExitCode::from(70);
+        }
+    };
+    let ended = runtime.block_on(commands::run(cli, output));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match ended {
+        Ok(code) => code,
+        Err(error) => {
+            let report = error.report();
+            output.failure(&report);
+            ExitCode::from(report.code.info().exit)
+        }
+    }
+}
+
+/// Logs go to stderr, warnings by default; `MAINSTAY_LOG` chooses otherwise.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MAINSTAY_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,231 @@
+//! The command line, as data. Names are fixed by the interface document; help texts live here.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mainstay_sessions::OnBusy;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Run AI agents like you run databases: kill it, and it comes back with the truth.
+#[derive(Debug, Parser)]
+#[command(name = "mainstay", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 the work itself failed, 2 usage or invalid manifest, \
+    3 not found, 4 conflict or busy, 5 not permitted, 6 limited, 7 timed out, 8 a provider or peer \
+    failed, 9 storage failed, 10 unsupported on this host, 70 internal, 78 configuration, \
+    128+N ended by signal N. `mainstay codes` lists every error; `mainstay explain CODE` tells more.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The manifest; by default `mainstay.yaml` here or in a parent folder
+    #[arg(short = 'f', long = "file", value_name = "FILE", global = true)]
+    pub(crate) file: Option<PathBuf>,
+    /// Where the node keeps its data; by default `.mainstay` beside the manifest
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where rebuildable data goes; by default `$XDG_CACHE_HOME/mainstay`
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Talk to the node at this address instead; its key comes from `MAINSTAY_KEY`
+    #[arg(long, value_name = "URL", global = true)]
+    pub(crate) url: Option<String>,
+    /// Print one JSON value, or JSON lines for streams
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print results and errors only
+    #[arg(long, short = 'q', global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// See an agent repair a real repository, then see it killed again and again, and recover
+    Demo(Demo),
+    /// Write a first manifest
+    Init(Init),
+    /// Report everything that is wrong with the manifest, with line and column
+    Check,
+    /// Print the JSON Schema of the manifest, for editors
+    Schema,
+    /// Say what this host can and cannot do, and whether the stored data is sound
+    Doctor,
+    /// Explain one error code
+    Explain {
+        /// The code, such as `runtime.session_execution_busy`
+        code: String,
+    },
+    /// List every error code
+    Codes,
+    /// Run a node that others talk to
+    Serve(Serve),
+    /// Run one turn of an agent here and follow it
+    Run(Run),
+    /// Look at sessions and act on them
+    #[command(subcommand)]
+    Session(Session),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Unpack here and keep it; by default a temporary folder that goes away
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// How often to pull the plug
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub(crate) kills: u32,
+    /// Which moments to pull it at
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Use the scripted model, which needs no key and no network
+    #[arg(long)]
+    pub(crate) script: bool,
+    /// The folder
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7447")]
+    pub(crate) listen: SocketAddr,
+    /// The session store, `sqlite:PATH`; by default `mainstay.db` in the data directory
+    #[arg(long, value_name = "STORE")]
+    pub(crate) store: Option<String>,
+    /// Where large blobs go; by default `blobs` in the data directory
+    #[arg(long, value_name = "PATH")]
+    pub(crate) blobs: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The agent, as the manifest names it
+    pub(crate) agent: String,
+    /// What it is to do; `-` reads it from standard input
+    pub(crate) input: String,
+    /// The session to continue; by default a new one
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// The id of this turn; the same id resumes or reports the same turn
+    #[arg(long, value_name = "ID")]
+    pub(crate) turn: Option<String>,
+    /// What to do if the session is busy
+    #[arg(long, value_enum, default_value_t = Busy::Reject)]
+    pub(crate) on_busy: Busy,
+    /// Record the model's answers into a script
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Busy {
+    /// Refuse this turn
+    Reject,
+    /// Run it after the others
+    Queue,
+    /// Cancel the running turn first
+    Interrupt,
+    /// Hand the input to the running turn
+    Steer,
+}
+
+impl From<Busy> for OnBusy {
+    fn from(busy: Busy) -> Self {
+        match busy {
+            Busy::Reject => Self::Reject,
+            Busy::Queue => Self::Queue,
+            Busy::Interrupt => Self::Interrupt,
+            Busy::Steer => Self::Steer,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Session {
+    /// List sessions, the latest change first
+    Ls,
+    /// Show a session: its turns, their steps and what they cost
+    Show {
+        /// The session
+        id: String,
+    },
+    /// Print the event tape of a session
+    Events {
+        /// The session
+        id: String,
+        /// Begin after this sequence
+        #[arg(long, value_name = "SEQ", default_value_t = 0)]
+        after: u64,
+        /// Keep printing what happens
+        #[arg(long)]
+        follow: bool,
+    },
+    /// End a turn, whatever it is doing
+    Cancel {
+        /// The session
+        id: String,
+        /// The turn; by default the one that runs
+        #[arg(long, value_name = "ID")]
+        turn: Option<String>,
+    },
+    /// Say what became of a step in doubt, or release a quarantined turn with --retry
+    Resolve(Resolve),
+    /// Show what the agent changed in its private view of the workspace
+    Diff {
+        /// The session
+        id: String,
+    },
+    /// Bring the agent's changes home; refuses where the folder changed meanwhile
+    Apply {
+        /// The session
+        id: String,
+        /// Another folder with the same beginnings
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
+    /// Print a session as JSON lines: records, messages and a hash chain over them
+    Export {
+        /// The session
+        id: String,
+    },
+    /// Decide a turn again from its journal, offline, and name the first divergence
+    Replay {
+        /// The turn
+        turn: String,
+    },
+    /// Remove a session and what only it stored
+    Rm {
+        /// The session
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("word").required(true))]
+pub(crate) struct Resolve {
+    /// The step
+    pub(crate) step: String,
+    /// It took effect, and this is its result
+    #[arg(long, group = "word", value_name = "TEXT")]
+    pub(crate) result: Option<String>,
+    /// It did not; run it again
+    #[arg(long, group = "word")]
+    pub(crate) retry: bool,
+    /// Treat it as failed, and tell the model this
+    #[arg(long, group = "word", value_name = "TEXT")]
+    pub(crate) fail: Option<String>,
+}

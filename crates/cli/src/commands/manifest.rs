@@ -1,0 +1,39 @@
+//! `check` and `schema`.
+
+use crate::context::Context;
+use crate::error::CliError;
+use mainstay_contract::Code;
+use serde_json::json;
+use std::process::ExitCode;
+
+pub(crate) fn check(context: &Context) -> Result<ExitCode, CliError> {
+    let path = context.manifest()?;
+    let checked = mainstay_node::check_manifest(&path)
+        .map_err(|error| CliError::File { path: path.clone(), error })?;
+    let output = context.output;
+    let is_valid = checked.manifest.is_some();
+    if output.is_json {
+        output.json(&json!({
+            "file": path, "valid": is_valid, "code": (!is_valid).then_some(Code::ManifestInvalid),
+            "findings": checked.findings,
+        }));
+    } else {
+        for finding in &checked.findings {
+            output.line(&finding.to_string());
+        }
+        match checked.findings.len() {
+            0 => output.note(&format!("{}: no findings", path.display())),
+            count => output.note(&format!("{}: {count} finding(s)", path.display())),
+        }
+    }
+    let exit = if is_valid { 0 } else { Code::ManifestInvalid.info().exit };
+    Ok(ExitCode::from(exit))
+}
+
+pub(crate) fn schema(context: &Context) -> Result<ExitCode, CliError> {
+    match serde_json::to_string_pretty(&mainstay_manifest::schema()) {
+        Ok(text) => context.output.line(&text),
+        Err(error) => return Err(CliError::Runtime(error.to_string())),
+    }
+    Ok(ExitCode::SUCCESS)
+}

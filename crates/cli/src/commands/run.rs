@@ -1,0 +1,188 @@
+//! `run`: one turn in the foreground, streamed. The same `--turn` resumes or reports the same turn.
+
+use crate::args::Run;
+use crate::client::{Client, Follow, events_path};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::output::Output;
+use mainstay_contract::{AgentName, ErrorReport, Event, Seq, SessionId, TurnId};
+use mainstay_sessions::OnBusy;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::io::Read;
+use std::process::ExitCode;
+
+pub(crate) async fn run(context: &Context, args: Run) -> Result<ExitCode, CliError> {
+    let agent = AgentName::new(&args.agent)?;
+    let turn = args.turn.as_deref().map_or_else(|| Ok(TurnId::generate()), TurnId::new)?;
+    let session =
+        args.session.as_deref().map_or_else(|| Ok(SessionId::generate()), SessionId::new)?;
+    let input = if args.input == "-" { standard_input()? } else { args.input };
+    let mut config = context.node_config()?;
+    config.record = args.record;
+    let connection = context.connect_with(config).await?;
+    let body = json!({
+        "agent": agent, "input": input, "turn_id": turn, "on_busy": OnBusy::from(args.on_busy),
+    });
+    let client = connection.client.clone();
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let ended = tokio::select! {
+        ended = follow(context.output, &client, &session, &turn, &body) => ended,
+        () = interrupted => cancel(context.output, &client, &session, &turn).await,
+    };
+    connection.close().await;
+    ended
+}
+
+async fn follow(
+    output: Output,
+    client: &Client,
+    session: &SessionId,
+    turn: &TurnId,
+    body: &Value,
+) -> Result<ExitCode, CliError> {
+    let path = format!("/api/sessions/{session}/turns");
+    let accepted: Value = client.json(Method::POST, &path, Some(body)).await?;
+    output.note(&output.paint("2", &format!("session {session} · turn {turn}")));
+    let mut shown = Shown { output, turn, is_streaming: false };
+    let mut cursor = Seq(accepted["seq"].as_u64().unwrap_or(1).saturating_sub(1));
+    let followed = accepted["steered_into"].as_str().map(ToOwned::to_owned);
+    loop {
+        let mut ended = false;
+        let path = events_path(session.as_str(), cursor);
+        client
+            .events(&path, |event| {
+                cursor = cursor.max(event.seq);
+                ended = shown.show(&event, followed.as_deref());
+                if ended { Follow::Stop } else { Follow::Next }
+            })
+            .await?;
+        if ended {
+            break;
+        }
+    }
+    let turn = followed.as_deref().unwrap_or(turn.as_str());
+    let result: Value = client.get(&format!("/api/turns/{turn}")).await?;
+    Ok(shown.finish(&result))
+}
+
+/// Shows a turn as it goes.
+struct Shown<'a> {
+    output: Output,
+    turn: &'a TurnId,
+    is_streaming: bool,
+}
+
+impl Shown<'_> {
+    /// Shows one event; answers whether the turn has ended or waits for an operator.
+    fn show(&mut self, event: &Event, followed: Option<&str>) -> bool {
+        let turn = followed.unwrap_or(self.turn.as_str());
+        if event.turn.as_ref().is_none_or(|of| of.as_str() != turn) {
+            return false;
+        }
+        if self.output.is_json {
+            self.output.json(event);
+        } else {
+            self.describe(event);
+        }
+        ends_turn(&event.kind)
+    }
+
+    fn describe(&mut self, event: &Event) {
+        let data = &event.data;
+        let text = |key: &str| data[key].as_str().unwrap_or_default();
+        if event.kind == "text_delta" {
+            if self.output.is_terminal {
+                self.is_streaming = true;
+                self.output.text(text("text"));
+            }
+            return;
+        }
+        let line = match event.kind.as_str() {
+            "tool_started" => format!("→ {} {}", text("tool"), shorten(text("arguments"))),
+            "tool_in_doubt" => format!("? step {} is in doubt", text("step")),
+            "turn_resumed" => "↻ resumed after an interruption".to_owned(),
+            "model_call_failed" => {
+                format!("… the model failed, trying again: {}", data["error"]["message"])
+            }
+            "workspace_opened" if text("mode") == "copy" => {
+                "! this host has no overlay: working on a full copy of the folder".to_owned()
+            }
+            _ => return,
+        };
+        self.end_stream();
+        self.output.note(&self.output.paint("2", &line));
+    }
+
+    fn end_stream(&mut self) {
+        if std::mem::take(&mut self.is_streaming) {
+            self.output.line("");
+        }
+    }
+
+    fn finish(&mut self, result: &Value) -> ExitCode {
+        let was_streamed = self.is_streaming;
+        self.end_stream();
+        let error: Option<ErrorReport> = serde_json::from_value(result["error"].clone()).ok();
+        if self.output.is_json {
+            self.output.json(&json!({ "kind": "result", "data": result }));
+        } else if let Some(error) = &error {
+            self.output.failure(error);
+        } else if !was_streamed {
+            self.output.line(result["text"].as_str().unwrap_or_default());
+        }
+        ExitCode::from(exit_of(result, error.as_ref()))
+    }
+}
+
+fn exit_of(result: &Value, error: Option<&ErrorReport>) -> u8 {
+    match (result["state"].as_str(), error) {
+        (Some("completed" | "steered"), _) => 0,
+        (_, Some(error)) => error.code.info().exit.max(1),
+        _ => 1,
+    }
+}
+
+fn ends_turn(kind: &str) -> bool {
+    matches!(
+        kind,
+        "turn_completed" | "turn_failed" | "turn_cancelled" | "turn_quarantined" | "tool_in_doubt"
+    )
+}
+
+async fn cancel(
+    output: Output,
+    client: &Client,
+    session: &SessionId,
+    turn: &TurnId,
+) -> Result<ExitCode, CliError> {
+    output.note("cancelling; interrupt again to leave at once (the turn then goes on next time)");
+    let path = format!("/api/sessions/{session}/cancel");
+    let asked = client.json::<Value>(Method::POST, &path, Some(&json!({ "turn": turn })));
+    tokio::select! {
+        answer = asked => { answer?; }
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Ok(ExitCode::from(128 + 2))
+}
+
+fn standard_input() -> Result<String, CliError> {
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| CliError::File { path: "standard input".into(), error })?;
+    Ok(text)
+}
+
+fn shorten(text: &str) -> String {
+    const WIDTH: usize = 100;
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.chars().count() <= WIDTH {
+        return line;
+    }
+    line.chars().take(WIDTH - 1).chain(['…']).collect()
+}

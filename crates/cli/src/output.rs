@@ -1,0 +1,85 @@
+//! How results and failures are shown: data on stdout, everything else on stderr.
+
+use mainstay_contract::{ErrorReport, RetryAdvice};
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+
+/// Where and how to write.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    /// JSON instead of text.
+    pub(crate) is_json: bool,
+    is_quiet: bool,
+    is_colored: bool,
+    /// Whether a person watches stderr.
+    pub(crate) is_terminal: bool,
+}
+
+impl Output {
+    pub(crate) fn new(is_json: bool, is_quiet: bool) -> Self {
+        let is_terminal = std::io::stderr().is_terminal();
+        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { is_json, is_quiet, is_colored: is_terminal && !is_plain, is_terminal }
+    }
+
+    /// Prints text to stdout. A closed pipe ends the program quietly.
+    pub(crate) fn text(self, text: &str) {
+        let mut stdout = std::io::stdout().lock();
+        if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+            std::process::exit(128 + 13);
+        }
+    }
+
+    /// Prints a line to stdout.
+    pub(crate) fn line(self, text: &str) {
+        self.text(&format!("{text}\n"));
+    }
+
+    /// Prints one JSON value on a line of stdout.
+    pub(crate) fn json(self, value: &impl Serialize) {
+        match serde_json::to_string(value) {
+            Ok(text) => self.line(&text),
+            Err(error) => self.note(&format!("unprintable value: {error}")),
+        }
+    }
+
+    /// Tells something to whoever watches.
+    pub(crate) fn note(self, text: &str) {
+        if !self.is_quiet {
+            self.stderr(text);
+        }
+    }
+
+    /// Shows a failure.
+    pub(crate) fn failure(self, report: &ErrorReport) {
+        if self.is_json {
+            self.json(report);
+            return;
+        }
+        self.stderr(&format!("{} {}", self.paint("31;1", "error:"), report.message));
+        for cause in &report.causes {
+            self.stderr(&format!("  caused by: {}", cause.message));
+        }
+        for hint in &report.hints {
+            self.stderr(&format!("{} {hint}", self.paint("36", "hint:")));
+        }
+        let retry = match (report.retry.advice, report.retry.after_ms) {
+            (RetryAdvice::After, Some(ms)) => format!(" · try again in {ms} ms"),
+            (RetryAdvice::After, None) => " · try again later".to_owned(),
+            (RetryAdvice::Now, _) => " · try again".to_owned(),
+            (RetryAdvice::Elsewhere, _) => " · try another node".to_owned(),
+            (RetryAdvice::Never | RetryAdvice::AfterFix, _) => String::new(),
+        };
+        let code = self.paint("2", report.code.as_str());
+        self.stderr(&format!("code: {code}{retry} · mainstay explain {}", report.code));
+    }
+
+    /// Text in a colour (an SGR code), where colour is wanted.
+    pub(crate) fn paint(self, color: &str, text: &str) -> String {
+        if self.is_colored { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn stderr(self, text: &str) {
+        let _closed = writeln!(std::io::stderr().lock(), "{text}");
+    }
+}
