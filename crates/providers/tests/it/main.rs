@@ -1,0 +1,16 @@
+//! Providers against a loopback server that misbehaves, and scripts against bad input.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "helpers of tests fail as tests do, and tables of cases are long"
+)]
+
+mod answers;
+mod contract;
+mod faults;
+mod recorder;
+mod scripts;
+mod server;
+mod transport;
