@@ -228,10 +228,9 @@ impl Fault {
                 message: self.message,
             }
         } else {
-            let problem = ResponseProblem::ErrorBody;
             InferenceError::BadResponse {
                 origin,
-                problem,
+                problem: ResponseProblem::ErrorBody,
                 message: self.message,
             }
         }

@@ -38,7 +38,7 @@ async fn expires(acts: Vec<Act>, timeouts: Timeouts, expected: TimeoutPhase) {
     let took = started.elapsed();
     match &error {
         InferenceError::Timeout { phase, after, .. } => {
-            assert_eq!((*phase, *after), (expected, SHORT))
+            assert_eq!((*phase, *after), (expected, SHORT));
         }
         other => panic!("{other:?}"),
     }
