@@ -30,6 +30,7 @@ pub use manifest::{
     Agent, Effect, Http, HttpSecret, Manifest, Model, Network, Price, Probe, Provider, Sandbox,
     SecretRef, SecretSource, Shell, Timeouts, Tool,
 };
+pub use near::near;
 pub use rule::{AllowRule, Method, Scheme, StatusRange};
 pub use schema::schema;
 pub use template::{Starter, starter};

@@ -8,7 +8,7 @@ const LENGTH_MAX: usize = 64;
 const CANDIDATES_MAX: usize = 1000;
 
 /// The candidates closest to `word`, best first.
-pub(crate) fn near<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+pub fn near<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     if word.is_empty() || word.len() > LENGTH_MAX {
         return Vec::new();
     }

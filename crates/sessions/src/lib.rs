@@ -6,14 +6,19 @@
 
 mod config;
 mod effect;
+mod error;
+mod event;
 mod input;
 mod machine;
 mod ports;
 mod record;
+mod verify;
 mod view;
 
 pub use config::{EffectClass, Price, ToolPolicy, TurnConfig};
 pub use effect::Effect;
+pub use error::{RuntimeError, RuntimeErrorCode};
+pub use event::event_of;
 pub use input::{
     Input, ModelOutcome, OnBusy, ProbeOutcome, Rejected, Reply, Resolution, StartTurn, ToolOutcome,
 };
@@ -22,6 +27,7 @@ pub use ports::{
     Blob, BlobContent, BoxFuture, Journal, JournalBatch, SessionRow, StoreError, TurnRow,
 };
 pub use record::{CallRef, ConfigOf, Divergence, Record, RecordKind, ToolStatus, WorkspaceMode};
+pub use verify::{FirstDivergence, verify};
 pub use view::{SessionView, StepView, TurnState, TurnView};
 
 use mainstay_contract::{Digest, Message};

@@ -66,7 +66,7 @@ pub enum RecordKind {
         /// How it was asked for.
         on_busy: OnBusy,
     },
-    /// The turn left the queue. The snapshot travels beside the record, not in it.
+    /// The turn left the queue.
     TurnStarted {},
     /// A node took the turn up again after a crash.
     TurnResumed {
@@ -177,6 +177,32 @@ pub enum RecordKind {
     },
     /// An operator released a quarantined turn.
     TurnReleased {},
+}
+
+impl RecordKind {
+    /// The name under which the kind is stored and told.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::TurnAccepted { .. } => "turn_accepted",
+            Self::TurnStarted {} => "turn_started",
+            Self::TurnResumed { .. } => "turn_resumed",
+            Self::WorkspaceOpened { .. } => "workspace_opened",
+            Self::InputSteered { .. } => "input_steered",
+            Self::ModelCallFailed { .. } => "model_call_failed",
+            Self::ModelAnswered { .. } => "model_answered",
+            Self::ToolIntended { .. } => "tool_intended",
+            Self::ToolInDoubt { .. } => "tool_in_doubt",
+            Self::ToolResolved { .. } => "tool_resolved",
+            Self::ToolCompleted { .. } => "tool_completed",
+            Self::CancelRequested {} => "cancel_requested",
+            Self::TurnCompleted { .. } => "turn_completed",
+            Self::TurnFailed { .. } => "turn_failed",
+            Self::TurnCancelled { .. } => "turn_cancelled",
+            Self::TurnQuarantined { .. } => "turn_quarantined",
+            Self::TurnReleased {} => "turn_released",
+        }
+    }
 }
 
 /// A journal that does not follow from its own beginning.

@@ -11,7 +11,7 @@ pub(crate) fn run(context: &Context, text: &str) -> Result<ExitCode, CliError> {
     let code = Code::parse(text);
     let Some(page) = pages::page(text) else {
         let names = Code::ALL.iter().map(Code::as_str);
-        let near = mainstay_manifest::nearest(text, names);
+        let near = mainstay_manifest::near(text, names);
         return Err(CliError::UnknownCode { code: text.to_owned(), near });
     };
     let info = code.info();

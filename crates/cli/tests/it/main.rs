@@ -1,0 +1,13 @@
+//! End-to-end tests: the real binary, real processes, real kills. Every error code is provoked here.
+
+mod basics;
+mod demo;
+mod harness;
+mod hostile;
+mod inference_errors;
+mod kill_sweep;
+mod provider;
+mod request_errors;
+mod store_errors;
+mod tool_errors;
+mod turn_errors;

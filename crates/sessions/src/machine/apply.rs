@@ -1,0 +1,373 @@
+//! How each record changes the state. Deciding and replaying both go through here, so the state that
+//! a crash rebuilds is the state that was lost.
+
+use super::state::{ModelStep, State, Step, ToolStep, Turn};
+use crate::{CallRef, Record, RecordKind, Resolution, ToolStatus, TurnConfig, TurnState};
+use mainstay_contract::{Code, Digest, ErrorReport, StepId, Timestamp, TurnId};
+use std::collections::HashSet;
+
+/// Why a record cannot follow.
+pub(super) type Impossible = String;
+
+impl State {
+    /// Takes a record in. `config` is the snapshot that an accepted turn names.
+    pub(super) fn apply(
+        &mut self,
+        record: &Record,
+        config: Option<TurnConfig>,
+    ) -> Result<(), Impossible> {
+        match &record.kind {
+            RecordKind::TurnAccepted {
+                config: digest,
+                input,
+                on_busy,
+            } => {
+                let config = config.ok_or("its configuration is not at hand")?;
+                let is_first = *on_busy == crate::OnBusy::Interrupt;
+                self.accept(record, config, *digest, *input, is_first)?;
+            }
+            RecordKind::TurnStarted {} => self.start(record)?,
+            RecordKind::TurnCancelled { .. } if self.queued(&record.turn).is_some() => {
+                self.leave_queue(record)?;
+            }
+            _ => self.apply_to_current(record)?,
+        }
+        self.last_seq = record.seq;
+        Ok(())
+    }
+
+    fn accept(
+        &mut self,
+        record: &Record,
+        config: TurnConfig,
+        config_digest: Digest,
+        input: Digest,
+        is_first: bool,
+    ) -> Result<(), Impossible> {
+        if self.by_id.contains_key(&record.turn) {
+            return Err("the turn was accepted before".to_owned());
+        }
+        let at = self.add(Turn {
+            id: record.turn.clone(),
+            agent: config.agent.clone(),
+            config_digest,
+            config,
+            input,
+            state: TurnState::Accepted,
+            accepted_at: record.at,
+            changed_at: record.at,
+            steps: Vec::new(),
+            settled: 0,
+            model_calls: 0,
+            usage: mainstay_contract::Usage::default(),
+            usd: mainstay_contract::Usd::ZERO,
+            attempt: 0,
+            is_cancelling: false,
+            steered: Vec::new(),
+            answer: None,
+            is_answered: false,
+            error: None,
+        });
+        if is_first {
+            self.queue.push_front(at);
+        } else {
+            self.queue.push_back(at);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, record: &Record) -> Result<(), Impossible> {
+        if self.current.is_some() {
+            return Err("another turn holds the session".to_owned());
+        }
+        let at = *self.queue.front().ok_or("no turn waits")?;
+        let turn = self.turns.get_mut(at).filter(|turn| turn.id == record.turn);
+        let turn = turn.ok_or("it is not the turn that comes next")?;
+        turn.state = TurnState::Running;
+        turn.changed_at = record.at;
+        self.transcript.push(turn.input);
+        self.queue.pop_front();
+        self.current = Some(at);
+        Ok(())
+    }
+
+    fn queued(&self, id: &TurnId) -> Option<usize> {
+        let at = *self.by_id.get(id)?;
+        self.queue.iter().position(|&waiting| waiting == at)
+    }
+
+    fn leave_queue(&mut self, record: &Record) -> Result<(), Impossible> {
+        let place = self.queued(&record.turn).ok_or("the turn does not wait")?;
+        let at = self.queue.remove(place).ok_or("the turn does not wait")?;
+        let turn = self.turns.get_mut(at).ok_or("the turn is unknown")?;
+        turn.end(TurnState::Cancelled, record.at, Some(cancelled(&turn.id)));
+        Ok(())
+    }
+
+    fn apply_to_current(&mut self, record: &Record) -> Result<(), Impossible> {
+        let at = self.current.ok_or("no turn holds the session")?;
+        let turn = self.turns.get_mut(at).filter(|turn| turn.id == record.turn);
+        let turn = turn.ok_or("another turn holds the session")?;
+        let now = record.at;
+        match &record.kind {
+            RecordKind::TurnResumed { attempt } => turn.attempt = *attempt,
+            RecordKind::WorkspaceOpened { state, mode } => {
+                self.workspace = Some((*state, *mode));
+                turn.attempt = 0;
+            }
+            RecordKind::InputSteered { from, input } => {
+                turn.steered.push(*input);
+                let steered = turn.steering(from.clone(), *input, now);
+                if self.by_id.contains_key(from) {
+                    return Err("the steering turn was accepted before".to_owned());
+                }
+                self.add(steered);
+            }
+            RecordKind::ModelCallFailed {
+                step,
+                attempt,
+                retry_at,
+                ..
+            } => {
+                turn.model_failed(step, *attempt, *retry_at)?;
+            }
+            RecordKind::ModelAnswered {
+                step,
+                message,
+                calls,
+                usage,
+                cost,
+            } => {
+                turn.usage = turn.usage.plus(*usage);
+                turn.usd = turn.usd.plus(*cost);
+                self.transcript.push(*message);
+                turn.answered(step, *message, calls)?;
+                turn.flush_steered(&mut self.transcript);
+            }
+            RecordKind::ToolIntended { step, call, .. } => {
+                turn.tool(step, Some(call))?.is_intended = true;
+            }
+            RecordKind::ToolInDoubt { step, error } => {
+                let tool = turn.tool(step, None)?;
+                tool.is_in_doubt = true;
+                turn.park(TurnState::InDoubt, now, error);
+            }
+            RecordKind::ToolResolved {
+                step, resolution, ..
+            } => {
+                turn.resolved(step, resolution, now)?;
+            }
+            RecordKind::ToolCompleted {
+                step,
+                call,
+                status,
+                result,
+                workspace,
+            } => {
+                turn.completed(step, call, status, *result)?;
+                self.transcript.push(*result);
+                turn.flush_steered(&mut self.transcript);
+                if let (Some(state), Some(held)) = (workspace, self.workspace.as_mut()) {
+                    held.0 = *state;
+                }
+            }
+            RecordKind::CancelRequested {} => {
+                turn.is_cancelling = true;
+                turn.error = None;
+                turn.run(now);
+            }
+            RecordKind::TurnReleased {} => {
+                turn.attempt = 0;
+                turn.error = None;
+                turn.run(now);
+            }
+            RecordKind::TurnQuarantined { error } => turn.park(TurnState::Quarantined, now, error),
+            RecordKind::TurnCompleted { message, .. } => {
+                turn.must_have_no_open_call()?;
+                turn.answer = Some(*message);
+                turn.end(TurnState::Completed, now, None);
+                self.current = None;
+            }
+            RecordKind::TurnFailed { error } => {
+                turn.must_have_no_open_call()?;
+                turn.end(TurnState::Failed, now, Some((**error).clone()));
+                self.current = None;
+            }
+            RecordKind::TurnCancelled { spent } => {
+                turn.must_have_no_open_call()?;
+                let mut error = cancelled(&turn.id);
+                error.spent = *spent;
+                turn.end(TurnState::Cancelled, now, Some(error));
+                self.current = None;
+            }
+            RecordKind::TurnAccepted { .. } | RecordKind::TurnStarted {} => {
+                return Err("it does not belong to a turn that runs".to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Turn {
+    fn model_failed(
+        &mut self,
+        step: &StepId,
+        attempt: u32,
+        retry_at: Timestamp,
+    ) -> Result<(), Impossible> {
+        let model = self.model(step)?;
+        model.failures = attempt;
+        model.retry_at = Some(retry_at);
+        self.attempt = 0;
+        Ok(())
+    }
+
+    fn answered(
+        &mut self,
+        step: &StepId,
+        message: Digest,
+        calls: &[CallRef],
+    ) -> Result<(), Impossible> {
+        let model = self.model(step)?;
+        model.message = Some(message);
+        model.retry_at = None;
+        self.settled = self.steps.len();
+        self.model_calls += 1;
+        self.attempt = 0;
+        let mut seen = HashSet::new();
+        for call in calls {
+            self.steps.push(Step::Tool(ToolStep {
+                message,
+                is_duplicate: !seen.insert(call.id.as_str()),
+                call: call.clone(),
+                is_intended: false,
+                is_in_doubt: false,
+                status: None,
+                result: None,
+            }));
+        }
+        self.answer = Some(message);
+        self.is_answered = calls.is_empty() && self.steered.is_empty();
+        Ok(())
+    }
+
+    fn resolved(
+        &mut self,
+        step: &StepId,
+        resolution: &Resolution,
+        now: Timestamp,
+    ) -> Result<(), Impossible> {
+        let tool = self.tool(step, None)?;
+        if !tool.is_intended {
+            return Err("the step is not waiting for an outcome".to_owned());
+        }
+        tool.is_in_doubt = false;
+        if *resolution == Resolution::Retry {
+            tool.is_intended = false;
+        }
+        self.attempt = 0;
+        self.error = None;
+        self.run(now);
+        Ok(())
+    }
+
+    fn completed(
+        &mut self,
+        step: &StepId,
+        call: &str,
+        status: &ToolStatus,
+        result: Digest,
+    ) -> Result<(), Impossible> {
+        let tool = self.tool(step, Some(call))?;
+        tool.status = Some(status.clone());
+        tool.result = Some(result);
+        tool.is_intended = false;
+        tool.is_in_doubt = false;
+        self.settled += 1;
+        self.attempt = 0;
+        Ok(())
+    }
+
+    /// The model call that comes next, made where it is new.
+    fn model(&mut self, step: &StepId) -> Result<&mut ModelStep, Impossible> {
+        let (number, _) = self.model_step();
+        if self.open_tool().is_some() || *step != self.step_id(number) || self.is_answered {
+            return Err(format!("{step} is not the model call that comes next"));
+        }
+        if self.settled == self.steps.len() {
+            self.steps.push(Step::Model(ModelStep::default()));
+        }
+        match self.steps.get_mut(self.settled) {
+            Some(Step::Model(model)) => Ok(model),
+            _ => Err(format!("{step} is no model call")),
+        }
+    }
+
+    /// The tool call that comes next.
+    fn tool(&mut self, step: &StepId, call: Option<&str>) -> Result<&mut ToolStep, Impossible> {
+        let expected = self.open_tool().map(|(number, _)| self.step_id(number));
+        if expected.as_ref() != Some(step) {
+            return Err(format!("{step} is not the tool call that comes next"));
+        }
+        match self.steps.get_mut(self.settled) {
+            Some(Step::Tool(tool)) if call.is_none_or(|call| call == tool.call.id) => Ok(tool),
+            _ => Err(format!("{step} is another call")),
+        }
+    }
+
+    fn flush_steered(&mut self, transcript: &mut Vec<Digest>) {
+        if self.open_tool().is_none() {
+            transcript.append(&mut self.steered);
+        }
+    }
+
+    /// The row of a turn whose input this one took.
+    fn steering(&self, id: TurnId, input: Digest, now: Timestamp) -> Self {
+        Self {
+            id,
+            input,
+            state: TurnState::Steered,
+            accepted_at: now,
+            changed_at: now,
+            steps: Vec::new(),
+            settled: 0,
+            steered: Vec::new(),
+            answer: None,
+            error: None,
+            usage: mainstay_contract::Usage::default(),
+            usd: mainstay_contract::Usd::ZERO,
+            ..self.clone()
+        }
+    }
+
+    fn must_have_no_open_call(&self) -> Result<(), Impossible> {
+        match self.open_tool() {
+            Some((number, _)) => Err(format!("{} has no result", self.step_id(number))),
+            None => Ok(()),
+        }
+    }
+
+    fn run(&mut self, now: Timestamp) {
+        if self.state != TurnState::Running {
+            self.state = TurnState::Running;
+            self.changed_at = now;
+        }
+    }
+
+    fn park(&mut self, state: TurnState, now: Timestamp, error: &ErrorReport) {
+        self.state = state;
+        self.changed_at = now;
+        self.error = Some(error.clone());
+    }
+
+    fn end(&mut self, state: TurnState, now: Timestamp, error: Option<ErrorReport>) {
+        self.state = state;
+        self.changed_at = now;
+        self.error = error;
+    }
+}
+
+fn cancelled(turn: &TurnId) -> ErrorReport {
+    ErrorReport::new(Code::TurnCancelled, format!("turn {turn} was cancelled"))
+        .about("turn", turn.as_str())
+}
