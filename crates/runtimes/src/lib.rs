@@ -1,1 +1,10 @@
-//! placeholder
+//! What runs tools: the native sandbox, the private view of a workspace, and the files tool.
+//!
+//! The one crate with `unsafe` code, because the operating system is spoken to here.
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
+#![expect(
+    unsafe_code,
+    reason = "system calls without a safe wrapper; each block says why it is sound"
+)]
+
+pub mod sandbox;

@@ -1,0 +1,89 @@
+//! Start to exit of `/bin/true` with every protection on, against `bwrap --unshare-all`, in turn.
+//! Prints one line of JSON with medians in milliseconds.
+
+use mainstay_runtimes::sandbox::{
+    Network, Program, Sandbox, SandboxConfig, SandboxSpec, WorkspaceMount, sandbox_main,
+};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+fn main() {
+    if std::env::args().nth(1).as_deref() == Some("__sandbox") {
+        sandbox_main(|_| 0);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(measure());
+}
+
+async fn measure() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = SandboxConfig {
+        exe: std::env::current_exe().unwrap(),
+        node: "bench".to_owned(),
+        scratch: folder.path().join("scratch"),
+    };
+    let sandbox = Sandbox::new(config).await.unwrap();
+    eprintln!("{:?}", sandbox.support());
+    let spec = spec(folder.path());
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 0..220 {
+        let started = Instant::now();
+        let exit = sandbox.run(&spec, None).await.unwrap();
+        let own = started.elapsed();
+        assert_eq!(exit.status, mainstay_runtimes::sandbox::ExitKind::Code(0), "{exit:?}");
+        let started = Instant::now();
+        let status = tokio::process::Command::new("bwrap")
+            .args(["--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"])
+            .arg("/bin/true")
+            .status()
+            .await;
+        let other = started.elapsed();
+        if round >= 20 {
+            ours.push(own);
+            theirs.push(status.ok().filter(std::process::ExitStatus::success).map(|_| other));
+        }
+    }
+    let theirs: Option<Vec<Duration>> = theirs.into_iter().collect();
+    let own = median(ours);
+    let other = theirs.map(median);
+    println!(
+        "{{\"figure\":\"sandbox_start\",\"mainstay_ms\":{own:.3},\"bwrap_ms\":{},\"ratio\":{}}}",
+        other.map_or("null".to_owned(), |ms| format!("{ms:.3}")),
+        other.map_or("null".to_owned(), |ms| format!("{:.3}", own / ms)),
+    );
+}
+
+fn spec(folder: &Path) -> SandboxSpec {
+    let path = |name: &str| {
+        let path = folder.join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    };
+    SandboxSpec {
+        program: Program::Command { argv: vec!["/bin/true".to_owned()] },
+        workspace: Some(WorkspaceMount::Overlay {
+            lower: path("work"),
+            upper: path("view/upper"),
+            work: path("view/work"),
+            at: path("work"),
+        }),
+        read: Vec::new(),
+        write: Vec::new(),
+        hide: Vec::new(),
+        env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
+        cwd: path("work"),
+        home: "/home/agent".into(),
+        network: Network::None,
+        memory_bytes: Some(256 << 20),
+        pids: Some(64),
+        timeout: Duration::from_secs(10),
+        output_bytes_max: 64 << 10,
+        is_weaker_allowed: true,
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64() * 1000.0
+}
