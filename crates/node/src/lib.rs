@@ -1,1 +1,27 @@
-//! placeholder
+//! The shell around the cores: it accepts turns, performs what the session machine asks for, recovers
+//! what a crash interrupted, and answers over HTTP.
+
+mod actor;
+pub mod api;
+mod config;
+mod doctor;
+mod effects;
+mod error;
+mod export;
+mod feed;
+mod journal;
+mod manifest_file;
+mod metrics;
+mod node;
+mod secrets;
+mod snapshot;
+mod tools;
+mod wiring;
+mod workspaces;
+
+pub use config::{NodeConfig, StoreUrl, StoreUrlError};
+pub use doctor::{Check, CheckStatus, DoctorReport};
+pub use error::{NodeOpenError, RequestError};
+pub use export::ReplayReport;
+pub use manifest_file::check_manifest;
+pub use node::{Node, ResolveWord, TurnAccepted, TurnRequest};

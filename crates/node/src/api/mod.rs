@@ -1,0 +1,25 @@
+//! The HTTP API: the session routes, over a unix socket and over TCP.
+//!
+//! Handlers translate between HTTP and [`crate::Node`], and decide nothing themselves. Every failure
+//! leaves as an error report; a request is judged by [`Access`] before anything reads it; bodies are
+//! bounded in size and time; what would be ignored is refused.
+
+mod body;
+mod document;
+mod events;
+mod guard;
+mod key;
+mod listen;
+mod observe;
+mod problem;
+mod router;
+mod sessions;
+mod sse;
+mod steps;
+mod turns;
+
+pub use document::openapi;
+pub use guard::Access;
+pub use key::Key;
+pub use listen::{Bound, Listen, ServeError, bind, serve};
+pub use router::router;

@@ -1,0 +1,28 @@
+//! Looking at the node itself.
+
+use super::router::{Answer, Call};
+use axum::Json;
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde_json::json;
+
+/// The text format of Prometheus.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Whether the node answers. Needs no key and tells nothing else.
+pub(super) async fn health(_: Call) -> Answer {
+    let body = json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") });
+    Ok(Json(body).into_response())
+}
+
+/// What this host can do, and whether the store is sound.
+pub(super) async fn doctor(call: Call) -> Answer {
+    let call = call.known_query(&[])?;
+    Ok(Json(call.node.doctor().await?).into_response())
+}
+
+/// Figures for Prometheus.
+pub(super) async fn metrics(call: Call) -> Answer {
+    let call = call.known_query(&[])?;
+    Ok(([(header::CONTENT_TYPE, METRICS)], call.node.metrics()).into_response())
+}

@@ -1,0 +1,263 @@
+//! One list of routes, from which the router, the hints for lost callers and the check of the OpenAPI
+//! document come.
+
+use super::guard::Access;
+use super::problem::{self, Problem};
+use super::{document, events, observe, sessions, steps, turns};
+use crate::Node;
+use axum::Router;
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{Query, RawPathParams, Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use futures_util::FutureExt;
+use mainstay_contract::{Code, IdError};
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::str::FromStr;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What every handler works with.
+#[derive(Clone)]
+struct Shared {
+    node: Node,
+    access: Arc<Access>,
+    stopped: watch::Receiver<bool>,
+}
+
+/// One request on its way through a handler.
+pub(super) struct Call {
+    pub(super) node: Node,
+    /// Turns true when the listener stops.
+    pub(super) stopped: watch::Receiver<bool>,
+    pub(super) request: Request,
+    params: Vec<(String, String)>,
+    query: Vec<(String, String)>,
+}
+
+pub(super) type Answer = Result<Response, Problem>;
+
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    handler: MethodRouter<Shared>,
+}
+
+/// Everything the node answers.
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get("/api/sessions", sessions::list),
+        get("/api/sessions/{session}", sessions::show),
+        delete("/api/sessions/{session}", sessions::remove),
+        post("/api/sessions/{session}/turns", turns::start),
+        get("/api/sessions/{session}/events", events::events),
+        post("/api/sessions/{session}/cancel", turns::cancel),
+        post("/api/sessions/{session}/steps/{step}/resolve", steps::resolve),
+        get("/api/sessions/{session}/diff", sessions::diff),
+        post("/api/sessions/{session}/apply", sessions::apply),
+        get("/api/sessions/{session}/export", sessions::export),
+        post("/api/steps/{step}/resolve", steps::resolve),
+        get("/api/turns/{turn}", turns::show),
+        post("/api/turns/{turn}/replay", turns::replay),
+        get("/api/doctor", observe::doctor),
+        get("/openapi.json", document::serve),
+        get("/healthz", observe::health),
+        get("/metrics", observe::metrics),
+    ]
+}
+
+/// A router over a node, for use within the owner's process and in tests. Its streams end when the
+/// node stops.
+#[must_use]
+pub fn router(node: Node, access: Access) -> Router {
+    let (_, never) = watch::channel(false);
+    router_until(node, access, never)
+}
+
+/// A router whose streams also end when its listener stops.
+pub(super) fn router_until(node: Node, access: Access, stopped: watch::Receiver<bool>) -> Router {
+    let shared = Shared { node, access: Arc::new(access), stopped };
+    let mut router = Router::new();
+    for Route { path, handler, .. } in routes() {
+        router = router.route(path, handler);
+    }
+    router
+        .fallback(lost)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(shared.clone(), guard))
+        .with_state(shared)
+}
+
+/// Judges who comes in, before anything reads the request, and keeps panics inside.
+async fn guard(
+    State(shared): State<Shared>,
+    request: Request,
+    next: axum::middleware::Next,
+) -> Response {
+    if let Err(problem) = shared.access.judge(request.method(), request.uri(), request.headers()) {
+        return problem.into_response();
+    }
+    let route = format!("{} {}", request.method(), request.uri().path());
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => problem::of_panic(&route).into_response(),
+    }
+}
+
+fn get<F: Future<Output = Answer> + Send + 'static>(path: &'static str, call: fn(Call) -> F) -> Route {
+    route(Method::GET, MethodFilter::GET, path, call)
+}
+
+fn post<F: Future<Output = Answer> + Send + 'static>(path: &'static str, call: fn(Call) -> F) -> Route {
+    route(Method::POST, MethodFilter::POST, path, call)
+}
+
+fn delete<F: Future<Output = Answer> + Send + 'static>(path: &'static str, call: fn(Call) -> F) -> Route {
+    route(Method::DELETE, MethodFilter::DELETE, path, call)
+}
+
+fn route<F: Future<Output = Answer> + Send + 'static>(
+    method: Method,
+    filter: MethodFilter,
+    path: &'static str,
+    call: fn(Call) -> F,
+) -> Route {
+    let handler = on(
+        filter,
+        move |State(shared): State<Shared>,
+              params: Result<RawPathParams, RawPathParamsRejection>,
+              request: Request| async move {
+            let call = async { call(Call::new(shared, params, request)?).await };
+            call.await.unwrap_or_else(IntoResponse::into_response)
+        },
+    );
+    Route { method, path, handler }
+}
+
+impl Call {
+    fn new(
+        shared: Shared,
+        params: Result<RawPathParams, RawPathParamsRejection>,
+        request: Request,
+    ) -> Result<Self, Problem> {
+        let unreadable = |_| Problem::invalid("the path is not UTF-8");
+        let params = params.map_err(unreadable)?;
+        let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
+        let query = query.map_err(|_| Problem::invalid("the query cannot be read"))?.0;
+        let Shared { node, stopped, .. } = shared;
+        Ok(Self { node, stopped, request, params, query })
+    }
+
+    /// An id in the path.
+    pub(super) fn id<T: FromStr<Err = IdError>>(&self, name: &str) -> Result<T, Problem> {
+        let found = self.params.iter().find(|(param, _)| param == name);
+        id(found.map_or("", |(_, value)| value))
+    }
+
+    /// The id in the path, where the path has one of this name.
+    pub(super) fn id_if_any<T: FromStr<Err = IdError>>(&self, name: &str) -> Result<Option<T>, Problem> {
+        let found = self.params.iter().find(|(param, _)| param == name);
+        found.map(|(_, value)| id(value)).transpose()
+    }
+
+    /// Refuses query parameters that are not in this list.
+    pub(super) fn known_query(self, names: &[&str]) -> Result<Self, Problem> {
+        let unknown = self.query.iter().find(|(name, _)| !names.contains(&name.as_str()));
+        let Some((unknown, _)) = unknown else { return Ok(self) };
+        let shown: String = unknown.chars().filter(|c| !c.is_control()).take(80).collect();
+        let problem = Problem::invalid(format!("the query has no parameter `{shown}`"));
+        Err(problem.near(unknown, names.iter().copied()))
+    }
+
+    /// A parameter of the query.
+    pub(super) fn query<T: FromStr>(&self, name: &str, wanted: &str) -> Result<Option<T>, Problem> {
+        let Some((_, text)) = self.query.iter().find(|(known, _)| known == name) else {
+            return Ok(None);
+        };
+        let shown: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
+        let wrong = |_| Problem::invalid(format!("`{name}` must be {wanted}, and is `{shown}`"));
+        text.parse().map(Some).map_err(wrong)
+    }
+
+    /// Whether the caller accepts a media type by name.
+    pub(super) fn accepts(&self, media: &str) -> bool {
+        let values = self.request.headers().get_all(header::ACCEPT).iter();
+        let mut texts = values.filter_map(|value| value.to_str().ok());
+        texts.any(|text| {
+            let mut kinds = text.split(',').map(|kind| kind.split(';').next().unwrap_or_default());
+            kinds.any(|kind| kind.trim().eq_ignore_ascii_case(media))
+        })
+    }
+}
+
+/// An id of a session, turn or step that a caller sent.
+pub(super) fn id<T: FromStr<Err = IdError>>(text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|error: IdError| Problem::new(Code::MissingExecutionScopeId, error.to_string()))
+}
+
+async fn lost(request: Request) -> Problem {
+    let path: String = request.uri().path().chars().take(200).collect();
+    let known = routes();
+    let mut names: Vec<String> = known.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    names.sort_by_key(|name| std::cmp::Reverse(likeness(&path, name)));
+    let problem = Problem::new(Code::NotFound, format!("there is no route {} {path}", request.method()))
+        .about("route", &path);
+    let near = names.into_iter().take(3).fold(problem, |problem, name| problem.hint(format!("there is {name}")));
+    near.hint("GET /openapi.json describes every route")
+}
+
+/// How many segments of a path a route shares with it.
+fn likeness(path: &str, route: &str) -> usize {
+    let (_, route) = route.split_once(' ').unwrap_or(("", route));
+    let segments = |text: &str| text.split('/').map(ToOwned::to_owned).collect::<Vec<_>>();
+    let (path, route) = (segments(path), segments(route));
+    let shared = path.iter().filter(|segment| {
+        route.iter().any(|known| {
+            known == *segment || !mainstay_manifest::near(segment, [known.as_str()]).is_empty()
+        })
+    });
+    2 * shared.count() + usize::from(path.len() == route.len())
+}
+
+async fn wrong_method(request: Request) -> Problem {
+    let path = request.uri().path();
+    let allowed: Vec<String> = routes()
+        .iter()
+        .filter(|route| matches(route.path, path))
+        .map(|route| route.method.to_string())
+        .collect();
+    let allowed = allowed.join(", ");
+    let message = format!("{path} does not answer {}", request.method());
+    Problem::invalid(message)
+        .hint(format!("it answers {allowed}"))
+        .status(StatusCode::METHOD_NOT_ALLOWED)
+        .header(header::ALLOW, &allowed)
+}
+
+/// Whether a path has the form of a route.
+fn matches(route: &str, path: &str) -> bool {
+    let (mut route, mut path) = (route.split('/'), path.split('/'));
+    loop {
+        match (route.next(), path.next()) {
+            (None, None) => return true,
+            (Some(known), Some(segment)) if known == segment || known.starts_with('{') => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_match_their_routes() {
+        assert!(matches("/api/sessions/{session}", "/api/sessions/x"));
+        assert!(!matches("/api/sessions/{session}", "/api/sessions/x/y"));
+        assert!(!matches("/api/sessions/{session}", "/api/session/x"));
+        assert!(likeness("/api/session", "GET /api/sessions") > likeness("/api/session", "GET /healthz"));
+    }
+}

@@ -1,0 +1,5 @@
+//! Where faces meet: one file per pair.
+
+mod sessions_sandbox;
+
+pub(crate) use sessions_sandbox::sandbox_spec;

@@ -1,0 +1,9 @@
+//! The HTTP API over real listeners.
+
+mod access;
+mod bodies;
+mod client;
+mod place;
+mod routes;
+mod stream;
+mod turns;
