@@ -12,7 +12,10 @@ fn main() {
     if std::env::args().nth(1).as_deref() == Some("__sandbox") {
         sandbox_main(|_| 0);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(measure());
 }
 
@@ -31,17 +34,35 @@ async fn measure() {
         let started = Instant::now();
         let exit = sandbox.run(&spec, None).await.unwrap();
         let own = started.elapsed();
-        assert_eq!(exit.status, mainstay_runtimes::sandbox::ExitKind::Code(0), "{exit:?}");
+        assert_eq!(
+            exit.status,
+            mainstay_runtimes::sandbox::ExitKind::Code(0),
+            "{exit:?}"
+        );
         let started = Instant::now();
         let status = tokio::process::Command::new("bwrap")
-            .args(["--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"])
+            .args([
+                "--unshare-all",
+                "--ro-bind",
+                "/",
+                "/",
+                "--proc",
+                "/proc",
+                "--dev",
+                "/dev",
+            ])
             .arg("/bin/true")
             .status()
             .await;
         let other = started.elapsed();
         if round >= 20 {
             ours.push(own);
-            theirs.push(status.ok().filter(std::process::ExitStatus::success).map(|_| other));
+            theirs.push(
+                status
+                    .ok()
+                    .filter(std::process::ExitStatus::success)
+                    .map(|_| other),
+            );
         }
     }
     let theirs: Option<Vec<Duration>> = theirs.into_iter().collect();
@@ -61,7 +82,9 @@ fn spec(folder: &Path) -> SandboxSpec {
         path
     };
     SandboxSpec {
-        program: Program::Command { argv: vec!["/bin/true".to_owned()] },
+        program: Program::Command {
+            argv: vec!["/bin/true".to_owned()],
+        },
         workspace: Some(WorkspaceMount::Overlay {
             lower: path("work"),
             upper: path("view/upper"),

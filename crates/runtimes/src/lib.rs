@@ -7,4 +7,6 @@
     reason = "system calls without a safe wrapper; each block says why it is sound"
 )]
 
+pub mod files;
 pub mod sandbox;
+pub mod workspace;

@@ -1,0 +1,25 @@
+//! The workspace as state: an agent works on a private copy-on-write view of a folder, and each step
+//! commits what changed as a tree of blobs, so that a crash can be rolled back to the last step.
+//!
+//! The node never mounts anything. The overlay exists only inside a run's own mount namespace; from
+//! outside, while no tool runs, a view is the directory of what changed (`upper`), in the kernel's
+//! overlay format (Documentation/filesystems/overlayfs.rst): whiteouts are character devices 0/0, and
+//! `user.overlay.opaque` marks folders that hide what is below them.
+
+mod apply;
+mod base;
+mod build;
+mod change;
+mod copy;
+mod diff;
+mod disk;
+mod error;
+mod name;
+mod scan;
+mod tree;
+mod view;
+
+pub use apply::{Applied, apply};
+pub use diff::{Change, ChangeKind, Diff, diff};
+pub use error::{Conflict, WorkspaceError};
+pub use view::{BlobSource, Commit, View, ViewParams, views_root};
