@@ -7,11 +7,18 @@ use std::path::PathBuf;
 
 /// Run AI agents like you run databases: kill it, and it comes back with the truth.
 #[derive(Debug, Parser)]
-#[command(name = "mainstay", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 the work itself failed, 2 usage or invalid manifest, \
+#[command(
+    name = "mainstay",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 the work itself failed, 2 usage or invalid manifest, \
     3 not found, 4 conflict or busy, 5 not permitted, 6 limited, 7 timed out, 8 a provider or peer \
     failed, 9 storage failed, 10 unsupported on this host, 70 internal, 78 configuration, \
-    128+N ended by signal N. `mainstay codes` lists every error; `mainstay explain CODE` tells more.")]
+    128+N ended by signal N. `mainstay codes` lists every error; `mainstay explain CODE` tells more."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

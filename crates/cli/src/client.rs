@@ -28,11 +28,17 @@ impl SocketPath {
         const LENGTH_MAX: usize = 100;
         let path = data_dir.join(SOCKET);
         if path.as_os_str().len() <= LENGTH_MAX {
-            return Ok(Self { path, _directory: None });
+            return Ok(Self {
+                path,
+                _directory: None,
+            });
         }
         let directory = File::open(data_dir)?;
         let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()));
-        Ok(Self { path, _directory: Some(Arc::new(directory)) })
+        Ok(Self {
+            path,
+            _directory: Some(Arc::new(directory)),
+        })
     }
 }
 
@@ -62,10 +68,18 @@ impl Client {
 
     /// Over TCP; the key comes from the environment.
     pub(crate) fn tcp(url: &str) -> Result<Self, CliError> {
-        let http = builder()?.build().map_err(|error| CliError::Runtime(error.to_string()))?;
+        let http = builder()?
+            .build()
+            .map_err(|error| CliError::Runtime(error.to_string()))?;
         let base = url.trim_end_matches('/').to_owned();
         let key = std::env::var("MAINSTAY_KEY").ok();
-        Ok(Self { http, address: base.clone(), base, key, _socket: None })
+        Ok(Self {
+            http,
+            address: base.clone(),
+            base,
+            key,
+            _socket: None,
+        })
     }
 
     /// Sends a request; a failure of the node comes back as its own report.
@@ -76,15 +90,20 @@ impl Client {
         accept: &str,
         body: Option<&Value>,
     ) -> Result<Response, CliError> {
-        let mut request =
-            self.http.request(method, format!("{}{path}", self.base)).header("accept", accept);
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.base))
+            .header("accept", accept);
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -113,14 +132,18 @@ impl Client {
         path: &str,
         mut on_event: impl FnMut(Event) -> Follow,
     ) -> Result<Follow, CliError> {
-        let response = self.send(Method::GET, path, "text/event-stream", None).await?;
+        let response = self
+            .send(Method::GET, path, "text/event-stream", None)
+            .await?;
         let mut stream = response.bytes_stream();
         let mut lines = Vec::new();
         while let Some(chunk) = stream.next().await {
             lines.extend_from_slice(&chunk.map_err(|error| self.unreachable(&error))?);
             while let Some(end) = lines.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = lines.drain(..=end).collect();
-                let Some(data) = line.strip_prefix(b"data:") else { continue };
+                let Some(data) = line.strip_prefix(b"data:") else {
+                    continue;
+                };
                 let event = serde_json::from_slice(data).map_err(|error| self.protocol(&error))?;
                 if on_event(event) == Follow::Stop {
                     return Ok(Follow::Stop);
@@ -148,11 +171,17 @@ impl Client {
             why = format!("{why}: {cause}");
             source = cause.source();
         }
-        CliError::Unreachable { address: self.address.clone(), why }
+        CliError::Unreachable {
+            address: self.address.clone(),
+            why,
+        }
     }
 
     fn protocol(&self, why: &impl std::fmt::Display) -> CliError {
-        CliError::Protocol { address: self.address.clone(), why: why.to_string() }
+        CliError::Protocol {
+            address: self.address.clone(),
+            why: why.to_string(),
+        }
     }
 
     /// Whether a node answers at all.
@@ -184,5 +213,7 @@ fn builder() -> Result<reqwest::ClientBuilder, CliError> {
         .map_err(|error| CliError::Runtime(error.to_string()))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy())
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy())
 }

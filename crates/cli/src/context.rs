@@ -45,7 +45,10 @@ impl Context {
             return absolute(file);
         }
         let start = absolute(Path::new("."))?;
-        let found = start.ancestors().map(|folder| folder.join(MANIFEST)).find(|file| file.exists());
+        let found = start
+            .ancestors()
+            .map(|folder| folder.join(MANIFEST))
+            .find(|file| file.exists());
         found.ok_or(CliError::NoManifest { start })
     }
 
@@ -67,16 +70,24 @@ impl Context {
         if let Some(dir) = &self.global.cache_dir {
             return absolute(dir);
         }
-        let from = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+        let from = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|p| p.is_absolute())
+        };
         let base = from("XDG_CACHE_HOME").or_else(|| from("HOME").map(|home| home.join(".cache")));
-        Ok(base.unwrap_or_else(|| PathBuf::from("/var/cache")).join("mainstay"))
+        Ok(base
+            .unwrap_or_else(|| PathBuf::from("/var/cache"))
+            .join("mainstay"))
     }
 
     /// What a node of this command's own is made of.
     pub(crate) fn node_config(&self) -> Result<NodeConfig, CliError> {
         let data_dir = self.data_dir()?;
-        let exe = std::env::current_exe()
-            .map_err(|error| CliError::File { path: PathBuf::from("/proc/self/exe"), error })?;
+        let exe = std::env::current_exe().map_err(|error| CliError::File {
+            path: PathBuf::from("/proc/self/exe"),
+            error,
+        })?;
         Ok(NodeConfig {
             store: StoreUrl::Sqlite(data_dir.join("mainstay.db")),
             data_dir,
@@ -95,12 +106,18 @@ impl Context {
 
     pub(crate) async fn connect_with(&self, config: NodeConfig) -> Result<Connection, CliError> {
         if let Some(url) = &self.global.url {
-            return Ok(Connection { client: Client::tcp(url)?, embedded: None });
+            return Ok(Connection {
+                client: Client::tcp(url)?,
+                embedded: None,
+            });
         }
         let patience = Instant::now() + START_LIMIT;
         loop {
             if let Some(client) = running_node(&config.data_dir).await? {
-                return Ok(Connection { client, embedded: None });
+                return Ok(Connection {
+                    client,
+                    embedded: None,
+                });
             }
             match Node::open(config.clone()).await {
                 Ok(node) => return Connection::embed(node, &config.data_dir).await,
@@ -115,12 +132,21 @@ impl Context {
 
 impl Connection {
     async fn embed(node: Node, data_dir: &Path) -> Result<Self, CliError> {
-        let path = |error| CliError::File { path: data_dir.to_owned(), error };
+        let path = |error| CliError::File {
+            path: data_dir.to_owned(),
+            error,
+        };
         let socket = SocketPath::of(data_dir).map_err(path)?;
         let client = Client::unix(socket.clone())?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let listen = Listen { unix: Some(socket.path.clone()), tcp: None, key: None };
-        let bound = api::bind(listen).await.map_err(|error| CliError::from(error.report()))?;
+        let listen = Listen {
+            unix: Some(socket.path.clone()),
+            tcp: None,
+            key: None,
+        };
+        let bound = api::bind(listen)
+            .await
+            .map_err(|error| CliError::from(error.report()))?;
         let serving = node.clone();
         let server = tokio::spawn(async move {
             let stopped = async {
@@ -130,7 +156,10 @@ impl Connection {
                 tracing::error!(%error, "the embedded node stopped serving");
             }
         });
-        Ok(Self { client, embedded: Some(Embedded { node, stop, server }) })
+        Ok(Self {
+            client,
+            embedded: Some(Embedded { node, stop, server }),
+        })
     }
 
     /// Ends an embedded node in good order.
@@ -138,7 +167,10 @@ impl Connection {
         if let Some(Embedded { node, stop, server }) = self.embedded {
             let _stopped = stop.send(());
             node.shutdown().await;
-            if tokio::time::timeout(Duration::from_secs(2), server).await.is_err() {
+            if tokio::time::timeout(Duration::from_secs(2), server)
+                .await
+                .is_err()
+            {
                 tracing::warn!("the embedded node's server did not end in time");
             }
         }
@@ -149,12 +181,17 @@ async fn running_node(data_dir: &Path) -> Result<Option<Client>, CliError> {
     if !data_dir.join(crate::client::SOCKET).exists() {
         return Ok(None);
     }
-    let socket = SocketPath::of(data_dir)
-        .map_err(|error| CliError::File { path: data_dir.to_owned(), error })?;
+    let socket = SocketPath::of(data_dir).map_err(|error| CliError::File {
+        path: data_dir.to_owned(),
+        error,
+    })?;
     let client = Client::unix(socket)?;
     Ok(client.is_alive().await.then_some(client))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, CliError> {
-    std::path::absolute(path).map_err(|error| CliError::File { path: path.to_owned(), error })
+    std::path::absolute(path).map_err(|error| CliError::File {
+        path: path.to_owned(),
+        error,
+    })
 }

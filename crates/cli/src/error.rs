@@ -14,7 +14,10 @@ pub(crate) enum CliError {
     NoManifest { start: PathBuf },
     /// A file cannot be read or written.
     #[error("{path}: {error}")]
-    File { path: PathBuf, error: std::io::Error },
+    File {
+        path: PathBuf,
+        error: std::io::Error,
+    },
     /// Something is in the way.
     #[error("{path} exists already")]
     Exists { path: PathBuf },
@@ -65,9 +68,9 @@ impl Coded for CliError {
             Self::NoManifest { .. } => {
                 report.hint("write one with `mainstay init`, or name one with -f FILE")
             }
-            Self::UnknownCode { near, .. } => {
-                near.iter().fold(report, |report, near| report.hint(format!("there is `{near}`")))
-            }
+            Self::UnknownCode { near, .. } => near.iter().fold(report, |report, near| {
+                report.hint(format!("there is `{near}`"))
+            }),
             Self::Unreachable { .. } => {
                 report.hint("start one with `mainstay serve`, or leave --url away")
             }

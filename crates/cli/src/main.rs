@@ -18,13 +18,19 @@ use mainstay_contract::Coded;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|first| first == "__sandbox") {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == "__sandbox")
+    {
         mainstay_runtimes::sandbox::sandbox_main(mainstay_runtimes::files::run);
     }
     let cli = args::Cli::parse();
     let output = output::Output::new(cli.global.json, cli.global.quiet);
     start_log();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             output.failure(&error::CliError::Runtime(error.to_string()).report());
@@ -47,5 +53,8 @@ fn main() -> ExitCode {
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MAINSTAY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }

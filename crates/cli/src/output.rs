@@ -19,13 +19,22 @@ impl Output {
     pub(crate) fn new(is_json: bool, is_quiet: bool) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { is_json, is_quiet, is_colored: is_terminal && !is_plain, is_terminal }
+        Self {
+            is_json,
+            is_quiet,
+            is_colored: is_terminal && !is_plain,
+            is_terminal,
+        }
     }
 
     /// Prints text to stdout. A closed pipe ends the program quietly.
     pub(crate) fn text(self, text: &str) {
         let mut stdout = std::io::stdout().lock();
-        if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+        if stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+            .is_err()
+        {
             std::process::exit(128 + 13);
         }
     }
@@ -56,7 +65,11 @@ impl Output {
             self.json(report);
             return;
         }
-        self.stderr(&format!("{} {}", self.paint("31;1", "error:"), report.message));
+        self.stderr(&format!(
+            "{} {}",
+            self.paint("31;1", "error:"),
+            report.message
+        ));
         for cause in &report.causes {
             self.stderr(&format!("  caused by: {}", cause.message));
         }
@@ -71,12 +84,19 @@ impl Output {
             (RetryAdvice::Never | RetryAdvice::AfterFix, _) => String::new(),
         };
         let code = self.paint("2", report.code.as_str());
-        self.stderr(&format!("code: {code}{retry} · mainstay explain {}", report.code));
+        self.stderr(&format!(
+            "code: {code}{retry} · mainstay explain {}",
+            report.code
+        ));
     }
 
     /// Text in a colour (an SGR code), where colour is wanted.
     pub(crate) fn paint(self, color: &str, text: &str) -> String {
-        if self.is_colored { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.is_colored {
+            format!("\x1b[{color}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     fn stderr(self, text: &str) {

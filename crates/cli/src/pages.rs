@@ -4,5 +4,8 @@ include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
 /// The page of a code.
 pub(crate) fn page(code: &str) -> Option<&'static str> {
-    PAGES.iter().find(|(name, _)| *name == code).map(|(_, text)| *text)
+    PAGES
+        .iter()
+        .find(|(name, _)| *name == code)
+        .map(|(_, text)| *text)
 }

@@ -6,9 +6,7 @@ use crate::effects::{self, Performed};
 use crate::error::RequestError;
 use crate::node::Inner;
 use mainstay_contract::{AgentName, Coded, SessionId, Timestamp, TurnId};
-use mainstay_sessions::{
-    Blob, Effect, Input, JournalBatch, Outbox, Reply, Session, StoreError,
-};
+use mainstay_sessions::{Blob, Effect, Input, JournalBatch, Outbox, Reply, Session, StoreError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,7 +44,11 @@ impl Actors {
         blobs: Vec<Blob>,
     ) -> Result<Reply, RequestError> {
         let (reply, answered) = oneshot::channel();
-        let mut command = Command { input, blobs, reply };
+        let mut command = Command {
+            input,
+            blobs,
+            reply,
+        };
         loop {
             match self.wake(inner, session).send(command).await {
                 Ok(()) => break,
@@ -86,7 +88,9 @@ impl Actors {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, mpsc::Sender<Command>>> {
-        self.by_session.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,7 +129,14 @@ enum Happened {
 impl Actor {
     fn new(inner: Arc<Inner>, id: SessionId, commands: mpsc::Receiver<Command>) -> Self {
         let stopping = inner.stopping.subscribe();
-        Self { inner, id, commands, stopping, running: None, pause: STORE_PAUSE }
+        Self {
+            inner,
+            id,
+            commands,
+            stopping,
+            running: None,
+            pause: STORE_PAUSE,
+        }
     }
 
     async fn run(mut self) {
@@ -180,17 +191,15 @@ impl Actor {
                 return Ended::Idle;
             }
             match self.next(machine.poll_timeout()).await {
-                Happened::Command(Some(command)) => {
-                    match machine.handle(now(), command.input) {
-                        Ok(reply) => {
-                            blobs.extend(command.blobs);
-                            answers.push((command.reply, reply));
-                        }
-                        Err(rejected) => {
-                            let _gone = command.reply.send(Err(rejected.into()));
-                        }
+                Happened::Command(Some(command)) => match machine.handle(now(), command.input) {
+                    Ok(reply) => {
+                        blobs.extend(command.blobs);
+                        answers.push((command.reply, reply));
                     }
-                }
+                    Err(rejected) => {
+                        let _gone = command.reply.send(Err(rejected.into()));
+                    }
+                },
                 Happened::Performed(input, made) => {
                     blobs.extend(made);
                     if let Err(rejected) = machine.handle(now(), input) {
@@ -240,7 +249,12 @@ impl Actor {
         machine: &mut Session,
         blobs: &mut Vec<Blob>,
     ) -> Result<(), StoreError> {
-        let Some(Outbox { records, blobs: own, turns }) = machine.poll_outbox() else {
+        let Some(Outbox {
+            records,
+            blobs: own,
+            turns,
+        }) = machine.poll_outbox()
+        else {
             blobs.clear();
             return Ok(());
         };
@@ -255,7 +269,10 @@ impl Actor {
         };
         let started = Instant::now();
         let written = self.inner.journal.append(batch).await;
-        self.inner.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+        self.inner
+            .metrics
+            .commit_seconds
+            .observe(started.elapsed().as_secs_f64());
         written.inspect_err(|_| {
             self.inner.metrics.commit_failures.inc();
         })?;
@@ -268,7 +285,11 @@ impl Actor {
 
     fn start(&mut self, effect: Effect) {
         if let Effect::Abort { turn } = &effect {
-            if let Some(running) = self.running.as_ref().filter(|running| running.turn == *turn) {
+            if let Some(running) = self
+                .running
+                .as_ref()
+                .filter(|running| running.turn == *turn)
+            {
                 running.abort.send_replace(true);
             }
             return;
@@ -277,7 +298,12 @@ impl Actor {
         let inner = Arc::clone(&self.inner);
         let performing = effects::perform(inner, self.id.clone(), effect.clone(), aborted);
         let task = tokio::spawn(performing);
-        self.running = Some(Running { turn: turn_of(&effect).clone(), task, failed: effect, abort });
+        self.running = Some(Running {
+            turn: turn_of(&effect).clone(),
+            task,
+            failed: effect,
+            abort,
+        });
     }
 
     fn stop_effect(&mut self) {
@@ -298,7 +324,9 @@ impl Actor {
             && let Some(turn) = row.turn
         {
             let data = || serde_json::json!({ "error": report });
-            self.inner.feeds.preview(&self.id, &turn.turn, now(), "turn_stalled", data);
+            self.inner
+                .feeds
+                .preview(&self.id, &turn.turn, now(), "turn_stalled", data);
         }
         let over = tokio::time::sleep(self.pause);
         self.pause = (self.pause * 2).min(STORE_PAUSE_MAX);
@@ -318,7 +346,9 @@ impl Actor {
     async fn refuse_all(&mut self, why: &str) {
         while !self.commands.is_empty() {
             if let Some(command) = self.commands.recv().await {
-                let _gone = command.reply.send(Err(RequestError::Internal(why.to_owned())));
+                let _gone = command
+                    .reply
+                    .send(Err(RequestError::Internal(why.to_owned())));
             }
         }
     }

@@ -52,13 +52,19 @@ impl FromStr for StoreUrl {
     type Err = StoreUrlError;
 
     fn from_str(url: &str) -> Result<Self, StoreUrlError> {
-        let forgets = || StoreUrlError::Forgets { url: url.to_owned() };
+        let forgets = || StoreUrlError::Forgets {
+            url: url.to_owned(),
+        };
         match url.strip_prefix("sqlite:") {
             Some(":memory:" | "") => Err(forgets()),
             Some(path) if path.contains("mode=memory") => Err(forgets()),
-            Some(path) => Ok(Self::Sqlite(PathBuf::from(path.strip_prefix("//").unwrap_or(path)))),
+            Some(path) => Ok(Self::Sqlite(PathBuf::from(
+                path.strip_prefix("//").unwrap_or(path),
+            ))),
             None if url == "memory" => Err(forgets()),
-            None => Err(StoreUrlError::Unknown { url: url.to_owned() }),
+            None => Err(StoreUrlError::Unknown {
+                url: url.to_owned(),
+            }),
         }
     }
 }
@@ -91,10 +97,22 @@ mod tests {
     #[test]
     fn only_stores_that_remember_are_accepted() {
         assert_eq!("sqlite:a.db".parse(), Ok(StoreUrl::Sqlite("a.db".into())));
-        assert_eq!("sqlite:///a.db".parse(), Ok(StoreUrl::Sqlite("/a.db".into())));
-        for url in ["sqlite::memory:", "sqlite:", "memory", "sqlite:file:x?mode=memory"] {
+        assert_eq!(
+            "sqlite:///a.db".parse(),
+            Ok(StoreUrl::Sqlite("/a.db".into()))
+        );
+        for url in [
+            "sqlite::memory:",
+            "sqlite:",
+            "memory",
+            "sqlite:file:x?mode=memory",
+        ] {
             let refused = url.parse::<StoreUrl>().unwrap_err();
-            assert_eq!(refused.code(), Code::DurableStoreRequiredSessionStore, "{url}");
+            assert_eq!(
+                refused.code(),
+                Code::DurableStoreRequiredSessionStore,
+                "{url}"
+            );
         }
         let unknown = "mysql://x".parse::<StoreUrl>().unwrap_err();
         assert_eq!(unknown.code(), Code::InvalidRequest);

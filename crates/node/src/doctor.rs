@@ -56,12 +56,19 @@ pub(crate) async fn examine(inner: &Inner) -> Result<DoctorReport, RequestError>
     let report = verified.map_err(RequestError::Store)?;
     let sound = report.findings.is_empty();
     if sound {
-        let detail = format!("{} records and {} blobs verified", report.records, report.blobs);
+        let detail = format!(
+            "{} records and {} blobs verified",
+            report.records, report.blobs
+        );
         checks.push(ok("store", &detail));
     }
     for finding in &report.findings {
         let detail = finding.to_string();
-        checks.push(Check { name: "store", status: CheckStatus::Damaged, detail });
+        checks.push(Check {
+            name: "store",
+            status: CheckStatus::Damaged,
+            detail,
+        });
     }
     Ok(DoctorReport { checks, sound })
 }
@@ -75,32 +82,69 @@ fn host(support: &HostSupport) -> Vec<Check> {
         if is_there {
             ok(name, works)
         } else {
-            Check { name, status: CheckStatus::Weaker, detail: without.to_owned() }
+            Check {
+                name,
+                status: CheckStatus::Weaker,
+                detail: without.to_owned(),
+            }
         }
     };
     let cgroup = match support.cgroup {
-        Some(version) => ok("cgroup", &format!("memory and process limits by control groups {version}")),
+        Some(version) => ok(
+            "cgroup",
+            &format!("memory and process limits by control groups {version}"),
+        ),
         None => Check {
             name: "cgroup",
             status: CheckStatus::Weaker,
             detail: "no control group can be made: limits hold per process only".to_owned(),
         },
     };
-    let user = if support.is_root { "root" } else { "an ordinary user" };
+    let user = if support.is_root {
+        "root"
+    } else {
+        "an ordinary user"
+    };
     vec![
         ok("user", &format!("the node runs as {user}")),
-        tried("sandbox", &support.namespaces, "tools run in namespaces of their own"),
-        tried("overlay", &support.overlay, "overlays can be mounted in the sandbox"),
-        found("landlock", support.landlock, "file access is fenced twice", "only mounts fence file access"),
-        found("seccomp", support.seccomp, "dangerous system calls are refused", "no seccomp in this kernel"),
+        tried(
+            "sandbox",
+            &support.namespaces,
+            "tools run in namespaces of their own",
+        ),
+        tried(
+            "overlay",
+            &support.overlay,
+            "overlays can be mounted in the sandbox",
+        ),
+        found(
+            "landlock",
+            support.landlock,
+            "file access is fenced twice",
+            "only mounts fence file access",
+        ),
+        found(
+            "seccomp",
+            support.seccomp,
+            "dangerous system calls are refused",
+            "no seccomp in this kernel",
+        ),
         cgroup,
     ]
 }
 
 fn ok(name: &'static str, detail: &str) -> Check {
-    Check { name, status: CheckStatus::Ok, detail: detail.to_owned() }
+    Check {
+        name,
+        status: CheckStatus::Ok,
+        detail: detail.to_owned(),
+    }
 }
 
 fn missing(name: &'static str, detail: &str) -> Check {
-    Check { name, status: CheckStatus::Missing, detail: detail.to_owned() }
+    Check {
+        name,
+        status: CheckStatus::Missing,
+        detail: detail.to_owned(),
+    }
 }

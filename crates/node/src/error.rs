@@ -4,9 +4,7 @@ use mainstay_contract::{Code, Coded, ErrorReport, IdError};
 use mainstay_manifest::InvalidManifest;
 use mainstay_runtimes::sandbox::SandboxError;
 use mainstay_runtimes::workspace::WorkspaceError;
-use mainstay_sessions::{
-    FirstDivergence, Rejected, RuntimeError, RuntimeErrorCode, StoreError,
-};
+use mainstay_sessions::{FirstDivergence, Rejected, RuntimeError, RuntimeErrorCode, StoreError};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -144,7 +142,11 @@ pub enum RequestError {
 
 impl RequestError {
     pub(crate) fn not_found(kind: &'static str, id: impl Into<String>) -> Self {
-        Self::NotFound { kind, id: id.into(), near: Vec::new() }
+        Self::NotFound {
+            kind,
+            id: id.into(),
+            near: Vec::new(),
+        }
     }
 
     fn runtime_code(&self) -> Option<RuntimeErrorCode> {

@@ -26,7 +26,11 @@ pub(crate) async fn lines(
     let mut lines = vec![chain.link(json!({
         "kind": "session", "format": 1, "session": session, "records": records.len(),
     }))];
-    for digest in records.iter().filter_map(message_of).collect::<BTreeSet<_>>() {
+    for digest in records
+        .iter()
+        .filter_map(message_of)
+        .collect::<BTreeSet<_>>()
+    {
         let message = reader.message(digest).await.map_err(RequestError::Store)?;
         lines.push(chain.link(json!({ "kind": "message", "digest": digest, "message": message })));
     }
@@ -53,7 +57,9 @@ struct Chain {
 
 impl Default for Chain {
     fn default() -> Self {
-        Self { last: blake3::hash(b"") }
+        Self {
+            last: blake3::hash(b""),
+        }
     }
 }
 

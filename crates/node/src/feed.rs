@@ -24,14 +24,17 @@ pub(crate) struct Feeds {
 impl Feeds {
     pub(crate) fn listen(&self, session: &SessionId) -> broadcast::Receiver<Arc<Event>> {
         let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender =
-            senders.entry(session.clone()).or_insert_with(|| broadcast::channel(LAG_MAX).0);
+        let sender = senders
+            .entry(session.clone())
+            .or_insert_with(|| broadcast::channel(LAG_MAX).0);
         sender.subscribe()
     }
 
     pub(crate) fn tell(&self, event: impl FnOnce() -> Event, session: &SessionId) {
         let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(sender) = senders.get(session) else { return };
+        let Some(sender) = senders.get(session) else {
+            return;
+        };
         if sender.receiver_count() == 0 {
             senders.remove(session);
         } else {
@@ -125,9 +128,13 @@ impl Tape {
     }
 
     async fn read(&mut self) -> Result<(), StoreError> {
-        let records = self.reader.records(&self.session, self.cursor, PAGE).await?;
+        let records = self
+            .reader
+            .records(&self.session, self.cursor, PAGE)
+            .await?;
         self.is_caught_up = records.len() < PAGE;
-        self.ready.extend(records.iter().map(|record| event_of(&self.session, record)));
+        self.ready
+            .extend(records.iter().map(|record| event_of(&self.session, record)));
         Ok(())
     }
 }

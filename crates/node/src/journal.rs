@@ -30,7 +30,9 @@ impl Reader {
         let journal = Arc::clone(&self.journal);
         match tokio::task::spawn_blocking(move || read(&*journal)).await {
             Ok(read) => read,
-            Err(error) => Err(StoreError::Io { what: format!("a reader ended early: {error}") }),
+            Err(error) => Err(StoreError::Io {
+                what: format!("a reader ended early: {error}"),
+            }),
         }
     }
 
@@ -41,7 +43,8 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
         let session = session.clone();
-        self.with(move |journal| journal.records(&session, after, limit)).await
+        self.with(move |journal| journal.records(&session, after, limit))
+            .await
     }
 
     /// A stored message.
@@ -78,8 +81,12 @@ impl Reader {
 }
 
 fn message(journal: &dyn Journal, digest: &Digest) -> Result<Option<Message>, StoreError> {
-    let Some(bytes) = journal.blob(digest)? else { return Ok(None) };
-    let unreadable = |error| StoreError::Corrupt { what: format!("message {digest}: {error}") };
+    let Some(bytes) = journal.blob(digest)? else {
+        return Ok(None);
+    };
+    let unreadable = |error| StoreError::Corrupt {
+        what: format!("message {digest}: {error}"),
+    };
     serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
 }
 
@@ -100,7 +107,9 @@ fn load(
     let mut configs: HashMap<Digest, TurnConfig> = HashMap::new();
     loop {
         let after = session.last_seq();
-        let page = journal.records(id, after, PAGE).map_err(RequestError::Store)?;
+        let page = journal
+            .records(id, after, PAGE)
+            .map_err(RequestError::Store)?;
         let is_last = page.len() < PAGE;
         for record in page {
             if let mainstay_sessions::RecordKind::TurnAccepted { config: digest, .. } = &record.kind

@@ -15,8 +15,13 @@ use std::time::SystemTime;
 pub fn check_manifest(path: &Path) -> io::Result<Checked> {
     let mut bytes = Vec::new();
     // One byte more than is accepted, so that a huge file is refused without being read.
-    File::open(path)?.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    File::open(path)?
+        .take(BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    let name = path
+        .file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy();
     Ok(check(&name, &bytes))
 }
 
@@ -31,14 +36,19 @@ type Stamp = (SystemTime, u64);
 
 impl ManifestFile {
     pub(crate) fn new(path: Option<PathBuf>) -> Self {
-        Self { path, known: Mutex::new(None) }
+        Self {
+            path,
+            known: Mutex::new(None),
+        }
     }
 
     /// The manifest as it is now, and the folder that its paths are relative to.
     pub(crate) fn read(&self) -> Result<(Arc<Manifest>, &Path), RequestError> {
         let path = self.path.as_deref().ok_or(RequestError::NoManifest)?;
-        let unreadable =
-            |error| RequestError::ManifestUnreadable { path: path.to_owned(), error };
+        let unreadable = |error| RequestError::ManifestUnreadable {
+            path: path.to_owned(),
+            error,
+        };
         let found = std::fs::metadata(path).map_err(unreadable)?;
         let stamp = (found.modified().map_err(unreadable)?, found.len());
         let folder = path.parent().unwrap_or(Path::new("/"));

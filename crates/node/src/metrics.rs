@@ -1,11 +1,11 @@
 //! What a node counts, for Prometheus.
 
+use mainstay_sessions::{Record, RecordKind};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use mainstay_sessions::{Record, RecordKind};
 
 /// The counters of one node. They begin at zero with each process.
 #[derive(Debug)]
@@ -48,7 +48,11 @@ impl Metrics {
         let output_tokens = counter("output_tokens", "Tokens received from models");
         let commit_failures = counter("commit_failures", "Batches that could not be made durable");
         let sessions_active = Gauge::default();
-        registry.register("sessions_active", "Sessions held in memory", sessions_active.clone());
+        registry.register(
+            "sessions_active",
+            "Sessions held in memory",
+            sessions_active.clone(),
+        );
         let commit_seconds = Histogram::new(exponential_buckets(0.0001, 2.0, 16));
         let help = "Time to make a batch durable";
         registry.register_with_unit("commit", help, Unit::Seconds, commit_seconds.clone());

@@ -14,7 +14,9 @@ use crate::snapshot;
 use crate::workspaces::{Blobs, Workspaces, blocking};
 use futures_util::Stream;
 use mainstay_contract::{AgentName, Digest, Event, Message, Role, Seq, SessionId, StepId, TurnId};
-use mainstay_runtimes::sandbox::{Chunk, Sandbox, SandboxConfig, SandboxError, SandboxExit, SandboxSpec};
+use mainstay_runtimes::sandbox::{
+    Chunk, Sandbox, SandboxConfig, SandboxError, SandboxExit, SandboxSpec,
+};
 use mainstay_runtimes::workspace::{self, Applied, Diff, ViewParams};
 use mainstay_sessions::{
     Blob, BlobContent, Input, Journal, OnBusy, Record, RecordKind, Rejected, Reply, Resolution,
@@ -122,11 +124,16 @@ impl Node {
     pub async fn open(config: NodeConfig) -> Result<Self, NodeOpenError> {
         let lock = DataDirLock::acquire(&config.data_dir)?;
         let StoreUrl::Sqlite(database) = config.store.clone();
-        let blobs = config.blobs.clone().unwrap_or_else(|| config.data_dir.join("blobs"));
+        let blobs = config
+            .blobs
+            .clone()
+            .unwrap_or_else(|| config.data_dir.join("blobs"));
         let opened = tokio::task::spawn_blocking(move || {
             SqliteJournal::open(OpenParams { database, blobs })
         });
-        let opened = opened.await.map_err(|error| NodeOpenError::Internal(error.to_string()))?;
+        let opened = opened
+            .await
+            .map_err(|error| NodeOpenError::Internal(error.to_string()))?;
         let store = Arc::new(opened?);
         let sandbox = Sandbox::new(SandboxConfig {
             exe: config.exe.clone(),
@@ -163,7 +170,11 @@ impl Node {
 
     /// Wakes every session with a turn that has not ended and does not wait for an operator.
     async fn recover(&self) -> Result<(), StoreError> {
-        let open = self.inner.reader.with(|journal| journal.open_turns()).await?;
+        let open = self
+            .inner
+            .reader
+            .with(|journal| journal.open_turns())
+            .await?;
         for row in open.iter().filter(|row| !row.state.is_parked()) {
             tracing::info!(session = %row.session, turn = %row.turn, "taking up a turn");
             self.inner.actors.wake(&self.inner, &row.session);
@@ -187,7 +198,10 @@ impl Node {
         }
         let snapshot = snapshot::take(&self.inner.manifest, request.agent.as_ref())?;
         let mut blobs = snapshot.blobs;
-        blobs.push(Blob { digest: input, content: BlobContent::Bytes(bytes) });
+        blobs.push(Blob {
+            digest: input,
+            content: BlobContent::Bytes(bytes),
+        });
         let start = Input::StartTurn(Box::new(StartTurn {
             turn: turn.clone(),
             config_digest: snapshot.digest,
@@ -206,7 +220,14 @@ impl Node {
             (None, true) => TurnState::Accepted,
             (None, false) => TurnState::Running,
         };
-        Ok(TurnAccepted { session: request.session, turn, seq, is_queued, state, steered_into })
+        Ok(TurnAccepted {
+            session: request.session,
+            turn,
+            seq,
+            is_queued,
+            state,
+            steered_into,
+        })
     }
 
     /// A turn that was accepted before, whatever the manifest says now.
@@ -217,20 +238,36 @@ impl Node {
         input: Digest,
     ) -> Result<Option<TurnAccepted>, RequestError> {
         let id = turn.clone();
-        let row = self.inner.reader.with(move |journal| journal.turn(&id)).await;
-        let Some(row) = row.map_err(RequestError::Store)? else { return Ok(None) };
+        let row = self
+            .inner
+            .reader
+            .with(move |journal| journal.turn(&id))
+            .await;
+        let Some(row) = row.map_err(RequestError::Store)? else {
+            return Ok(None);
+        };
         if row.session != request.session {
             let session = row.session.to_string();
-            return Err(RequestError::TurnElsewhere { turn: turn.to_string(), session });
+            return Err(RequestError::TurnElsewhere {
+                turn: turn.to_string(),
+                session,
+            });
         }
         let (machine, records) = self.load(&row.session).await?;
         let view = machine.turn_view(turn);
         let view = view.ok_or_else(|| RequestError::not_found("turn", turn.as_str()))?;
-        let conflict = |what| Rejected::Conflict { turn: turn.clone(), what };
+        let conflict = |what| Rejected::Conflict {
+            turn: turn.clone(),
+            what,
+        };
         if view.input != input {
             return Err(conflict("input").into());
         }
-        if request.agent.as_ref().is_some_and(|agent| *agent != view.agent) {
+        if request
+            .agent
+            .as_ref()
+            .is_some_and(|agent| *agent != view.agent)
+        {
             return Err(conflict("agent").into());
         }
         if !view.state.is_final() && !view.state.is_parked() {
@@ -240,7 +277,14 @@ impl Node {
         let is_queued = view.state == TurnState::Accepted;
         let session = row.session;
         let (turn, state) = (turn.clone(), view.state);
-        Ok(Some(TurnAccepted { session, turn, seq, is_queued, state, steered_into }))
+        Ok(Some(TurnAccepted {
+            session,
+            turn,
+            seq,
+            is_queued,
+            state,
+            steered_into,
+        }))
     }
 
     /// Waits until a turn has ended or waits for an operator.
@@ -303,7 +347,12 @@ impl Node {
     /// # Errors
     /// [`RequestError::NotFound`], [`RequestError::Store`].
     pub async fn message(&self, digest: &Digest) -> Result<Message, RequestError> {
-        let message = self.inner.reader.message(*digest).await.map_err(RequestError::Store)?;
+        let message = self
+            .inner
+            .reader
+            .message(*digest)
+            .await
+            .map_err(RequestError::Store)?;
         message.ok_or_else(|| RequestError::not_found("message", digest.to_string()))
     }
 
@@ -319,7 +368,12 @@ impl Node {
     ) -> Result<impl Stream<Item = Result<Event, StoreError>> + Send + use<>, RequestError> {
         let live = self.inner.feeds.listen(session);
         self.row(session).await?;
-        Ok(feed::follow(self.inner.reader.clone(), session.clone(), after, live))
+        Ok(feed::follow(
+            self.inner.reader.clone(),
+            session.clone(),
+            after,
+            live,
+        ))
     }
 
     /// The durable events of a session after a place, at most `limit`.
@@ -335,7 +389,10 @@ impl Node {
         self.row(session).await?;
         let records = self.inner.reader.records(session, after, limit).await;
         let records = records.map_err(RequestError::Store)?;
-        Ok(records.iter().map(|record| mainstay_sessions::event_of(session, record)).collect())
+        Ok(records
+            .iter()
+            .map(|record| mainstay_sessions::event_of(session, record))
+            .collect())
     }
 
     /// Whether nothing happens in a session without a command.
@@ -354,7 +411,9 @@ impl Node {
         turn: Option<TurnId>,
     ) -> Result<(), RequestError> {
         self.row(session).await?;
-        self.command(session, Input::Cancel { turn }, Vec::new()).await.map(drop)
+        self.command(session, Input::Cancel { turn }, Vec::new())
+            .await
+            .map(drop)
     }
 
     /// Says what became of a step in doubt, or releases a quarantined turn.
@@ -379,7 +438,10 @@ impl Node {
                 (Resolution::Fail(digest), blobs)
             }
         };
-        let input = Input::Resolve { step: step.clone(), resolution };
+        let input = Input::Resolve {
+            step: step.clone(),
+            resolution,
+        };
         self.command(&session, input, blobs).await.map(drop)
     }
 
@@ -392,15 +454,23 @@ impl Node {
     ) -> Result<(Digest, Vec<Blob>), RequestError> {
         let (_, records) = self.load(session).await?;
         let call = records.iter().rev().find_map(|record| match &record.kind {
-            RecordKind::ToolIntended { step: intended, call, .. } if intended == step => {
-                Some(call.as_str())
-            }
+            RecordKind::ToolIntended {
+                step: intended,
+                call,
+                ..
+            } if intended == step => Some(call.as_str()),
             _ => None,
         });
         let not_in_doubt = || Rejected::NotInDoubt { step: step.clone() };
         let message = Message::tool_result(call.ok_or_else(not_in_doubt)?, text);
         let (digest, bytes) = encode_message(&message);
-        Ok((digest, vec![Blob { digest, content: BlobContent::Bytes(bytes) }]))
+        Ok((
+            digest,
+            vec![Blob {
+                digest,
+                content: BlobContent::Bytes(bytes),
+            }],
+        ))
     }
 
     /// What the agent changed in its private view of the workspace.
@@ -430,7 +500,9 @@ impl Node {
 
     async fn committed(&self, session: &SessionId) -> Result<(ViewParams, Digest), RequestError> {
         let (machine, _) = self.load(session).await?;
-        let none = || RequestError::NoWorkspace { session: session.to_string() };
+        let none = || RequestError::NoWorkspace {
+            session: session.to_string(),
+        };
         let (state, mode) = machine.workspace().ok_or_else(none)?;
         let view = machine.view();
         let turn = view.turns.last().ok_or_else(none)?;
@@ -461,13 +533,17 @@ impl Node {
         let (machine, records) = self.load(&session).await?;
         let last = records.iter().rposition(|record| record.turn == *turn);
         let records = &records[..last.map_or(0, |at| at + 1)];
-        let configs = machine.view().turns.into_iter().filter_map(|turn| {
-            Some((turn.config, machine.config(&turn.turn)?.clone()))
-        });
+        let configs = machine
+            .view()
+            .turns
+            .into_iter()
+            .filter_map(|turn| Some((turn.config, machine.config(&turn.turn)?.clone())));
         let configs: std::collections::HashMap<_, _> = configs.collect();
         let config_of = |digest: &Digest| configs.get(digest).cloned();
         mainstay_sessions::verify(&session, records, &config_of)?;
-        Ok(ReplayReport { records: records.len() })
+        Ok(ReplayReport {
+            records: records.len(),
+        })
     }
 
     /// Removes a session and what only it stored.
@@ -477,10 +553,17 @@ impl Node {
     pub async fn remove(&self, session: &SessionId) -> Result<(), RequestError> {
         let (machine, _) = self.load(session).await?;
         if let Some(holder) = machine.current_turn() {
-            return Err(Rejected::Busy { holder: holder.clone() }.into());
+            return Err(Rejected::Busy {
+                holder: holder.clone(),
+            }
+            .into());
         }
         self.inner.workspaces.close(session).await;
-        self.inner.journal.remove_session(session).await.map_err(RequestError::Commit)
+        self.inner
+            .journal
+            .remove_session(session)
+            .await
+            .map_err(RequestError::Commit)
     }
 
     /// What the host can do, and whether what is stored is sound.
@@ -515,7 +598,10 @@ impl Node {
         input: Input,
         blobs: Vec<Blob>,
     ) -> Result<Reply, RequestError> {
-        self.inner.actors.send(&self.inner, session, input, blobs).await
+        self.inner
+            .actors
+            .send(&self.inner, session, input, blobs)
+            .await
     }
 
     async fn load(&self, session: &SessionId) -> Result<(Session, Vec<Record>), RequestError> {
@@ -525,14 +611,22 @@ impl Node {
 
     async fn row(&self, session: &SessionId) -> Result<SessionRow, RequestError> {
         let id = session.clone();
-        let row = self.inner.reader.with(move |journal| journal.session(&id)).await;
+        let row = self
+            .inner
+            .reader
+            .with(move |journal| journal.session(&id))
+            .await;
         let row = row.map_err(RequestError::Store)?;
         row.ok_or_else(|| RequestError::not_found("session", session.as_str()))
     }
 
     async fn session_of(&self, turn: &TurnId) -> Result<SessionId, RequestError> {
         let id = turn.clone();
-        let row = self.inner.reader.with(move |journal| journal.turn(&id)).await;
+        let row = self
+            .inner
+            .reader
+            .with(move |journal| journal.turn(&id))
+            .await;
         let row = row.map_err(RequestError::Store)?;
         row.map(|row| row.session)
             .ok_or_else(|| RequestError::not_found("turn", turn.as_str()))
@@ -546,7 +640,9 @@ fn check_options(options: &serde_json::Value) -> Result<(), RequestError> {
             Some(name) => Err(RequestError::Option { name: name.clone() }),
             None => Ok(()),
         },
-        other => Err(RequestError::Option { name: other.to_string() }),
+        other => Err(RequestError::Option {
+            name: other.to_string(),
+        }),
     }
 }
 
@@ -595,4 +691,3 @@ fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
         .with_safe_default_protocol_versions()?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
-

@@ -15,15 +15,20 @@ pub(crate) fn read(
 ) -> Result<Secret, Box<ErrorReport>> {
     let missing = |why: String| {
         Box::new(
-            ErrorReport::new(Code::SecretUnavailable, format!("the secret `{name}` {why}"))
-                .about("secret", name),
+            ErrorReport::new(
+                Code::SecretUnavailable,
+                format!("the secret `{name}` {why}"),
+            )
+            .about("secret", name),
         )
     };
     match source {
         SecretSource::Env(variable) => match std::env::var(variable) {
             Ok(value) if !value.is_empty() => Ok(Secret::new(value)),
-            _ => Err(missing(format!("is not in the environment variable {variable}"))
-                .map_hint(format!("set {variable} for the node's process"))),
+            _ => Err(
+                missing(format!("is not in the environment variable {variable}"))
+                    .map_hint(format!("set {variable} for the node's process")),
+            ),
         },
         SecretSource::File(file) => {
             let path = folder.join(file);

@@ -60,11 +60,16 @@ pub(crate) fn take(
         }
         Provider::OpenAiCompatible { .. } => None,
     };
-    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let home = std::env::var_os("HOME")
+        .map(PathBuf::from)
+        .filter(|home| home.is_absolute());
     let home = home.unwrap_or_else(|| PathBuf::from("/home/agent"));
     let shell = ShellConfig {
         folder: folder.to_owned(),
-        workspace: agent.workspace.as_deref().map(|path| workspace(folder, path)),
+        workspace: agent
+            .workspace
+            .as_deref()
+            .map(|path| workspace(folder, path)),
         read: expand(&agent.sandbox.read, folder, &home),
         write: expand(&agent.sandbox.write, folder, &home),
         agent: agent.clone(),
@@ -91,7 +96,11 @@ pub(crate) fn take(
     let blob = Blob::bytes(serde_json::to_vec(&config).map_err(internal)?);
     let digest = blob.digest;
     blobs.push(blob);
-    Ok(Snapshot { config, digest, blobs })
+    Ok(Snapshot {
+        config,
+        digest,
+        blobs,
+    })
 }
 
 /// Reads the shell's part back.
@@ -107,8 +116,16 @@ fn find<'a>(
         return manifest.agents.get_key_value(wanted).ok_or_else(|| {
             let names = || manifest.agents.keys().map(AgentName::as_str);
             let near = mainstay_manifest::near(wanted.as_str(), names());
-            let near = if near.is_empty() { names().map(str::to_owned).collect() } else { near };
-            RequestError::NotFound { kind: "agent", id: wanted.to_string(), near }
+            let near = if near.is_empty() {
+                names().map(str::to_owned).collect()
+            } else {
+                near
+            };
+            RequestError::NotFound {
+                kind: "agent",
+                id: wanted.to_string(),
+                near,
+            }
         });
     }
     let mut agents = manifest.agents.iter();
@@ -130,7 +147,10 @@ fn policies(agent: &Agent) -> BTreeMap<String, ToolPolicy> {
     };
     let mut policies = BTreeMap::new();
     for tool in &agent.tools {
-        let policy = ToolPolicy { class: class(tool.effect()), has_probe: tool.has_probe() };
+        let policy = ToolPolicy {
+            class: class(tool.effect()),
+            has_probe: tool.has_probe(),
+        };
         for name in tools::names(tool) {
             policies.insert(name, policy);
         }
@@ -163,9 +183,14 @@ fn read_script(path: &Path) -> Result<Vec<u8>, RequestError> {
     let read = file.take(SCRIPT_BYTES_MAX + 1).read_to_end(&mut bytes);
     read.map_err(|error| failed(&error))?;
     if bytes.len() as u64 > SCRIPT_BYTES_MAX {
-        return Err(failed(&format!("it has more than {SCRIPT_BYTES_MAX} bytes")));
+        return Err(failed(&format!(
+            "it has more than {SCRIPT_BYTES_MAX} bytes"
+        )));
     }
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let name = path
+        .file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy();
     mainstay_providers::Script::parse(&name, &bytes).map_err(|error| failed(&error))?;
     Ok(bytes)
 }

@@ -49,7 +49,13 @@ impl Workspaces {
         mode: WorkspaceMode,
         blobs: Blobs,
     ) -> Self {
-        Self { data_dir, cache_dir, mode, blobs, open: Mutex::default() }
+        Self {
+            data_dir,
+            cache_dir,
+            mode,
+            blobs,
+            open: Mutex::default(),
+        }
     }
 
     /// What must not be seen in any view.
@@ -73,7 +79,8 @@ impl Workspaces {
     ) -> Result<ViewParams, WorkspaceError> {
         let folder = std::fs::canonicalize(folder)
             .map_err(|error| WorkspaceError::folder(folder.to_owned(), error))?;
-        let root = mainstay_runtimes::workspace::views_root(&self.data_dir, &folder, &self.cache_dir)?;
+        let root =
+            mainstay_runtimes::workspace::views_root(&self.data_dir, &folder, &self.cache_dir)?;
         let is_below = |path: &PathBuf| path.starts_with(&folder);
         Ok(ViewParams {
             root: root.join(session.as_str()),
@@ -93,12 +100,19 @@ impl Workspaces {
         let params = self.params(session, folder)?;
         let (mode, blobs) = (self.mode, self.blobs());
         let (view, state, made) = blocking(move || match at {
-            Some(state) => View::restore(params, state, &blobs).map(|view| (view, state, Vec::new())),
+            Some(state) => {
+                View::restore(params, state, &blobs).map(|view| (view, state, Vec::new()))
+            }
             None => View::create(params).map(|(view, commit)| (view, commit.state, commit.blobs)),
         })
         .await?;
-        self.lock().insert(session.clone(), Arc::new(Mutex::new(view)));
-        Ok(Opened { state, mode, blobs: made })
+        self.lock()
+            .insert(session.clone(), Arc::new(Mutex::new(view)));
+        Ok(Opened {
+            state,
+            mode,
+            blobs: made,
+        })
     }
 
     /// How the open view of a session gets into a sandbox.
@@ -119,7 +133,8 @@ impl Workspaces {
     /// Throws away what changed since the last commit.
     pub(crate) async fn roll_back(&self, session: &SessionId) -> Result<(), WorkspaceError> {
         let blobs = self.blobs();
-        self.with(session, move |view| view.rollback(&blobs), || ()).await
+        self.with(session, move |view| view.rollback(&blobs), || ())
+            .await
     }
 
     async fn with<T: Send + 'static>(
@@ -128,16 +143,19 @@ impl Workspaces {
         act: impl FnOnce(&mut View) -> Result<T, WorkspaceError> + Send + 'static,
         nothing: impl FnOnce() -> T,
     ) -> Result<T, WorkspaceError> {
-        let Some(view) = self.lock().get(session).cloned() else { return Ok(nothing()) };
+        let Some(view) = self.lock().get(session).cloned() else {
+            return Ok(nothing());
+        };
         blocking(move || act(&mut view.lock().unwrap_or_else(PoisonError::into_inner))).await
     }
 
     /// Closes the view of a session and removes its private folder: what is committed is stored.
     pub(crate) async fn close(&self, session: &SessionId) {
-        let Some(view) = self.lock().remove(session) else { return };
-        let removed = blocking(move || {
-            view.lock().unwrap_or_else(PoisonError::into_inner).remove()
-        });
+        let Some(view) = self.lock().remove(session) else {
+            return;
+        };
+        let removed =
+            blocking(move || view.lock().unwrap_or_else(PoisonError::into_inner).remove());
         if let Err(error) = removed.await {
             tracing::warn!(%session, %error, "a view could not be removed");
         }

@@ -19,7 +19,11 @@ pub(crate) fn run(context: &Context) -> Result<ExitCode, CliError> {
     if output.is_json {
         let rows: Vec<Row> = Code::ALL
             .iter()
-            .map(|code| Row { code, info: code.info(), docs: format!("errors/{code}") })
+            .map(|code| Row {
+                code,
+                info: code.info(),
+                docs: format!("errors/{code}"),
+            })
             .collect();
         output.json(&rows);
     } else {

@@ -12,7 +12,10 @@ pub(crate) fn run(context: &Context, text: &str) -> Result<ExitCode, CliError> {
     let Some(page) = pages::page(text) else {
         let names = Code::ALL.iter().map(Code::as_str);
         let near = mainstay_manifest::near(text, names);
-        return Err(CliError::UnknownCode { code: text.to_owned(), near });
+        return Err(CliError::UnknownCode {
+            code: text.to_owned(),
+            near,
+        });
     };
     let info = code.info();
     if context.output.is_json {

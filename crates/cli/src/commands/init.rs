@@ -14,7 +14,10 @@ const SCRIPT: &str = "# What the scripted model answers, call by call.\n\
     - text: That is all there is.\n";
 
 pub(crate) fn run(context: &Context, args: &Init) -> Result<ExitCode, CliError> {
-    let file = |path: &Path, error| CliError::File { path: path.to_owned(), error };
+    let file = |path: &Path, error| CliError::File {
+        path: path.to_owned(),
+        error,
+    };
     std::fs::create_dir_all(&args.dir).map_err(|error| file(&args.dir, error))?;
     let manifest = args.dir.join("mainstay.yaml");
     let mut written = vec![manifest.clone()];
@@ -27,12 +30,16 @@ pub(crate) fn run(context: &Context, args: &Init) -> Result<ExitCode, CliError> 
         create(&manifest, starter(Starter::OpenAiCompatible))?;
     }
     if context.output.is_json {
-        context.output.json(&serde_json::json!({ "written": written }));
+        context
+            .output
+            .json(&serde_json::json!({ "written": written }));
     } else {
         for path in &written {
             context.output.line(&format!("wrote {}", path.display()));
         }
-        context.output.note("next: mainstay check, then mainstay run AGENT \"what to do\"");
+        context
+            .output
+            .note("next: mainstay check, then mainstay run AGENT \"what to do\"");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -42,6 +49,9 @@ fn create(path: &PathBuf, text: &str) -> Result<(), CliError> {
     let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => CliError::Exists { path: path.clone() },
-        _ => CliError::File { path: path.clone(), error },
+        _ => CliError::File {
+            path: path.clone(),
+            error,
+        },
     })
 }

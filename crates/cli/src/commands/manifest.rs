@@ -8,8 +8,10 @@ use std::process::ExitCode;
 
 pub(crate) fn check(context: &Context) -> Result<ExitCode, CliError> {
     let path = context.manifest()?;
-    let checked = mainstay_node::check_manifest(&path)
-        .map_err(|error| CliError::File { path: path.clone(), error })?;
+    let checked = mainstay_node::check_manifest(&path).map_err(|error| CliError::File {
+        path: path.clone(),
+        error,
+    })?;
     let output = context.output;
     let is_valid = checked.manifest.is_some();
     if output.is_json {
@@ -26,7 +28,11 @@ pub(crate) fn check(context: &Context) -> Result<ExitCode, CliError> {
             count => output.note(&format!("{}: {count} finding(s)", path.display())),
         }
     }
-    let exit = if is_valid { 0 } else { Code::ManifestInvalid.info().exit };
+    let exit = if is_valid {
+        0
+    } else {
+        Code::ManifestInvalid.info().exit
+    };
     Ok(ExitCode::from(exit))
 }
 

@@ -18,7 +18,10 @@ use clap::CommandFactory;
 use std::process::ExitCode;
 
 pub(crate) async fn run(cli: Cli, output: Output) -> Result<ExitCode, CliError> {
-    let context = Context { global: cli.global, output };
+    let context = Context {
+        global: cli.global,
+        output,
+    };
     match cli.command {
         Command::Demo(args) => demo::run(&context, &args).await,
         Command::Init(args) => init::run(&context, &args),

@@ -14,10 +14,19 @@ use std::process::ExitCode;
 
 pub(crate) async fn run(context: &Context, args: Run) -> Result<ExitCode, CliError> {
     let agent = AgentName::new(&args.agent)?;
-    let turn = args.turn.as_deref().map_or_else(|| Ok(TurnId::generate()), TurnId::new)?;
-    let session =
-        args.session.as_deref().map_or_else(|| Ok(SessionId::generate()), SessionId::new)?;
-    let input = if args.input == "-" { standard_input()? } else { args.input };
+    let turn = args
+        .turn
+        .as_deref()
+        .map_or_else(|| Ok(TurnId::generate()), TurnId::new)?;
+    let session = args
+        .session
+        .as_deref()
+        .map_or_else(|| Ok(SessionId::generate()), SessionId::new)?;
+    let input = if args.input == "-" {
+        standard_input()?
+    } else {
+        args.input
+    };
     let mut config = context.node_config()?;
     config.record = args.record;
     let connection = context.connect_with(config).await?;
@@ -48,7 +57,11 @@ async fn follow(
     let path = format!("/api/sessions/{session}/turns");
     let accepted: Value = client.json(Method::POST, &path, Some(body)).await?;
     output.note(&output.paint("2", &format!("session {session} · turn {turn}")));
-    let mut shown = Shown { output, turn, is_streaming: false };
+    let mut shown = Shown {
+        output,
+        turn,
+        is_streaming: false,
+    };
     let mut cursor = Seq(accepted["seq"].as_u64().unwrap_or(1).saturating_sub(1));
     let followed = accepted["steered_into"].as_str().map(ToOwned::to_owned);
     loop {
@@ -107,8 +120,15 @@ impl Shown<'_> {
             "tool_in_doubt" => format!("? step {} is in doubt", text("step")),
             "turn_resumed" => "↻ resumed after an interruption".to_owned(),
             "model_call_failed" => {
-                format!("… the model failed, trying again: {}", data["error"]["message"])
+                format!(
+                    "… the model failed, trying again: {}",
+                    data["error"]["message"]
+                )
             }
+            "turn_stalled" => format!(
+                "! {}",
+                data["error"]["message"].as_str().unwrap_or_default()
+            ),
             "workspace_opened" if text("mode") == "copy" => {
                 "! this host has no overlay: working on a full copy of the folder".to_owned()
             }
@@ -129,11 +149,13 @@ impl Shown<'_> {
         self.end_stream();
         let error: Option<ErrorReport> = serde_json::from_value(result["error"].clone()).ok();
         if self.output.is_json {
-            self.output.json(&json!({ "kind": "result", "data": result }));
+            self.output
+                .json(&json!({ "kind": "result", "data": result }));
         } else if let Some(error) = &error {
             self.output.failure(error);
         } else if !was_streamed {
-            self.output.line(result["text"].as_str().unwrap_or_default());
+            self.output
+                .line(result["text"].as_str().unwrap_or_default());
         }
         ExitCode::from(exit_of(result, error.as_ref()))
     }
@@ -162,7 +184,8 @@ async fn cancel(
 ) -> Result<ExitCode, CliError> {
     output.note("cancelling; interrupt again to leave at once (the turn then goes on next time)");
     let path = format!("/api/sessions/{session}/cancel");
-    let asked = client.json::<Value>(Method::POST, &path, Some(&json!({ "turn": turn })));
+    let body = json!({ "turn": turn });
+    let asked = client.json::<Value>(Method::POST, &path, Some(&body));
     tokio::select! {
         answer = asked => { answer?; }
         _ = tokio::signal::ctrl_c() => {}
@@ -174,13 +197,19 @@ fn standard_input() -> Result<String, CliError> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)
-        .map_err(|error| CliError::File { path: "standard input".into(), error })?;
+        .map_err(|error| CliError::File {
+            path: "standard input".into(),
+            error,
+        })?;
     Ok(text)
 }
 
 fn shorten(text: &str) -> String {
     const WIDTH: usize = 100;
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     if line.chars().count() <= WIDTH {
         return line;
     }

@@ -14,20 +14,28 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliError> {
     let mut config = context.node_config()?;
     if let Some(store) = &args.store {
-        config.store = store.parse::<StoreUrl>().map_err(|error| CliError::from(error.report()))?;
+        config.store = store
+            .parse::<StoreUrl>()
+            .map_err(|error| CliError::from(error.report()))?;
     }
     config.blobs = args.blobs;
     let data_dir = config.data_dir.clone();
-    let node = Node::open(config).await.map_err(|error| CliError::from(error.report()))?;
-    let socket = SocketPath::of(&data_dir)
-        .map_err(|error| CliError::File { path: data_dir.clone(), error })?;
+    let node = Node::open(config)
+        .await
+        .map_err(|error| CliError::from(error.report()))?;
+    let socket = SocketPath::of(&data_dir).map_err(|error| CliError::File {
+        path: data_dir.clone(),
+        error,
+    })?;
     let key_file = data_dir.join("key");
     let listen = Listen {
         unix: Some(socket.path.clone()),
         tcp: Some(args.listen),
         key: Some(key_file.clone()),
     };
-    let bound = api::bind(listen).await.map_err(|error| CliError::from(error.report()))?;
+    let bound = api::bind(listen)
+        .await
+        .map_err(|error| CliError::from(error.report()))?;
     announce(context, &bound, &key_file);
     let (stop, _) = tokio::sync::watch::channel(());
     let mut stopped = stop.subscribe();
@@ -39,7 +47,9 @@ pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliE
         bound.serve(serving, until).await
     });
     let number = wait_for_signal().await?;
-    context.output.note("ending: running turns go on at the next start");
+    context
+        .output
+        .note("ending: running turns go on at the next start");
     drop(stop);
     node.shutdown().await;
     match tokio::time::timeout(std::time::Duration::from_secs(10), server).await {
@@ -48,17 +58,25 @@ pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliE
         Err(_) => tracing::warn!("open connections were cut"),
     }
     drop(socket);
-    Ok(if number == 15 { ExitCode::SUCCESS } else { ExitCode::from(128 + number) })
+    Ok(if number == 15 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(128 + number)
+    })
 }
 
 fn announce(context: &Context, bound: &api::Bound, key_file: &std::path::Path) {
     let address = bound.tcp().map(|address| format!("http://{address}"));
     if context.output.is_json {
-        context.output.json(&json!({ "listening": address, "key_file": key_file }));
+        context
+            .output
+            .json(&json!({ "listening": address, "key_file": key_file }));
     } else {
         let address = address.unwrap_or_default();
         context.output.line(&format!("listening on {address}"));
-        context.output.note(&format!("the key is in {}", key_file.display()));
+        context
+            .output
+            .note(&format!("the key is in {}", key_file.display()));
     }
 }
 

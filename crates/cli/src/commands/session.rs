@@ -19,11 +19,7 @@ pub(crate) async fn run(context: &Context, command: Session) -> Result<ExitCode,
     ended
 }
 
-async fn act(
-    output: Output,
-    client: &Client,
-    command: Session,
-) -> Result<ExitCode, CliError> {
+async fn act(output: Output, client: &Client, command: Session) -> Result<ExitCode, CliError> {
     match command {
         Session::Ls => list(output, client).await,
         Session::Show { id } => show(output, client, &SessionId::new(id)?).await,
@@ -71,11 +67,17 @@ async fn list(output: Output, client: &Client) -> Result<ExitCode, CliError> {
 }
 
 fn rows(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().or_else(|| value["sessions"].as_array()).into_iter().flatten()
+    value
+        .as_array()
+        .or_else(|| value["sessions"].as_array())
+        .into_iter()
+        .flatten()
 }
 
 async fn show(output: Output, client: &Client, id: &SessionId) -> Result<ExitCode, CliError> {
-    let view: Value = client.get(&format!("/api/sessions/{id}?messages=true")).await?;
+    let view: Value = client
+        .get(&format!("/api/sessions/{id}?messages=true"))
+        .await?;
     if output.is_json {
         output.json(&view);
         return Ok(ExitCode::SUCCESS);
@@ -100,7 +102,10 @@ async fn show(output: Output, client: &Client, id: &SessionId) -> Result<ExitCod
                 _ if step["is_in_doubt"] == json!(true) => "in doubt".to_owned(),
                 _ => String::new(),
             };
-            output.line(&format!("  {:<44} {what:<14} {status}", text(&step["step"])));
+            output.line(&format!(
+                "  {:<44} {what:<14} {status}",
+                text(&step["step"])
+            ));
         }
         if let Some(answer) = turn["text"].as_str() {
             output.line(&format!("  {answer}"));
@@ -123,7 +128,10 @@ async fn events(
         if output.is_json {
             output.json(event);
         } else {
-            output.line(&format!("{:>6} {:<20} {}", event.seq.0, event.kind, event.data));
+            output.line(&format!(
+                "{:>6} {:<20} {}",
+                event.seq.0, event.kind, event.data
+            ));
         }
     };
     let path = events_path(id.as_str(), after);
@@ -183,9 +191,14 @@ async fn apply(
     to: Option<PathBuf>,
 ) -> Result<ExitCode, CliError> {
     let to = to.map(std::path::absolute).transpose();
-    let to = to.map_err(|error| CliError::File { path: "--to".into(), error })?;
+    let to = to.map_err(|error| CliError::File {
+        path: "--to".into(),
+        error,
+    })?;
     let path = format!("/api/sessions/{id}/apply");
-    let applied: Value = client.json(Method::POST, &path, Some(&json!({ "to": to }))).await?;
+    let applied: Value = client
+        .json(Method::POST, &path, Some(&json!({ "to": to })))
+        .await?;
     if output.is_json {
         output.json(&applied);
     } else {
@@ -198,7 +211,9 @@ async fn apply(
 
 async fn export(output: Output, client: &Client, id: &SessionId) -> Result<ExitCode, CliError> {
     let path = format!("/api/sessions/{id}/export");
-    let response = client.send(Method::GET, &path, "application/jsonl", None).await?;
+    let response = client
+        .send(Method::GET, &path, "application/jsonl", None)
+        .await?;
     let mut stream = response.bytes_stream();
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|error| CliError::Runtime(error.to_string()))?;
@@ -213,7 +228,10 @@ async fn replay(output: Output, client: &Client, turn: &TurnId) -> Result<ExitCo
     if output.is_json {
         output.json(&report);
     } else {
-        output.line(&format!("turn {turn}: {} records, no divergence", report["records"]));
+        output.line(&format!(
+            "turn {turn}: {} records, no divergence",
+            report["records"]
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

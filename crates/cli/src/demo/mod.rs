@@ -32,12 +32,19 @@ pub(crate) async fn run(context: &Context, args: &Demo) -> Result<ExitCode, CliE
     let tracker = Tracker::start().await?;
     let first = Repository::unpack(&scratch.path.join("first"), tracker.port())?;
     output.note(&heading(output, "An agent at work"));
-    output.note(&format!("unpacked {}, with a bug and a test-suite", first.root.display()));
+    output.note(&format!(
+        "unpacked {}, with a bug and a test-suite",
+        first.root.display()
+    ));
     tell_tests(output, "before", &first.tests(&first.workspace()).await?);
-    let whole = Watched::start(&first, "demo-0")?.to_the_end(RUN_LIMIT, Some(output)).await?;
+    let whole = Watched::start(&first, "demo-0")?
+        .to_the_end(RUN_LIMIT, Some(output))
+        .await?;
     let diff = first.diff("demo-0").await?;
     if !whole.is_completed() {
-        return Err(CliError::Runtime(format!("the demo's agent did not finish: {whole:?}")));
+        return Err(CliError::Runtime(format!(
+            "the demo's agent did not finish: {whole:?}"
+        )));
     }
     output.note(&heading(output, "What it changed, in its private view"));
     output.note(diff.trim_end());
@@ -63,7 +70,10 @@ async fn pull_plugs(
     if args.kills == 0 {
         return Ok(Vec::new());
     }
-    output.note(&heading(output, &format!("The same run, killed with SIGKILL {} times", args.kills)));
+    output.note(&heading(
+        output,
+        &format!("The same run, killed with SIGKILL {} times", args.kills),
+    ));
     let progress = progress_bar(output, args.kills);
     let mut costs = Vec::new();
     for (number, moment) in plug::moments(args.seed, args.kills, whole.wall).enumerate() {
@@ -80,13 +90,7 @@ async fn pull_plugs(
     Ok(costs)
 }
 
-fn report(
-    output: Output,
-    args: &Demo,
-    tests: &repository::Tests,
-    posts: usize,
-    costs: &[Cost],
-) {
+fn report(output: Output, args: &Demo, tests: &repository::Tests, posts: usize, costs: &[Cost]) {
     if output.is_json {
         output.json(&json!({
             "tests": tests.summary, "passing": tests.is_passing, "posts": posts,
@@ -95,7 +99,10 @@ fn report(
         return;
     }
     if costs.is_empty() {
-        output.line(&format!("tests: {}; posts on the tracker: {posts}", tests.summary));
+        output.line(&format!(
+            "tests: {}; posts on the tracker: {posts}",
+            tests.summary
+        ));
         return;
     }
     output.text(&table::render(costs));
@@ -107,7 +114,10 @@ fn report(
 
 fn tell_tests(output: Output, when: &str, tests: &repository::Tests) {
     let color = if tests.is_passing { "32" } else { "31" };
-    output.note(&format!("tests {when}: {}", output.paint(color, &tests.summary)));
+    output.note(&format!(
+        "tests {when}: {}",
+        output.paint(color, &tests.summary)
+    ));
 }
 
 fn heading(output: Output, text: &str) -> String {
@@ -131,17 +141,27 @@ struct Scratch {
 impl Scratch {
     fn new(dir: Option<&Path>) -> Result<Self, CliError> {
         if let Some(dir) = dir {
-            let path = std::path::absolute(dir)
-                .map_err(|error| CliError::File { path: dir.to_owned(), error })?;
+            let path = std::path::absolute(dir).map_err(|error| CliError::File {
+                path: dir.to_owned(),
+                error,
+            })?;
             let is_taken = std::fs::read_dir(&path).is_ok_and(|mut found| found.next().is_some());
             if is_taken {
                 return Err(CliError::Exists { path });
             }
-            return Ok(Self { path, _temporary: None });
+            return Ok(Self {
+                path,
+                _temporary: None,
+            });
         }
         let temporary = tempfile::Builder::new().prefix("mainstay-demo-").tempdir();
-        let temporary = temporary
-            .map_err(|error| CliError::File { path: std::env::temp_dir(), error })?;
-        Ok(Self { path: temporary.path().to_owned(), _temporary: Some(temporary) })
+        let temporary = temporary.map_err(|error| CliError::File {
+            path: std::env::temp_dir(),
+            error,
+        })?;
+        Ok(Self {
+            path: temporary.path().to_owned(),
+            _temporary: Some(temporary),
+        })
     }
 }

@@ -51,8 +51,12 @@ pub(super) async fn pull(
     expected: &str,
 ) -> Result<Cost, CliError> {
     let session = format!("demo-{number}");
-    let killed = Watched::start(repository, &session)?.kill_at(moment).await?;
-    let ended = Watched::start(repository, &session)?.to_the_end(RUN_LIMIT, None).await?;
+    let killed = Watched::start(repository, &session)?
+        .kill_at(moment)
+        .await?;
+    let ended = Watched::start(repository, &session)?
+        .to_the_end(RUN_LIMIT, None)
+        .await?;
     let diff = repository.diff(&session).await?;
     Ok(Cost {
         number,
@@ -70,7 +74,11 @@ pub(super) async fn pull(
 }
 
 fn during(seen: &Seen) -> String {
-    if seen.last.is_empty() { "start".to_owned() } else { seen.last.clone() }
+    if seen.last.is_empty() {
+        "start".to_owned()
+    } else {
+        seen.last.clone()
+    }
 }
 
 fn repeated(before: &BTreeMap<String, u32>, after: &BTreeMap<String, u32>) -> u32 {

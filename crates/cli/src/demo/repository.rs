@@ -50,7 +50,9 @@ impl Repository {
             let text = text.replace("TRACKER_PORT", &tracker_port.to_string());
             write(&path, *mode, &text).map_err(|error| CliError::File { path, error })?;
         }
-        Ok(Self { root: root.to_owned() })
+        Ok(Self {
+            root: root.to_owned(),
+        })
     }
 
     pub(super) fn workspace(&self) -> PathBuf {
@@ -59,8 +61,10 @@ impl Repository {
 
     /// This program, set on this example's manifest, data and cache.
     pub(super) fn command(&self) -> Result<Command, CliError> {
-        let exe = std::env::current_exe()
-            .map_err(|error| CliError::File { path: PathBuf::from("/proc/self/exe"), error })?;
+        let exe = std::env::current_exe().map_err(|error| CliError::File {
+            path: PathBuf::from("/proc/self/exe"),
+            error,
+        })?;
         let mut command = Command::new(exe);
         command
             .arg("-f")
@@ -75,10 +79,16 @@ impl Repository {
     /// Runs the example's own tests in a folder.
     pub(super) async fn tests(&self, folder: &Path) -> Result<Tests, CliError> {
         let ran = Command::new(folder.join("tests/run")).output().await;
-        let ran = ran.map_err(|error| CliError::File { path: folder.join("tests/run"), error })?;
+        let ran = ran.map_err(|error| CliError::File {
+            path: folder.join("tests/run"),
+            error,
+        })?;
         let text = String::from_utf8_lossy(&ran.stdout);
         let summary = text.lines().last().unwrap_or_default().to_owned();
-        Ok(Tests { summary, is_passing: ran.status.success() })
+        Ok(Tests {
+            summary,
+            is_passing: ran.status.success(),
+        })
     }
 
     /// What the agent changed, as `session diff` shows it.
@@ -92,7 +102,11 @@ impl Repository {
     }
 
     async fn session_verb(&self, verb: &str, session: &str) -> Result<String, CliError> {
-        let ran = self.command()?.args(["session", verb, session]).output().await;
+        let ran = self
+            .command()?
+            .args(["session", verb, session])
+            .output()
+            .await;
         let ran = ran.map_err(|error| CliError::Runtime(error.to_string()))?;
         if !ran.status.success() {
             let why = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
@@ -102,7 +116,10 @@ impl Repository {
     }
 
     pub(super) fn remove(self) -> Result<(), CliError> {
-        fs::remove_dir_all(&self.root).map_err(|error| CliError::File { path: self.root, error })
+        fs::remove_dir_all(&self.root).map_err(|error| CliError::File {
+            path: self.root,
+            error,
+        })
     }
 }
 

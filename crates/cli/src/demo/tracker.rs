@@ -45,7 +45,11 @@ impl Tracker {
                 tracing::error!(%error, "the tracker ended");
             }
         });
-        Ok(Self { posts, port, server })
+        Ok(Self {
+            posts,
+            port,
+            server,
+        })
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -70,7 +74,9 @@ async fn store(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> (StatusCode, Json<Value>) {
-    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+    let key = headers
+        .get("idempotency-key")
+        .and_then(|key| key.to_str().ok());
     let key = key.unwrap_or_default().to_owned();
     let number = posts.with(|posts| {
         posts.push((key, body));
@@ -84,6 +90,9 @@ async fn find(State(posts): State<Posts>, Path(key): Path<String>) -> (StatusCod
     let number = posts.with(|posts| posts.iter().position(|(found, _)| *found == key));
     match number {
         Some(at) => (StatusCode::OK, Json(json!({ "number": at + 1 }))),
-        None => (StatusCode::NOT_FOUND, Json(json!({ "error": "no such post" }))),
+        None => (
+            StatusCode::NOT_FOUND,
+            Json(json!({ "error": "no such post" })),
+        ),
     }
 }

@@ -63,10 +63,20 @@ impl Watched {
             .stderr(Stdio::null())
             .kill_on_drop(true);
         let started = Instant::now();
-        let mut child = command.spawn().map_err(|error| CliError::Runtime(error.to_string()))?;
-        let stdout = child.stdout.take().ok_or_else(|| CliError::Runtime("no pipe".into()))?;
+        let mut child = command
+            .spawn()
+            .map_err(|error| CliError::Runtime(error.to_string()))?;
+        let stdout = child
+            .stdout
+            .take()
+            .ok_or_else(|| CliError::Runtime("no pipe".into()))?;
         let lines = BufReader::new(stdout).lines();
-        Ok(Self { child, lines, started, seen: Seen::default() })
+        Ok(Self {
+            child,
+            lines,
+            started,
+            seen: Seen::default(),
+        })
     }
 
     /// Watches until the run ends by itself.
@@ -77,7 +87,9 @@ impl Watched {
     ) -> Result<Ended, CliError> {
         let watched = tokio::time::timeout(limit, self.watch(shown)).await;
         if watched.is_err() {
-            return Err(CliError::Runtime(format!("a run took longer than {limit:?}")));
+            return Err(CliError::Runtime(format!(
+                "a run took longer than {limit:?}"
+            )));
         }
         self.finish().await
     }
@@ -86,7 +98,9 @@ impl Watched {
     pub(super) async fn kill_at(mut self, moment: Duration) -> Result<Ended, CliError> {
         let left = moment.saturating_sub(self.started.elapsed());
         let _is_over = tokio::time::timeout(left, self.watch(None)).await;
-        self.child.start_kill().map_err(|error| CliError::Runtime(error.to_string()))?;
+        self.child
+            .start_kill()
+            .map_err(|error| CliError::Runtime(error.to_string()))?;
         self.watch(None).await;
         self.finish().await
     }
@@ -105,7 +119,9 @@ impl Watched {
     }
 
     fn take_result(&mut self, line: &str) {
-        let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else { return };
+        let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else {
+            return;
+        };
         if value["kind"] == "result" {
             self.seen.state = value["data"]["state"].as_str().map(ToOwned::to_owned);
         }
@@ -126,7 +142,8 @@ impl Watched {
             _ => {}
         }
         if matches!(event.kind.as_str(), "tool_started" | "model_started") {
-            seen.first_step.get_or_insert_with(|| self.started.elapsed());
+            seen.first_step
+                .get_or_insert_with(|| self.started.elapsed());
         }
         if event.kind == "tool_started" {
             seen.last = text("tool");
@@ -138,7 +155,11 @@ impl Watched {
     async fn finish(mut self) -> Result<Ended, CliError> {
         let status = self.child.wait().await;
         let status = status.map_err(|error| CliError::Runtime(error.to_string()))?;
-        Ok(Ended { seen: self.seen, wall: self.started.elapsed(), exit: status.code() })
+        Ok(Ended {
+            seen: self.seen,
+            wall: self.started.elapsed(),
+            exit: status.code(),
+        })
     }
 }
 

@@ -23,12 +23,17 @@ pub(super) async fn object(request: Request) -> Result<Fields, Problem> {
     let (parts, body) = request.into_parts();
     let bytes = bytes(&parts.headers, body).await?;
     if bytes.is_empty() {
-        return Ok(Fields { members: Map::new() });
+        return Ok(Fields {
+            members: Map::new(),
+        });
     }
     judge_type(&parts.headers)?;
     match value(&bytes)? {
         Value::Object(members) => Ok(Fields { members }),
-        other => Err(Problem::invalid(format!("the body is {}, not an object", kind(&other)))),
+        other => Err(Problem::invalid(format!(
+            "the body is {}, not an object",
+            kind(&other)
+        ))),
     }
 }
 
@@ -44,7 +49,9 @@ async fn bytes(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem> {
     let reading = async {
         while let Some(frame) = body.frame().await {
             let broken = |_| Problem::invalid("the body broke off").close();
-            let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+            let Ok(data) = frame.map_err(broken)?.into_data() else {
+                continue;
+            };
             if whole.len() + data.len() > BYTES_MAX {
                 return Err(too_large());
             }
@@ -68,13 +75,21 @@ async fn bytes(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem> {
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 fn too_large() -> Problem {
-    Problem::new(Code::RequestTooLarge, format!("the body is larger than {BYTES_MAX} bytes"))
-        .hint("put large texts into a file of the workspace, and name the file")
-        .close()
+    Problem::new(
+        Code::RequestTooLarge,
+        format!("the body is larger than {BYTES_MAX} bytes"),
+    )
+    .hint("put large texts into a file of the workspace, and name the file")
+    .close()
 }
 
 /// Reads on without keeping anything: a connection that is cut while its sender still sends loses
@@ -84,7 +99,9 @@ async fn drain(mut body: Body) {
     let reading = async {
         while let Some(Ok(frame)) = body.frame().await {
             let length = frame.data_ref().map_or(0, Bytes::len);
-            let Some(rest) = left.checked_sub(length) else { return };
+            let Some(rest) = left.checked_sub(length) else {
+                return;
+            };
             left = rest;
         }
     };
@@ -97,8 +114,15 @@ fn judge_type(headers: &HeaderMap) -> Result<(), Problem> {
         return Err(Problem::invalid("the body has no content type").hint(hint));
     };
     let text = value.to_str().unwrap_or_default();
-    let media = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if media == "application/json" || (media.starts_with("application/") && media.ends_with("+json")) {
+    let media = text
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    if media == "application/json"
+        || (media.starts_with("application/") && media.ends_with("+json"))
+    {
         return Ok(());
     }
     let shown: String = media.chars().filter(|c| !c.is_control()).take(80).collect();
@@ -107,7 +131,10 @@ fn judge_type(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn value(bytes: &[u8]) -> Result<Value, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        Problem::invalid(format!("the body is not UTF-8 at byte {}", error.valid_up_to()))
+        Problem::invalid(format!(
+            "the body is not UTF-8 at byte {}",
+            error.valid_up_to()
+        ))
     })?;
     serde_json::from_str(text)
         .map_err(|error| Problem::invalid(format!("the body is not valid JSON: {error}")))
@@ -133,7 +160,10 @@ pub(super) struct Fields {
 impl Fields {
     /// Refuses members that are not in this list.
     pub(super) fn known(self, names: &[&str]) -> Result<Self, Problem> {
-        let unknown = self.members.keys().find(|name| !names.contains(&name.as_str()));
+        let unknown = self
+            .members
+            .keys()
+            .find(|name| !names.contains(&name.as_str()));
         if let Some(unknown) = unknown {
             let shown: String = unknown.chars().take(80).collect();
             let problem = Problem::invalid(format!("the body has no field `{shown}`"));

@@ -30,20 +30,39 @@ pub(super) async fn events(call: Call) -> Answer {
     let last = call.node.session(&session).await?.last_seq;
     if after > last {
         let (after, last) = (after.0, last.0);
-        let message = format!("there is nothing after {after}: the tape of {session} ends at {last}");
+        let message =
+            format!("there is nothing after {after}: the tape of {session} ends at {last}");
         return Err(Problem::invalid(message).hint("begin with an earlier sequence, or with 0"));
     }
     let is_stream = call.accepts(sse::MEDIA_TYPE);
     let events = call.node.events(&session, after).await?.boxed();
     if is_stream {
         let stopped = call.stopped;
-        let idle = until.map(|_| Idle { node: call.node, session, last });
-        let feed = Feed { events, idle, cursor: after, state: State::New, stopped };
-        let headers = [(header::CONTENT_TYPE, sse::MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
+        let idle = until.map(|_| Idle {
+            node: call.node,
+            session,
+            last,
+        });
+        let feed = Feed {
+            events,
+            idle,
+            cursor: after,
+            state: State::New,
+            stopped,
+        };
+        let headers = [
+            (header::CONTENT_TYPE, sse::MEDIA_TYPE),
+            (header::CACHE_CONTROL, "no-store"),
+        ];
         return Ok((headers, Body::from_stream(unfold(feed, Feed::next))).into_response());
     }
     let stored = usize::try_from(last.0 - after.0).unwrap_or(usize::MAX);
-    let list = List { events, left: stored.min(limit.unwrap_or(usize::MAX)), is_new: true, is_over: false };
+    let list = List {
+        events,
+        left: stored.min(limit.unwrap_or(usize::MAX)),
+        is_new: true,
+        is_over: false,
+    };
     let headers = [(header::CONTENT_TYPE, "application/json")];
     Ok((headers, Body::from_stream(unfold(list, List::next))).into_response())
 }
@@ -52,12 +71,15 @@ pub(super) async fn events(call: Call) -> Answer {
 fn place(call: &Call) -> Result<u64, Problem> {
     let wanted = "a sequence, 0 or more";
     let after = call.query("after", wanted)?.unwrap_or(0);
-    let Some(value) = call.request.headers().get("last-event-id") else { return Ok(after) };
+    let Some(value) = call.request.headers().get("last-event-id") else {
+        return Ok(after);
+    };
     let text = value.to_str().unwrap_or_default().trim();
     if text.is_empty() {
         return Ok(after);
     }
-    text.parse().map_err(|_| Problem::invalid(format!("`Last-Event-ID` must be {wanted}")))
+    text.parse()
+        .map_err(|_| Problem::invalid(format!("`Last-Event-ID` must be {wanted}")))
 }
 
 type Events = BoxStream<'static, Result<Event, StoreError>>;
@@ -117,9 +139,12 @@ impl Idle {
             return false;
         }
         // A session that was removed meanwhile has nothing to do either.
-        let Ok(view) = self.node.session(&self.session).await else { return true };
+        let Ok(view) = self.node.session(&self.session).await else {
+            return true;
+        };
         self.last = view.last_seq;
-        let is_at_rest = |state: mainstay_sessions::TurnState| state.is_final() || state.is_parked();
+        let is_at_rest =
+            |state: mainstay_sessions::TurnState| state.is_final() || state.is_parked();
         cursor >= view.last_seq && view.turns.iter().all(|turn| is_at_rest(turn.state))
     }
 }

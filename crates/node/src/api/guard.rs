@@ -29,8 +29,15 @@ pub enum Access {
 
 impl Access {
     /// Judges a request before anything else looks at it.
-    pub(super) fn judge(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-        let Self::Key { key, address } = self else { return Ok(()) };
+    pub(super) fn judge(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(), Problem> {
+        let Self::Key { key, address } = self else {
+            return Ok(());
+        };
         let host = host(uri, headers)?;
         if !is_ours(host, *address) {
             return Err(Problem::new(
@@ -53,7 +60,9 @@ impl Access {
 
 fn unauthorized(message: &str) -> Problem {
     Problem::new(Code::Unauthorized, message)
-        .hint("send `Authorization: Bearer KEY`; the key is in the file `key` of the data directory")
+        .hint(
+            "send `Authorization: Bearer KEY`; the key is in the file `key` of the data directory",
+        )
         .header(header::WWW_AUTHENTICATE, "Bearer realm=\"mainstay\"")
 }
 
@@ -72,11 +81,13 @@ fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, Problem> {
     let (Some(first), None) = (named.next(), named.next()) else {
         return Err(forbidden("a request names exactly one host"));
     };
-    let first = first.to_str().map_err(|_| forbidden("the host is not readable"))?;
+    let first = first
+        .to_str()
+        .map_err(|_| forbidden("the host is not readable"))?;
     match uri.authority() {
-        Some(authority) if authority.as_str() != first => {
-            Err(forbidden("the request line and the Host header name different hosts"))
-        }
+        Some(authority) if authority.as_str() != first => Err(forbidden(
+            "the request line and the Host header name different hosts",
+        )),
         _ => Ok(first),
     }
 }
@@ -87,8 +98,13 @@ fn is_ours(host: &str, address: SocketAddr) -> bool {
     if name.eq_ignore_ascii_case("localhost") {
         return true;
     }
-    let literal = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-    let Ok(named) = literal.parse::<IpAddr>() else { return false };
+    let literal = name
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(name);
+    let Ok(named) = literal.parse::<IpAddr>() else {
+        return false;
+    };
     // Rebinding needs a name, so every literal address is safe where all addresses are listened on.
     named.is_loopback() || named == address.ip() || address.ip().is_unspecified()
 }
@@ -134,12 +150,26 @@ mod tests {
     #[test]
     fn only_names_of_the_listener_are_ours() {
         let local = address("127.0.0.1:7447");
-        for host in ["localhost", "LOCALHOST:1", "127.0.0.1:7447", "127.0.0.1", "[::1]:7447", "[::1]"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:1",
+            "127.0.0.1:7447",
+            "127.0.0.1",
+            "[::1]:7447",
+            "[::1]",
+        ] {
             assert!(is_ours(host, local), "{host}");
         }
         for host in [
-            "", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:7447", "10.0.0.1",
-            "evil.example:7447", "[::1", "127.0.0.1:x", "0x7f.1",
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:7447",
+            "10.0.0.1",
+            "evil.example:7447",
+            "[::1",
+            "127.0.0.1:x",
+            "0x7f.1",
         ] {
             assert!(!is_ours(host, local), "{host}");
         }
@@ -150,27 +180,57 @@ mod tests {
 
     #[test]
     fn the_key_comes_in_either_header() {
-        let access = Access::Key { key: Key::new("k3y"), address: address("127.0.0.1:1") };
+        let access = Access::Key {
+            key: Key::new("k3y"),
+            address: address("127.0.0.1:1"),
+        };
         let judge = |pairs: &[(HeaderName, &'static str)], path: &'static str| {
             let mut headers = HeaderMap::new();
             for (name, value) in pairs {
                 headers.append(name, value.parse().unwrap());
             }
-            access.judge(&Method::GET, &Uri::from_static(path), &headers).is_ok()
+            access
+                .judge(&Method::GET, &Uri::from_static(path), &headers)
+                .is_ok()
         };
         let host = (header::HOST, "localhost:1");
-        assert!(judge(&[host.clone(), (header::AUTHORIZATION, "Bearer k3y")], "/x"));
-        assert!(judge(&[host.clone(), (header::AUTHORIZATION, "bearer k3y")], "/x"));
+        assert!(judge(
+            &[host.clone(), (header::AUTHORIZATION, "Bearer k3y")],
+            "/x"
+        ));
+        assert!(judge(
+            &[host.clone(), (header::AUTHORIZATION, "bearer k3y")],
+            "/x"
+        ));
         assert!(judge(&[host.clone(), (API_KEY, "k3y")], "/x"));
         assert!(judge(&[host.clone()], "/healthz"));
         assert!(!judge(&[host.clone()], "/x"));
-        assert!(!judge(&[host.clone(), (header::AUTHORIZATION, "Basic k3y")], "/x"));
-        assert!(!judge(&[host.clone(), (header::AUTHORIZATION, "Bearer k3")], "/x"));
+        assert!(!judge(
+            &[host.clone(), (header::AUTHORIZATION, "Basic k3y")],
+            "/x"
+        ));
+        assert!(!judge(
+            &[host.clone(), (header::AUTHORIZATION, "Bearer k3")],
+            "/x"
+        ));
         assert!(!judge(&[(header::AUTHORIZATION, "Bearer k3y")], "/x"));
-        assert!(!judge(&[host.clone(), host.clone(), (API_KEY, "k3y")], "/x"));
-        assert!(judge(&[host.clone(), (API_KEY, "k3y"), (header::ORIGIN, "http://localhost:1")], "/x"));
+        assert!(!judge(
+            &[host.clone(), host.clone(), (API_KEY, "k3y")],
+            "/x"
+        ));
+        assert!(judge(
+            &[
+                host.clone(),
+                (API_KEY, "k3y"),
+                (header::ORIGIN, "http://localhost:1")
+            ],
+            "/x"
+        ));
         for origin in ["null", "http://localhost:2", "http://evil.example", ""] {
-            assert!(!judge(&[host.clone(), (API_KEY, "k3y"), (header::ORIGIN, origin)], "/x"));
+            assert!(!judge(
+                &[host.clone(), (API_KEY, "k3y"), (header::ORIGIN, origin)],
+                "/x"
+            ));
         }
     }
 }

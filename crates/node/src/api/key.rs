@@ -27,7 +27,9 @@ impl Key {
     /// A key with this text.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self { digest: blake3::hash(text.as_bytes()) }
+        Self {
+            digest: blake3::hash(text.as_bytes()),
+        }
     }
 
     /// Whether this text is the key. Takes the same time whatever the text.
@@ -42,13 +44,18 @@ impl Key {
     /// # Errors
     /// [`ServeError::Key`] where the file cannot be read or made, is open to others, or holds no key.
     pub(super) fn load(path: &Path) -> Result<Self, ServeError> {
-        let failed = |why: String| ServeError::Key { path: path.to_owned(), why };
+        let failed = |why: String| ServeError::Key {
+            path: path.to_owned(),
+            why,
+        };
         if !path.exists() {
             make(path).map_err(|error| failed(error.to_string()))?;
         }
         let metadata = fs::metadata(path).map_err(|error| failed(error.to_string()))?;
         if metadata.mode() & 0o077 != 0 {
-            return Err(failed("others can read it; run `chmod 600` on it, or remove it".to_owned()));
+            return Err(failed(
+                "others can read it; run `chmod 600` on it, or remove it".to_owned(),
+            ));
         }
         let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
         let text = text.trim();
@@ -75,9 +82,16 @@ fn make(path: &Path) -> io::Result<()> {
 fn write(draft: &Path) -> io::Result<()> {
     let mut random = [0; BYTES];
     let source = rustls::crypto::ring::default_provider().secure_random;
-    source.fill(&mut random).map_err(|_| io::Error::other("the system has no random numbers"))?;
+    source
+        .fill(&mut random)
+        .map_err(|_| io::Error::other("the system has no random numbers"))?;
     let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(draft)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(draft)?;
     writeln!(file, "mk_{digits}")?;
     file.sync_all()
 }
@@ -107,7 +121,11 @@ mod tests {
     fn files_that_are_open_or_hold_no_key_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
-        for (text, mode) in [("", 0o600), ("short\n", 0o600), ("k".repeat(64).as_str(), 0o640)] {
+        for (text, mode) in [
+            ("", 0o600),
+            ("short\n", 0o600),
+            ("k".repeat(64).as_str(), 0o640),
+        ] {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             assert!(Key::load(&path).is_err(), "{text:?} {mode:o}");

@@ -178,7 +178,10 @@ async fn bind_unix(path: PathBuf) -> Result<(UnixListener, SocketFile), ServeErr
 /// one that a dead node left is replaced.
 fn place_socket(path: &Path) -> io::Result<(UnixListener, u64)> {
     if std::fs::symlink_metadata(path).is_ok_and(|found| !is_socket(&found)) {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is there"));
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "a file that is no socket is there",
+        ));
     }
     let mut draft = path.as_os_str().to_owned();
     draft.push(".new");
@@ -221,7 +224,12 @@ impl Bound {
         let mut socket_file = None;
         if let Some((listener, file)) = self.unix {
             let app = router_until(node.clone(), Access::Owner, stopped.clone());
-            listeners.spawn(accept(Door::Unix(listener), app, room.clone(), stopped.clone()));
+            listeners.spawn(accept(
+                Door::Unix(listener),
+                app,
+                room.clone(),
+                stopped.clone(),
+            ));
             socket_file = Some(file);
         }
         if let Some((listener, address, key)) = self.tcp {
@@ -294,7 +302,10 @@ async fn accept(door: Door, app: Router, room: Arc<Semaphore>, mut stopped: watc
 
 async fn converse(stream: Box<dyn Stream>, app: Router, mut stopped: watch::Receiver<bool>) {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES_MAX);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_BYTES_MAX);
     let service = TowerToHyperService::new(app);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);

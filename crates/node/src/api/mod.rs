@@ -10,6 +10,7 @@ mod events;
 mod guard;
 mod key;
 mod listen;
+mod messages;
 mod observe;
 mod problem;
 mod router;

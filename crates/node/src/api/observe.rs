@@ -24,5 +24,5 @@ pub(super) async fn doctor(call: Call) -> Answer {
 /// Figures for Prometheus.
 pub(super) async fn metrics(call: Call) -> Answer {
     let call = call.known_query(&[])?;
-    Ok(([(header::CONTENT_TYPE, METRICS)], call.node.metrics()).into_response())
+    Ok(([(header::CONTENT_TYPE, METRICS)], call.node.metrics_text()).into_response())
 }

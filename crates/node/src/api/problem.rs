@@ -27,7 +27,11 @@ impl Problem {
     }
 
     pub(super) fn of(report: ErrorReport) -> Self {
-        Self { report: Box::new(report), headers: HeaderMap::new(), status: None }
+        Self {
+            report: Box::new(report),
+            headers: HeaderMap::new(),
+            status: None,
+        }
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {
@@ -40,11 +44,7 @@ impl Problem {
     }
 
     /// Offers names that were perhaps meant.
-    pub(super) fn near<'a>(
-        self,
-        word: &str,
-        known: impl IntoIterator<Item = &'a str>,
-    ) -> Self {
+    pub(super) fn near<'a>(self, word: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         let near = mainstay_manifest::near(word, known);
         if near.is_empty() {
             return self;
@@ -92,10 +92,16 @@ impl<E: Coded> From<E> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { mut report, headers, status } = self;
+        let Self {
+            mut report,
+            headers,
+            status,
+        } = self;
         complete(&mut report);
         let usual = || StatusCode::from_u16(report.code.info().http).ok();
-        let status = status.or_else(usual).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = status
+            .or_else(usual)
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, headers, Json(&*report)).into_response();
         let answer = response.headers_mut();
         answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
@@ -103,7 +109,10 @@ impl IntoResponse for Problem {
         if let Ok(code) = HeaderValue::from_str(report.code.as_str()) {
             answer.insert(CODE, code);
         }
-        if matches!(report.retry.advice, RetryAdvice::Never | RetryAdvice::AfterFix) {
+        if matches!(
+            report.retry.advice,
+            RetryAdvice::Never | RetryAdvice::AfterFix
+        ) {
             answer.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         if let Some(after_ms) = report.retry.after_ms {
@@ -137,8 +146,13 @@ pub(super) fn incident() -> String {
 pub(super) fn of_panic(route: &str) -> Problem {
     let incident = incident();
     tracing::error!(incident, route, "a handler panicked");
-    let mut report = ErrorReport::new(Code::Internal, "the node failed in a way that it should not")
-        .hint(format!("report incident {incident} to the operator; the node's log tells more"));
+    let mut report = ErrorReport::new(
+        Code::Internal,
+        "the node failed in a way that it should not",
+    )
+    .hint(format!(
+        "report incident {incident} to the operator; the node's log tells more"
+    ));
     report.incident = Some(incident);
     Problem::of(report)
 }

@@ -54,7 +54,10 @@ pub(super) fn routes() -> Vec<Route> {
         post("/api/sessions/{session}/turns", turns::start),
         get("/api/sessions/{session}/events", events::events),
         post("/api/sessions/{session}/cancel", turns::cancel),
-        post("/api/sessions/{session}/steps/{step}/resolve", steps::resolve),
+        post(
+            "/api/sessions/{session}/steps/{step}/resolve",
+            steps::resolve,
+        ),
         get("/api/sessions/{session}/diff", sessions::diff),
         post("/api/sessions/{session}/apply", sessions::apply),
         get("/api/sessions/{session}/export", sessions::export),
@@ -78,7 +81,11 @@ pub fn router(node: Node, access: Access) -> Router {
 
 /// A router whose streams also end when its listener stops.
 pub(super) fn router_until(node: Node, access: Access, stopped: watch::Receiver<bool>) -> Router {
-    let shared = Shared { node, access: Arc::new(access), stopped };
+    let shared = Shared {
+        node,
+        access: Arc::new(access),
+        stopped,
+    };
     let mut router = Router::new();
     for Route { path, handler, .. } in routes() {
         router = router.route(path, handler);
@@ -96,7 +103,10 @@ async fn guard(
     request: Request,
     next: axum::middleware::Next,
 ) -> Response {
-    if let Err(problem) = shared.access.judge(request.method(), request.uri(), request.headers()) {
+    if let Err(problem) = shared
+        .access
+        .judge(request.method(), request.uri(), request.headers())
+    {
         return problem.into_response();
     }
     let route = format!("{} {}", request.method(), request.uri().path());
@@ -106,15 +116,24 @@ async fn guard(
     }
 }
 
-fn get<F: Future<Output = Answer> + Send + 'static>(path: &'static str, call: fn(Call) -> F) -> Route {
+fn get<F: Future<Output = Answer> + Send + 'static>(
+    path: &'static str,
+    call: fn(Call) -> F,
+) -> Route {
     route(Method::GET, MethodFilter::GET, path, call)
 }
 
-fn post<F: Future<Output = Answer> + Send + 'static>(path: &'static str, call: fn(Call) -> F) -> Route {
+fn post<F: Future<Output = Answer> + Send + 'static>(
+    path: &'static str,
+    call: fn(Call) -> F,
+) -> Route {
     route(Method::POST, MethodFilter::POST, path, call)
 }
 
-fn delete<F: Future<Output = Answer> + Send + 'static>(path: &'static str, call: fn(Call) -> F) -> Route {
+fn delete<F: Future<Output = Answer> + Send + 'static>(
+    path: &'static str,
+    call: fn(Call) -> F,
+) -> Route {
     route(Method::DELETE, MethodFilter::DELETE, path, call)
 }
 
@@ -133,7 +152,11 @@ fn route<F: Future<Output = Answer> + Send + 'static>(
             call.await.unwrap_or_else(IntoResponse::into_response)
         },
     );
-    Route { method, path, handler }
+    Route {
+        method,
+        path,
+        handler,
+    }
 }
 
 impl Call {
@@ -144,11 +167,22 @@ impl Call {
     ) -> Result<Self, Problem> {
         let unreadable = |_| Problem::invalid("the path is not UTF-8");
         let params = params.map_err(unreadable)?;
-        let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let params = params
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
-        let query = query.map_err(|_| Problem::invalid("the query cannot be read"))?.0;
+        let query = query
+            .map_err(|_| Problem::invalid("the query cannot be read"))?
+            .0;
         let Shared { node, stopped, .. } = shared;
-        Ok(Self { node, stopped, request, params, query })
+        Ok(Self {
+            node,
+            stopped,
+            request,
+            params,
+            query,
+        })
     }
 
     /// An id in the path.
@@ -158,16 +192,28 @@ impl Call {
     }
 
     /// The id in the path, where the path has one of this name.
-    pub(super) fn id_if_any<T: FromStr<Err = IdError>>(&self, name: &str) -> Result<Option<T>, Problem> {
+    pub(super) fn id_if_any<T: FromStr<Err = IdError>>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, Problem> {
         let found = self.params.iter().find(|(param, _)| param == name);
         found.map(|(_, value)| id(value)).transpose()
     }
 
     /// Refuses query parameters that are not in this list.
     pub(super) fn known_query(self, names: &[&str]) -> Result<Self, Problem> {
-        let unknown = self.query.iter().find(|(name, _)| !names.contains(&name.as_str()));
-        let Some((unknown, _)) = unknown else { return Ok(self) };
-        let shown: String = unknown.chars().filter(|c| !c.is_control()).take(80).collect();
+        let unknown = self
+            .query
+            .iter()
+            .find(|(name, _)| !names.contains(&name.as_str()));
+        let Some((unknown, _)) = unknown else {
+            return Ok(self);
+        };
+        let shown: String = unknown
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(80)
+            .collect();
         let problem = Problem::invalid(format!("the query has no parameter `{shown}`"));
         Err(problem.near(unknown, names.iter().copied()))
     }
@@ -187,7 +233,9 @@ impl Call {
         let values = self.request.headers().get_all(header::ACCEPT).iter();
         let mut texts = values.filter_map(|value| value.to_str().ok());
         texts.any(|text| {
-            let mut kinds = text.split(',').map(|kind| kind.split(';').next().unwrap_or_default());
+            let mut kinds = text
+                .split(',')
+                .map(|kind| kind.split(';').next().unwrap_or_default());
             kinds.any(|kind| kind.trim().eq_ignore_ascii_case(media))
         })
     }
@@ -195,17 +243,26 @@ impl Call {
 
 /// An id of a session, turn or step that a caller sent.
 pub(super) fn id<T: FromStr<Err = IdError>>(text: &str) -> Result<T, Problem> {
-    text.parse().map_err(|error: IdError| Problem::new(Code::MissingExecutionScopeId, error.to_string()))
+    text.parse()
+        .map_err(|error: IdError| Problem::new(Code::MissingExecutionScopeId, error.to_string()))
 }
 
 async fn lost(request: Request) -> Problem {
     let path: String = request.uri().path().chars().take(200).collect();
     let known = routes();
-    let mut names: Vec<String> = known.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    let mut names: Vec<String> = known
+        .iter()
+        .map(|route| format!("{} {}", route.method, route.path))
+        .collect();
     names.sort_by_key(|name| std::cmp::Reverse(likeness(&path, name)));
-    let problem = Problem::new(Code::NotFound, format!("there is no route {} {path}", request.method()))
-        .about("route", &path);
-    let near = names.into_iter().take(3).fold(problem, |problem, name| problem.hint(format!("there is {name}")));
+    let problem = Problem::new(
+        Code::NotFound,
+        format!("there is no route {} {path}", request.method()),
+    )
+    .about("route", &path);
+    let near = names.into_iter().take(3).fold(problem, |problem, name| {
+        problem.hint(format!("there is {name}"))
+    });
     near.hint("GET /openapi.json describes every route")
 }
 
@@ -258,6 +315,9 @@ mod tests {
         assert!(matches("/api/sessions/{session}", "/api/sessions/x"));
         assert!(!matches("/api/sessions/{session}", "/api/sessions/x/y"));
         assert!(!matches("/api/sessions/{session}", "/api/session/x"));
-        assert!(likeness("/api/session", "GET /api/sessions") > likeness("/api/session", "GET /healthz"));
+        assert!(
+            likeness("/api/session", "GET /api/sessions")
+                > likeness("/api/session", "GET /healthz")
+        );
     }
 }

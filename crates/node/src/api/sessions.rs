@@ -1,14 +1,15 @@
 //! Sessions: listed, shown, compared with their folder, brought home, exported and removed.
 
-use super::body;
 use super::router::{Answer, Call};
+use super::{body, messages};
 use axum::Json;
 use axum::body::Body;
 use axum::http::header;
 use axum::response::IntoResponse;
-use futures_util::StreamExt;
+use futures_util::stream;
 use mainstay_contract::SessionId;
 use serde_json::json;
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 const DIFF: &str = "text/x-diff";
@@ -23,8 +24,15 @@ pub(super) async fn list(call: Call) -> Answer {
 pub(super) async fn show(call: Call) -> Answer {
     let call = call.known_query(&["messages"])?;
     let session: SessionId = call.id("session")?;
-    let with_messages = call.query("messages", "`true` or `false`")?.unwrap_or(false);
-    Ok(Json(call.node.show(&session, with_messages).await?).into_response())
+    let with_messages = call
+        .query("messages", "`true` or `false`")?
+        .unwrap_or(false);
+    let view = call.node.session(&session).await?;
+    let mut body = json!(view);
+    if with_messages {
+        messages::resolve(&call.node, &view, &mut body).await?;
+    }
+    Ok(Json(body).into_response())
 }
 
 /// Removes a session.
@@ -43,7 +51,7 @@ pub(super) async fn diff(call: Call) -> Answer {
     let diff = call.node.diff(&session).await?;
     if is_text {
         let kind = format!("{DIFF}; charset=utf-8");
-        return Ok(([(header::CONTENT_TYPE, kind)], diff.text).into_response());
+        return Ok(([(header::CONTENT_TYPE, kind)], diff.to_string()).into_response());
     }
     Ok(Json(diff).into_response())
 }
@@ -61,7 +69,15 @@ pub(super) async fn apply(call: Call) -> Answer {
 pub(super) async fn export(call: Call) -> Answer {
     let call = call.known_query(&[])?;
     let session: SessionId = call.id("session")?;
-    let lines = call.node.export(&session).await?;
+    let lines = call
+        .node
+        .export(&session)
+        .await?
+        .into_iter()
+        .map(|mut line| {
+            line.push('\n');
+            Ok::<_, Infallible>(line)
+        });
     let headers = [(header::CONTENT_TYPE, "application/jsonl")];
-    Ok((headers, Body::from_stream(lines.boxed())).into_response())
+    Ok((headers, Body::from_stream(stream::iter(lines))).into_response())
 }

@@ -30,17 +30,64 @@ pub(crate) async fn perform(
         Effect::OpenWorkspace { turn, config, at } => {
             workspace::open(&inner, &session, turn, config, at).await
         }
-        Effect::CallModel { turn, step, config, messages, attempt } => {
-            let call = model::Call { session, turn, step, config, messages, attempt };
+        Effect::CallModel {
+            turn,
+            step,
+            config,
+            messages,
+            attempt,
+        } => {
+            let call = model::Call {
+                session,
+                turn,
+                step,
+                config,
+                messages,
+                attempt,
+            };
             model::call(&inner, call, aborted).await
         }
-        Effect::RunTool { turn, step, config, message, call, class, key } => {
-            let run = tool::Run { session, turn, step, config, message, call, class, key };
+        Effect::RunTool {
+            turn,
+            step,
+            config,
+            message,
+            call,
+            class,
+            key,
+        } => {
+            let run = tool::Run {
+                session,
+                turn,
+                step,
+                config,
+                message,
+                call,
+                class,
+                key,
+            };
             tool::run(&inner, run, aborted).await
         }
-        Effect::ProbeTool { turn, step, config, message, call, key, .. } => {
+        Effect::ProbeTool {
+            turn,
+            step,
+            config,
+            message,
+            call,
+            key,
+            ..
+        } => {
             let class = mainstay_sessions::EffectClass::Once;
-            let run = tool::Run { session, turn, step, config, message, call, class, key };
+            let run = tool::Run {
+                session,
+                turn,
+                step,
+                config,
+                message,
+                call,
+                class,
+                key,
+            };
             tool::probe(&inner, run).await
         }
         Effect::Abort { turn } => (Input::Cancel { turn: Some(turn) }, Vec::new()),
@@ -51,8 +98,11 @@ pub(crate) async fn perform(
 pub(crate) fn panicked(effect: &Effect, error: &JoinError) -> Performed {
     let incident = uuid::Uuid::now_v7().simple().to_string();
     tracing::error!(%incident, %error, ?effect, "an effect panicked");
-    let mut report = ErrorReport::new(Code::EffectPanicked, "code that performs an effect panicked")
-        .hint("report this with the incident's id and the log line that has it");
+    let mut report = ErrorReport::new(
+        Code::EffectPanicked,
+        "code that performs an effect panicked",
+    )
+    .hint("report this with the incident's id and the log line that has it");
     report.incident = Some(incident);
     (failed(effect, Box::new(report)), Vec::new())
 }
@@ -60,21 +110,31 @@ pub(crate) fn panicked(effect: &Effect, error: &JoinError) -> Performed {
 /// The input that says that an effect could not be performed.
 fn failed(effect: &Effect, error: Box<ErrorReport>) -> Input {
     match effect {
-        Effect::OpenWorkspace { turn, .. } => Input::WorkspaceFailed { turn: turn.clone(), error },
-        Effect::CallModel { step, .. } => {
-            Input::Model { step: step.clone(), outcome: ModelOutcome::Failed(error) }
-        }
+        Effect::OpenWorkspace { turn, .. } => Input::WorkspaceFailed {
+            turn: turn.clone(),
+            error,
+        },
+        Effect::CallModel { step, .. } => Input::Model {
+            step: step.clone(),
+            outcome: ModelOutcome::Failed(error),
+        },
         Effect::RunTool { step, class, .. } => {
             let outcome = match class {
                 mainstay_sessions::EffectClass::Once => ToolOutcome::Unknown(error),
                 _ => ToolOutcome::Failed(error),
             };
-            Input::Tool { step: step.clone(), outcome }
+            Input::Tool {
+                step: step.clone(),
+                outcome,
+            }
         }
-        Effect::ProbeTool { step, .. } => {
-            Input::Probe { step: step.clone(), outcome: ProbeOutcome::Unknown(error) }
-        }
-        Effect::Abort { turn } => Input::Cancel { turn: Some(turn.clone()) },
+        Effect::ProbeTool { step, .. } => Input::Probe {
+            step: step.clone(),
+            outcome: ProbeOutcome::Unknown(error),
+        },
+        Effect::Abort { turn } => Input::Cancel {
+            turn: Some(turn.clone()),
+        },
     }
 }
 
@@ -83,7 +143,11 @@ async fn config(
     inner: &Inner,
     digest: Digest,
 ) -> Result<(TurnConfig, crate::snapshot::ShellConfig), Box<ErrorReport>> {
-    let config = inner.reader.config(digest).await.map_err(|error| reported(&error))?;
+    let config = inner
+        .reader
+        .config(digest)
+        .await
+        .map_err(|error| reported(&error))?;
     let shell = crate::snapshot::shell(&config).map_err(|error| {
         let what = format!("configuration {digest}: {error}");
         reported(&StoreError::Corrupt { what })

@@ -5,9 +5,7 @@ use crate::actor::now;
 use crate::node::Inner;
 use crate::snapshot::ShellConfig;
 use crate::{secrets, tools};
-use mainstay_contract::{
-    Code, Digest, ErrorReport, Message, Role, SessionId, StepId, TurnId,
-};
+use mainstay_contract::{Code, Digest, ErrorReport, Message, Role, SessionId, StepId, TurnId};
 use mainstay_manifest::Provider;
 use mainstay_providers::{
     ModelProvider, ModelRequest, OpenAiSettings, ProviderSettings, Recorder, Script, Timeouts,
@@ -50,8 +48,11 @@ async fn answer(inner: &Inner, call: &Call) -> Result<(ModelOutcome, Blob), Box<
     let provider = inner.providers.get(inner, &shell).await?;
     let stored = inner.reader.messages(call.messages.clone()).await;
     let stored = stored.map_err(|error| reported(&error))?;
-    let instructions =
-        shell.agent.instructions.as_deref().map(|text| Message::text(Role::System, text));
+    let instructions = shell
+        .agent
+        .instructions
+        .as_deref()
+        .map(|text| Message::text(Role::System, text));
     let request = ModelRequest {
         messages: instructions.into_iter().chain(stored).collect(),
         tools: shell.agent.tools.iter().flat_map(tools::specs).collect(),
@@ -61,7 +62,10 @@ async fn answer(inner: &Inner, call: &Call) -> Result<(ModelOutcome, Blob), Box<
     let preview = |kind: &str, data: serde_json::Value| {
         feeds.preview(&call.session, &call.turn, now(), kind, || data);
     };
-    preview("model_started", json!({ "step": call.step, "attempt": call.attempt }));
+    preview(
+        "model_started",
+        json!({ "step": call.step, "attempt": call.attempt }),
+    );
     let mut on_text = |text: &str| {
         preview("text_delta", json!({ "step": call.step, "text": text }));
     };
@@ -80,8 +84,18 @@ async fn answer(inner: &Inner, call: &Call) -> Result<(ModelOutcome, Blob), Box<
     };
     let calls = message.tool_calls.iter().map(reference).collect();
     let (digest, bytes) = encode_message(&message);
-    let outcome = ModelOutcome::Answered { message: digest, calls, usage: answer.usage };
-    Ok((outcome, Blob { digest, content: BlobContent::Bytes(bytes) }))
+    let outcome = ModelOutcome::Answered {
+        message: digest,
+        calls,
+        usage: answer.usage,
+    };
+    Ok((
+        outcome,
+        Blob {
+            digest,
+            content: BlobContent::Bytes(bytes),
+        },
+    ))
 }
 
 /// Open providers, so that connections are used again.
@@ -92,7 +106,10 @@ pub(crate) struct Providers {
 
 impl Providers {
     pub(crate) fn new(record: Option<PathBuf>) -> Self {
-        Self { record, open: Mutex::default() }
+        Self {
+            record,
+            open: Mutex::default(),
+        }
     }
 
     async fn get(
@@ -101,13 +118,15 @@ impl Providers {
         shell: &ShellConfig,
     ) -> Result<Arc<dyn ModelProvider>, Box<ErrorReport>> {
         let secret = match &shell.model.provider {
-            Provider::OpenAiCompatible { api_key: Some(key), .. } => {
-                Some(secret(shell, &key.secret)?)
-            }
+            Provider::OpenAiCompatible {
+                api_key: Some(key), ..
+            } => Some(secret(shell, &key.secret)?),
             _ => None,
         };
         // A changed secret makes another provider; what the key holds of it cannot be read back.
-        let mark = secret.as_ref().map(|secret| blake3::hash(secret.expose().as_bytes()).to_hex());
+        let mark = secret
+            .as_ref()
+            .map(|secret| blake3::hash(secret.expose().as_bytes()).to_hex());
         let key = json!([shell.model, shell.script, mark.map(|mark| mark.to_string())]).to_string();
         if let Some(provider) = self.lock().get(&key) {
             return Ok(Arc::clone(provider));
@@ -123,10 +142,18 @@ impl Providers {
         &self,
         provider: Arc<dyn ModelProvider>,
     ) -> Result<Arc<dyn ModelProvider>, Box<ErrorReport>> {
-        let Some(path) = &self.record else { return Ok(provider) };
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        let Some(path) = &self.record else {
+            return Ok(provider);
+        };
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path);
         let file = file.map_err(|error| {
-            let message = format!("the recording {} cannot be written: {error}", path.display());
+            let message = format!(
+                "the recording {} cannot be written: {error}",
+                path.display()
+            );
             Box::new(ErrorReport::new(Code::InvalidRequest, message))
         })?;
         Ok(Arc::new(Recorder::new(provider, file)))
@@ -149,14 +176,21 @@ async fn settings(
                 reported(&mainstay_sessions::StoreError::Corrupt { what })
             };
             let digest = shell.script.ok_or_else(missing)?;
-            let bytes = inner.reader.with(move |journal| journal.blob(&digest)).await;
-            let bytes = bytes.map_err(|error| reported(&error))?.ok_or_else(missing)?;
+            let bytes = inner
+                .reader
+                .with(move |journal| journal.blob(&digest))
+                .await;
+            let bytes = bytes
+                .map_err(|error| reported(&error))?
+                .ok_or_else(missing)?;
             let steps = Script::parse(file, &bytes).map_err(|error| {
                 Box::new(ErrorReport::new(Code::ManifestInvalid, error.to_string()))
             })?;
             Ok(ProviderSettings::Script { steps })
         }
-        Provider::OpenAiCompatible { base_url, model, .. } => {
+        Provider::OpenAiCompatible {
+            base_url, model, ..
+        } => {
             let mut settings = OpenAiSettings::new(base_url.clone(), model.clone());
             settings.api_key = secret;
             settings.timeouts = Timeouts {

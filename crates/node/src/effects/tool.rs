@@ -42,9 +42,13 @@ async fn attempt(
     aborted: watch::Receiver<bool>,
 ) -> Result<(ToolOutcome, Vec<Blob>), Box<ErrorReport>> {
     let (call, shell, secrets) = prepare(inner, run).await?;
-    inner.feeds.preview(&run.session, &run.turn, now(), "tool_started", || {
-        json!({ "step": run.step, "tool": call.name, "arguments": call.arguments })
-    });
+    inner.feeds.preview(
+        &run.session,
+        &run.turn,
+        now(),
+        "tool_started",
+        || json!({ "step": run.step, "tool": call.name, "arguments": call.arguments }),
+    );
     let context = tools::Context {
         inner,
         shell: &shell,
@@ -91,21 +95,27 @@ async fn finish(
         }
     }
     let blob = message(&run.call, &result.text);
-    let status = result.code.map_or(ToolStatus::Succeeded, ToolStatus::Failed);
-    let outcome = ToolOutcome::Finished { status, result: blob.digest, workspace };
+    let status = result
+        .code
+        .map_or(ToolStatus::Succeeded, ToolStatus::Failed);
+    let outcome = ToolOutcome::Finished {
+        status,
+        result: blob.digest,
+        workspace,
+    };
     blobs.push(blob);
     Ok((outcome, blobs))
 }
 
-async fn roll_back(
-    inner: &Inner,
-    run: &Run,
-    shell: &ShellConfig,
-) -> Result<(), Box<ErrorReport>> {
+async fn roll_back(inner: &Inner, run: &Run, shell: &ShellConfig) -> Result<(), Box<ErrorReport>> {
     if shell.workspace.is_none() {
         return Ok(());
     }
-    inner.workspaces.roll_back(&run.session).await.map_err(|error| reported(&error))
+    inner
+        .workspaces
+        .roll_back(&run.session)
+        .await
+        .map_err(|error| reported(&error))
 }
 
 pub(super) async fn probe(inner: &Inner, run: Run) -> Performed {
@@ -129,8 +139,20 @@ pub(super) async fn probe(inner: &Inner, run: Run) -> Performed {
             let outcome = ProbeOutcome::Applied(blob.digest);
             (Input::Probe { step, outcome }, vec![blob])
         }
-        Ok(None) => (Input::Probe { step, outcome: ProbeOutcome::Absent }, Vec::new()),
-        Err(error) => (Input::Probe { step, outcome: ProbeOutcome::Unknown(error) }, Vec::new()),
+        Ok(None) => (
+            Input::Probe {
+                step,
+                outcome: ProbeOutcome::Absent,
+            },
+            Vec::new(),
+        ),
+        Err(error) => (
+            Input::Probe {
+                step,
+                outcome: ProbeOutcome::Unknown(error),
+            },
+            Vec::new(),
+        ),
     }
 }
 
@@ -141,9 +163,16 @@ async fn prepare(
 ) -> Result<(ToolCall, ShellConfig, Vec<(String, Secret)>), Box<ErrorReport>> {
     let (_, shell) = config(inner, run.config).await?;
     let missing = |what: String| reported(&StoreError::Corrupt { what });
-    let message = inner.reader.message(run.message).await.map_err(|error| reported(&error))?;
+    let message = inner
+        .reader
+        .message(run.message)
+        .await
+        .map_err(|error| reported(&error))?;
     let message = message.ok_or_else(|| missing(format!("message {} is missing", run.message)))?;
-    let call = message.tool_calls.into_iter().find(|call| call.id == run.call);
+    let call = message
+        .tool_calls
+        .into_iter()
+        .find(|call| call.id == run.call);
     let call = call.ok_or_else(|| missing(format!("call {} is missing", run.call)))?;
     let mut secrets = Vec::new();
     for name in tools::secrets(&shell, &call.name) {
@@ -154,12 +183,20 @@ async fn prepare(
 
 fn message(call: &str, text: &str) -> Blob {
     let (digest, bytes) = encode_message(&Message::tool_result(call, text));
-    Blob { digest, content: BlobContent::Bytes(bytes) }
+    Blob {
+        digest,
+        content: BlobContent::Bytes(bytes),
+    }
 }
 
 impl ToolResult {
     /// A failure that the model is told of.
     pub(crate) fn failed(code: Code, text: impl Into<String>) -> Self {
-        Self { code: Some(code), text: text.into(), blobs: Vec::new(), has_touched_view: false }
+        Self {
+            code: Some(code),
+            text: text.into(),
+            blobs: Vec::new(),
+            has_touched_view: false,
+        }
     }
 }

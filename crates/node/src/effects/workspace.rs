@@ -12,7 +12,15 @@ pub(super) async fn open(
     digest: Digest,
     at: Option<Digest>,
 ) -> Performed {
-    let failed = |error| (Input::WorkspaceFailed { turn: turn.clone(), error }, Vec::new());
+    let failed = |error| {
+        (
+            Input::WorkspaceFailed {
+                turn: turn.clone(),
+                error,
+            },
+            Vec::new(),
+        )
+    };
     let shell = match config(inner, digest).await {
         Ok((_, shell)) => shell,
         Err(error) => return failed(error),

@@ -19,7 +19,10 @@ pub(super) fn specs() -> Vec<ToolSpec> {
         description: tool.description.to_owned(),
         parameters: tool.parameters,
     };
-    mainstay_runtimes::files::tools().into_iter().map(spec).collect()
+    mainstay_runtimes::files::tools()
+        .into_iter()
+        .map(spec)
+        .collect()
 }
 
 #[derive(Deserialize)]
@@ -64,16 +67,23 @@ fn result(exit: &SandboxExit) -> ToolResult {
             has_touched_view: true,
         },
         (ExitKind::TimedOut, _) => touched(Code::ToolTimedOut, "It took too long and was stopped."),
-        (ExitKind::OutOfMemory, _) => {
-            touched(Code::ToolResourcesExhausted, "It used more memory than it was given.")
-        }
+        (ExitKind::OutOfMemory, _) => touched(
+            Code::ToolResourcesExhausted,
+            "It used more memory than it was given.",
+        ),
         (status, _) => {
             let said = String::from_utf8_lossy(&exit.stderr.head);
-            touched(Code::ToolFailed, format!("It ended without an answer ({status:?}): {said}"))
+            touched(
+                Code::ToolFailed,
+                format!("It ended without an answer ({status:?}): {said}"),
+            )
         }
     }
 }
 
 fn touched(code: Code, text: impl Into<String>) -> ToolResult {
-    ToolResult { has_touched_view: true, ..ToolResult::failed(code, text) }
+    ToolResult {
+        has_touched_view: true,
+        ..ToolResult::failed(code, text)
+    }
 }

@@ -67,7 +67,11 @@ pub(crate) fn specs(tool: &Tool) -> Vec<ToolSpec> {
 /// The secrets that a tool sends.
 pub(crate) fn secrets(shell: &ShellConfig, name: &str) -> Vec<String> {
     match find(shell, name) {
-        Some(Tool::Http(http)) => http.secret.iter().map(|secret| secret.secret.clone()).collect(),
+        Some(Tool::Http(http)) => http
+            .secret
+            .iter()
+            .map(|secret| secret.secret.clone())
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -104,7 +108,11 @@ pub(crate) async fn probe(
 }
 
 fn find<'a>(shell: &'a ShellConfig, name: &str) -> Option<&'a Tool> {
-    shell.agent.tools.iter().find(|tool| names(tool).iter().any(|known| known == name))
+    shell
+        .agent
+        .tools
+        .iter()
+        .find(|tool| names(tool).iter().any(|known| known == name))
 }
 
 /// Reads a call's arguments; what is wrong with them is said to the model.

@@ -57,7 +57,9 @@ pub(super) async fn run(
     }
     let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), wanted.command];
     let mut spec = wiring::sandbox_spec(context, Program::Command { argv }, options.network);
-    let asked = wanted.timeout_s.map_or(options.timeout, Duration::from_secs);
+    let asked = wanted
+        .timeout_s
+        .map_or(options.timeout, Duration::from_secs);
     spec.timeout = asked.min(options.timeout);
     let ran = tokio::select! {
         ran = sandboxed(context, &spec) => ran,
@@ -77,12 +79,20 @@ async fn sandboxed(
     let (sender, mut chunks) = mpsc::channel::<Chunk>(CHUNKS_MAX);
     let show = async {
         while let Some((stream, bytes)) = chunks.recv().await {
-            let stream = if stream == Stream::Stdout { "stdout" } else { "stderr" };
+            let stream = if stream == Stream::Stdout {
+                "stdout"
+            } else {
+                "stderr"
+            };
             let text = String::from_utf8_lossy(&bytes);
             let feeds = &context.inner.feeds;
-            feeds.preview(context.session, context.turn, now(), "tool_output", || {
-                json!({ "step": context.step, "stream": stream, "text": text })
-            });
+            feeds.preview(
+                context.session,
+                context.turn,
+                now(),
+                "tool_output",
+                || json!({ "step": context.step, "stream": stream, "text": text }),
+            );
         }
     };
     let run = context.inner.run_sandboxed(spec, Some(sender));
@@ -102,9 +112,10 @@ pub(super) fn result(exit: SandboxExit, timeout: Duration) -> ToolResult {
     let (code, ending) = match exit.status {
         ExitKind::Code(code) => (None, format!("exit code {code}")),
         ExitKind::Signal(signal) => (None, format!("ended by signal {signal}")),
-        ExitKind::TimedOut => {
-            (Some(Code::ToolTimedOut), format!("stopped after {} s", timeout.as_secs_f64()))
-        }
+        ExitKind::TimedOut => (
+            Some(Code::ToolTimedOut),
+            format!("stopped after {} s", timeout.as_secs_f64()),
+        ),
         ExitKind::OutOfMemory => (
             Some(Code::ToolResourcesExhausted),
             "a process was killed because the memory limit was reached".to_owned(),
@@ -115,16 +126,24 @@ pub(super) fn result(exit: SandboxExit, timeout: Duration) -> ToolResult {
     for weaker in &exit.weaker {
         text.push_str(&format!("\nnot enforced on this host: {weaker}"));
     }
-    ToolResult { code, text, blobs, has_touched_view: true }
+    ToolResult {
+        code,
+        text,
+        blobs,
+        has_touched_view: true,
+    }
 }
 
 /// A stream as text; where it was cut, the whole of it becomes a blob and its digest is told.
 fn shown(captured: &Captured, blobs: &mut Vec<Blob>) -> String {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut text = if captured.is_cut() {
-        let missing =
-            captured.total_bytes - (captured.head.len() + captured.tail.len()) as u64;
-        format!("{}\n[… {missing} bytes …]\n{}", lossy(&captured.head), lossy(&captured.tail))
+        let missing = captured.total_bytes - (captured.head.len() + captured.tail.len()) as u64;
+        format!(
+            "{}\n[… {missing} bytes …]\n{}",
+            lossy(&captured.head),
+            lossy(&captured.tail)
+        )
     } else {
         lossy(&[captured.head.as_slice(), &captured.tail].concat())
     };
@@ -134,9 +153,16 @@ fn shown(captured: &Captured, blobs: &mut Vec<Blob>) -> String {
     if let Some(path) = &captured.full
         && let Ok(digest) = hash_file(path)
     {
-        let whole = if captured.is_full_cut { "the beginning" } else { "all" };
+        let whole = if captured.is_full_cut {
+            "the beginning"
+        } else {
+            "all"
+        };
         text.push_str(&format!("\n[{whole} of it is stored as {digest}]"));
-        blobs.push(Blob { digest, content: BlobContent::File(path.clone()) });
+        blobs.push(Blob {
+            digest,
+            content: BlobContent::File(path.clone()),
+        });
     }
     text
 }

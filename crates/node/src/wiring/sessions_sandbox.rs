@@ -18,7 +18,9 @@ pub(crate) fn sandbox_spec(
     let shell = context.shell;
     let limits = &shell.agent.sandbox;
     let workspace = context.inner.workspaces.mount(context.session);
-    let cwd = workspace.as_ref().map_or_else(|| shell.home.clone(), |mount| mount.at().clone());
+    let cwd = workspace
+        .as_ref()
+        .map_or_else(|| shell.home.clone(), |mount| mount.at().clone());
     let network = match network {
         Network::None => sandbox::Network::None,
         Network::Host => sandbox::Network::Host,
@@ -43,8 +45,16 @@ pub(crate) fn sandbox_spec(
 
 fn environment(context: &Context<'_>, home: &PathBuf) -> BTreeMap<String, String> {
     let cargo = home.join(".cargo/bin");
-    let has_cargo = context.shell.read.iter().any(|path| cargo.starts_with(path));
-    let path = if has_cargo { format!("{}:{PATH}", cargo.display()) } else { PATH.to_owned() };
+    let has_cargo = context
+        .shell
+        .read
+        .iter()
+        .any(|path| cargo.starts_with(path));
+    let path = if has_cargo {
+        format!("{}:{PATH}", cargo.display())
+    } else {
+        PATH.to_owned()
+    };
     let pairs = [
         ("PATH", path),
         ("HOME", home.display().to_string()),
@@ -55,5 +65,8 @@ fn environment(context: &Context<'_>, home: &PathBuf) -> BTreeMap<String, String
         ("MAINSTAY_STEP", context.step.to_string()),
         ("MAINSTAY_IDEMPOTENCY_KEY", context.key.to_owned()),
     ];
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    pairs
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }

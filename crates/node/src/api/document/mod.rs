@@ -55,7 +55,10 @@ mod tests {
                 described.insert(format!("{} {path}", method.to_uppercase()));
             }
         }
-        let answered = routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+        let answered = routes()
+            .iter()
+            .map(|route| format!("{} {}", route.method, route.path))
+            .collect();
         assert_eq!(described, answered);
     }
 
@@ -65,10 +68,16 @@ mod tests {
         let mut ids = BTreeSet::new();
         for (path, methods) in document["paths"].as_object().unwrap() {
             for operation in methods.as_object().unwrap().values() {
-                assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{path}");
+                assert!(
+                    ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
+                    "{path}"
+                );
                 assert!(operation["summary"].is_string(), "{path}");
                 let parameters = operation["parameters"].as_array();
-                let named = parameters.into_iter().flatten().filter(|found| found["in"] == "path");
+                let named = parameters
+                    .into_iter()
+                    .flatten()
+                    .filter(|found| found["in"] == "path");
                 assert_eq!(named.count(), path.matches('{').count(), "{path}");
                 let failure = &operation["responses"]["default"]["content"];
                 assert!(failure["application/problem+json"].is_object(), "{path}");
@@ -83,8 +92,12 @@ mod tests {
             assert!(target.is_some(), "{reference}");
         }
         match at {
-            Value::Object(members) => members.values().for_each(|value| check_references(document, value)),
-            Value::Array(items) => items.iter().for_each(|value| check_references(document, value)),
+            Value::Object(members) => members
+                .values()
+                .for_each(|value| check_references(document, value)),
+            Value::Array(items) => items
+                .iter()
+                .for_each(|value| check_references(document, value)),
             _ => {}
         }
     }

@@ -6,7 +6,9 @@ use serde_json::{Map, Value, json};
 pub(super) fn paths() -> Value {
     let mut paths = Map::new();
     for (path, method, operation) in turns().into_iter().chain(sessions()).chain(node()) {
-        let methods = paths.entry(path).or_insert_with(|| Value::Object(Map::new()));
+        let methods = paths
+            .entry(path)
+            .or_insert_with(|| Value::Object(Map::new()));
         if let Value::Object(methods) = methods {
             methods.insert(method.to_owned(), operation);
         }
@@ -27,23 +29,49 @@ fn turns() -> Vec<Entry> {
         .answers("200", "The turn has ended", "TurnView")
         .answers("202", "The turn is accepted, and will run whatever happens", "AcceptedTurn")
         .done();
-    let show = Operation::new("getTurn", "One turn, wherever it is").path("turn")
-        .answers("200", "The turn", "TurnView").done();
-    let cancel = Operation::new("cancelTurn", "End a turn, whatever it is doing").path("session")
-        .body("CancelTurn", false).answers("202", "The turn will end", "Done").done();
-    let replay = Operation::new("replayTurn", "Decide a turn again from its journal, offline").path("turn")
-        .answers("200", "Every decision was the same", "ReplayReport").done();
+    let show = Operation::new("getTurn", "One turn, wherever it is")
+        .path("turn")
+        .answers("200", "The turn", "TurnView")
+        .done();
+    let cancel = Operation::new("cancelTurn", "End a turn, whatever it is doing")
+        .path("session")
+        .body("CancelTurn", false)
+        .answers("202", "The turn will end", "Done")
+        .done();
+    let replay = Operation::new(
+        "replayTurn",
+        "Decide a turn again from its journal, offline",
+    )
+    .path("turn")
+    .answers("200", "Every decision was the same", "ReplayReport")
+    .done();
     let resolve = |id: &str, summary| {
-        Operation::new(id, summary).path_if(id == "resolveStep", "session").path("step")
-            .body("ResolveStep", true).answers("200", "The turn goes on", "Done").done()
+        Operation::new(id, summary)
+            .path_if(id == "resolveStep", "session")
+            .path("step")
+            .body("ResolveStep", true)
+            .answers("200", "The turn goes on", "Done")
+            .done()
     };
     vec![
         ("/api/sessions/{session}/turns", "post", start),
         ("/api/sessions/{session}/cancel", "post", cancel),
-        ("/api/sessions/{session}/steps/{step}/resolve", "post",
-            resolve("resolveStep", "Say what became of a step in doubt, or release a quarantined turn")),
-        ("/api/steps/{step}/resolve", "post",
-            resolve("resolveStepById", "The same; a step's id is unique on its node")),
+        (
+            "/api/sessions/{session}/steps/{step}/resolve",
+            "post",
+            resolve(
+                "resolveStep",
+                "Say what became of a step in doubt, or release a quarantined turn",
+            ),
+        ),
+        (
+            "/api/steps/{step}/resolve",
+            "post",
+            resolve(
+                "resolveStepById",
+                "The same; a step's id is unique on its node",
+            ),
+        ),
         ("/api/turns/{turn}", "get", show),
         ("/api/turns/{turn}/replay", "post", replay),
     ]
@@ -51,12 +79,24 @@ fn turns() -> Vec<Entry> {
 
 fn sessions() -> Vec<Entry> {
     let list = Operation::new("listSessions", "Sessions, newest change first")
-        .answers_list("200", "The sessions", "SessionRow").done();
-    let show = Operation::new("getSession", "A session with its turns and steps").path("session")
-        .query("messages", json!({ "type": "boolean" }), "Put the messages beside their digests")
-        .answers("200", "The session", "SessionView").done();
-    let remove = Operation::new("removeSession", "Remove a session and all that only it needs")
-        .path("session").answers("200", "It is gone", "Done").done();
+        .answers_list("200", "The sessions", "SessionRow")
+        .done();
+    let show = Operation::new("getSession", "A session with its turns and steps")
+        .path("session")
+        .query(
+            "messages",
+            json!({ "type": "boolean" }),
+            "Put the messages beside their digests",
+        )
+        .answers("200", "The session", "SessionView")
+        .done();
+    let remove = Operation::new(
+        "removeSession",
+        "Remove a session and all that only it needs",
+    )
+    .path("session")
+    .answers("200", "It is gone", "Done")
+    .done();
     let events = Operation::new("sessionEvents",
         "The durable tape of a session; as a stream where text/event-stream is accepted")
         .path("session")
@@ -69,13 +109,23 @@ fn sessions() -> Vec<Entry> {
         .also("200", "text/event-stream", json!({ "type": "string", "description":
             "`id` is the durable sequence, `event` the kind, `data` an Event. Live previews have no id." }))
         .done();
-    let diff = Operation::new("sessionDiff", "What the agent changed in its view of the workspace")
-        .path("session").answers("200", "The changes", "Diff")
-        .also("200", "text/x-diff", json!({ "type": "string" })).done();
-    let apply = Operation::new("applySession", "Bring the changes home into the folder").path("session")
-        .body("ApplySession", false).answers("200", "They are applied", "Applied").done();
-    let export = Operation::new("exportSession", "All of a session, one JSON value a line").path("session")
-        .also("200", "application/jsonl", json!({ "type": "string" })).done();
+    let diff = Operation::new(
+        "sessionDiff",
+        "What the agent changed in its view of the workspace",
+    )
+    .path("session")
+    .answers("200", "The changes", "Diff")
+    .also("200", "text/x-diff", json!({ "type": "string" }))
+    .done();
+    let apply = Operation::new("applySession", "Bring the changes home into the folder")
+        .path("session")
+        .body("ApplySession", false)
+        .answers("200", "They are applied", "Applied")
+        .done();
+    let export = Operation::new("exportSession", "All of a session, one JSON value a line")
+        .path("session")
+        .also("200", "application/jsonl", json!({ "type": "string" }))
+        .done();
     vec![
         ("/api/sessions", "get", list),
         ("/api/sessions/{session}", "get", show),
@@ -88,14 +138,21 @@ fn sessions() -> Vec<Entry> {
 }
 
 fn node() -> Vec<Entry> {
-    let doctor = Operation::new("doctor", "What this host can do, and whether the store is sound")
-        .answers("200", "The findings", "DoctorReport").done();
+    let doctor = Operation::new(
+        "doctor",
+        "What this host can do, and whether the store is sound",
+    )
+    .answers("200", "The findings", "DoctorReport")
+    .done();
     let document = Operation::new("openapi", "This document")
-        .also("200", "application/json", json!({ "type": "object" })).done();
+        .also("200", "application/json", json!({ "type": "object" }))
+        .done();
     let health = Operation::new("health", "Whether the node answers; needs no key")
-        .answers("200", "It does", "Health").done();
+        .answers("200", "It does", "Health")
+        .done();
     let metrics = Operation::new("metrics", "Figures for Prometheus")
-        .also("200", "text/plain", json!({ "type": "string" })).done();
+        .also("200", "text/plain", json!({ "type": "string" }))
+        .done();
     vec![
         ("/api/doctor", "get", doctor),
         ("/openapi.json", "get", document),
@@ -124,12 +181,19 @@ impl Operation {
             "content": { "application/problem+json": { "schema": schema("ErrorReport") } },
         });
         let responses = Map::from_iter([("default".to_owned(), failure)]);
-        Self { id: id.to_owned(), summary, parameters: Vec::new(), body: None, responses }
+        Self {
+            id: id.to_owned(),
+            summary,
+            parameters: Vec::new(),
+            body: None,
+            responses,
+        }
     }
 
     fn path(mut self, name: &str) -> Self {
         let id = schema("Id");
-        self.parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": id }));
+        self.parameters
+            .push(json!({ "name": name, "in": "path", "required": true, "schema": id }));
         self
     }
 
@@ -172,16 +236,24 @@ impl Operation {
     }
 
     fn responds(mut self, status: &str, description: &str, media: &str, schema: Value) -> Self {
-        let response = self.responses.entry(status).or_insert_with(
-            || json!({ "description": description, "content": {} }),
-        );
+        let response = self
+            .responses
+            .entry(status)
+            .or_insert_with(|| json!({ "description": description, "content": {} }));
         response["content"][media] = json!({ "schema": schema });
         self
     }
 
     fn done(self) -> Value {
-        let Self { id, summary, parameters, body, responses } = self;
-        let mut operation = json!({ "operationId": id, "summary": summary, "responses": responses });
+        let Self {
+            id,
+            summary,
+            parameters,
+            body,
+            responses,
+        } = self;
+        let mut operation =
+            json!({ "operationId": id, "summary": summary, "responses": responses });
         if !parameters.is_empty() {
             operation["parameters"] = Value::Array(parameters);
         }

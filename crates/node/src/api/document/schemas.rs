@@ -22,9 +22,9 @@ fn reference(name: &str) -> Value {
 fn object(description: &str, fields: &[(&str, Value)]) -> Value {
     let bare = |name: &&str| name.strip_suffix('!').map(ToOwned::to_owned);
     let required: Vec<String> = fields.iter().filter_map(|(name, _)| bare(name)).collect();
-    let properties = fields.iter().map(|(name, schema)| {
-        (name.trim_end_matches('!').to_owned(), schema.clone())
-    });
+    let properties = fields
+        .iter()
+        .map(|(name, schema)| (name.trim_end_matches('!').to_owned(), schema.clone()));
     let properties = Value::Object(properties.collect());
     json!({ "type": "object", "description": description, "properties": properties, "required": required })
 }
@@ -98,27 +98,46 @@ fn answers() -> Value {
             ("session!", reference("Id")), ("turn!", reference("Id")), ("state!", reference("TurnState")),
             ("seq!", integer()), ("queued!", boolean()), ("steered_into", reference("Id")),
         ]),
-        "Done": object("Nothing more to tell", &[]),
+        "Done": object("What it was about", &[
+            ("session", reference("Id")), ("turn", or_null(reference("Id"))), ("step", reference("Id")),
+        ]),
         "Health": object("The node answers", &[("status!", json!({ "const": "ok" })), ("version!", string())]),
         "Event": object("One line of a session's tape", &[
             ("session!", reference("Id")), ("seq!", integer()), ("at!", reference("Timestamp")),
             ("turn", reference("Id")), ("kind!", string()), ("data!", json!({})),
         ]),
-        "Diff": object("What an agent changed", &[]),
+        "Diff": object("What an agent changed", &[
+            ("changes!", list(object("One changed path", &[
+                ("path!", string()),
+                ("kind!", words(&["added", "modified", "mode_changed", "type_changed", "deleted"])),
+                ("what!", words(&["file", "link", "folder", "fifo"])),
+                ("old_mode!", or_null(string())), ("new_mode!", or_null(string())),
+                ("text!", or_null(string())),
+            ]))),
+        ]),
         "Applied": object("What was brought home", &[("changed!", list(string()))]),
         "ReplayReport": object("A replay without divergence", &[("records!", integer())]),
         "DoctorReport": object("What this host can do, and whether the store is sound", &[
             ("sound!", boolean()),
             ("checks!", list(object("One finding", &[
-                ("name!", string()), ("status!", string()), ("detail!", string()),
+                ("name!", string()), ("status!", words(&["ok", "weaker", "missing", "damaged"])),
+                ("detail!", string()),
             ]))),
         ]),
     })
 }
 
 fn views() -> Value {
-    let states = ["accepted", "running", "in_doubt", "quarantined", "completed", "failed", "cancelled",
-        "steered"];
+    let states = [
+        "accepted",
+        "running",
+        "in_doubt",
+        "quarantined",
+        "completed",
+        "failed",
+        "cancelled",
+        "steered",
+    ];
     let status = json!({ "anyOf": [
         words(&["succeeded", "cancelled"]),
         closed("It failed with this code", &[("failed!", string())]),
@@ -126,16 +145,29 @@ fn views() -> Value {
     ] });
     let message = || or_null(reference("Message"));
     let turn = [
-        ("turn!", reference("Id")), ("agent!", reference("Id")), ("state!", reference("TurnState")),
-        ("accepted_at!", reference("Timestamp")), ("changed_at!", reference("Timestamp")),
+        ("turn!", reference("Id")),
+        ("agent!", reference("Id")),
+        ("state!", reference("TurnState")),
+        ("accepted_at!", reference("Timestamp")),
+        ("changed_at!", reference("Timestamp")),
     ];
     let row = [&turn[..], &[("session!", reference("Id"))]].concat();
-    let view = [&turn[..], &[
-        ("session", reference("Id")), ("input!", reference("Digest")), ("config!", reference("Digest")),
-        ("answer!", or_null(reference("Digest"))), ("text", or_null(string())),
-        ("error!", or_null(reference("ErrorReport"))), ("spent!", reference("Spent")),
-        ("attempt!", integer()), ("steps!", list(reference("StepView"))), ("input_message", message()),
-    ]].concat();
+    let view = [
+        &turn[..],
+        &[
+            ("session", reference("Id")),
+            ("input!", reference("Digest")),
+            ("config!", reference("Digest")),
+            ("answer!", or_null(reference("Digest"))),
+            ("text", or_null(string())),
+            ("error!", or_null(reference("ErrorReport"))),
+            ("spent!", reference("Spent")),
+            ("attempt!", integer()),
+            ("steps!", list(reference("StepView"))),
+            ("input_message", message()),
+        ],
+    ]
+    .concat();
     json!({
         "TurnState": words(&states),
         "TurnRow": object("A turn in short", &row),
@@ -165,7 +197,17 @@ fn views() -> Value {
 
 fn reports() -> Value {
     let known: Vec<&str> = Code::ALL.iter().map(Code::as_str).collect();
-    let layers = ["caller", "session", "inference", "task", "sandbox", "container", "node", "store", "plugin"];
+    let layers = [
+        "caller",
+        "session",
+        "inference",
+        "task",
+        "sandbox",
+        "container",
+        "node",
+        "store",
+        "plugin",
+    ];
     let advice = words(&["never", "now", "after", "elsewhere", "after_fix"]);
     let who = words(&["caller", "operator", "workload", "provider", "peer", "bug"]);
     json!({
@@ -198,10 +240,12 @@ fn reports() -> Value {
 mod tests {
     use super::*;
     use mainstay_contract::{
-        AgentName, Digest, ErrorReport, Event, Message, Role, Seq, SessionId, Spent, StepId, Timestamp,
-        ToolCall, TurnId,
+        AgentName, Digest, ErrorReport, Event, Message, Role, Seq, SessionId, Spent, StepId,
+        Timestamp, ToolCall, TurnId,
     };
-    use mainstay_sessions::{SessionRow, SessionView, StepView, ToolStatus, TurnRow, TurnState, TurnView};
+    use mainstay_sessions::{
+        SessionRow, SessionView, StepView, ToolStatus, TurnRow, TurnState, TurnView,
+    };
     use serde::Serialize;
 
     /// Checks a value against as much of JSON Schema as these schemas use. Fields that no schema
@@ -277,7 +321,11 @@ mod tests {
             error: Some(ErrorReport::new(Code::EffectInDoubt, "x").about("step", "t.1")),
             spent: Spent::default(),
             attempt: 1,
-            steps: vec![step(1, None), step(2, Some(ToolStatus::Succeeded)), step(3, failed)],
+            steps: vec![
+                step(1, None),
+                step(2, Some(ToolStatus::Succeeded)),
+                step(3, failed),
+            ],
             accepted_at: Timestamp(1),
             changed_at: Timestamp(2),
         }
@@ -296,30 +344,69 @@ mod tests {
             accepted_at: view.accepted_at,
             changed_at: view.changed_at,
         };
-        fits("SessionRow", &SessionRow {
-            session: session.clone(),
-            agent: view.agent.clone(),
-            created_at: Timestamp(1),
-            last_seq: Seq(3),
-            changed_at: Timestamp(2),
-            turn: Some(row),
-        });
+        fits(
+            "SessionRow",
+            &SessionRow {
+                session: session.clone(),
+                agent: view.agent.clone(),
+                created_at: Timestamp(1),
+                last_seq: Seq(3),
+                changed_at: Timestamp(2),
+                turn: Some(row),
+            },
+        );
         let (turn, turns) = (Some(view.turn.clone()), vec![view]);
-        fits("SessionView", &SessionView { session: session.clone(), last_seq: Seq(1), workspace: None, turns });
+        fits(
+            "SessionView",
+            &SessionView {
+                session: session.clone(),
+                last_seq: Seq(1),
+                workspace: None,
+                turns,
+            },
+        );
         let data = json!({ "free": 1 });
-        fits("Event", &Event { session, seq: Seq(1), at: Timestamp(1), turn, kind: "k".into(), data });
-        let call = ToolCall { id: "1".into(), name: "shell".into(), arguments: "{}".into() };
-        let said = Message { tool_calls: vec![call], ..Message::text(Role::Assistant, "x") };
+        fits(
+            "Event",
+            &Event {
+                session,
+                seq: Seq(1),
+                at: Timestamp(1),
+                turn,
+                kind: "k".into(),
+                data,
+            },
+        );
+        let call = ToolCall {
+            id: "1".into(),
+            name: "shell".into(),
+            arguments: "{}".into(),
+        };
+        let said = Message {
+            tool_calls: vec![call],
+            ..Message::text(Role::Assistant, "x")
+        };
         fits("Message", &said);
         fits("Message", &Message::tool_result("1", "x"));
-        fits("ErrorReport", &ErrorReport::new(Code::Internal, "x").cause(None, "y").retry_after_ms(5));
+        fits(
+            "ErrorReport",
+            &ErrorReport::new(Code::Internal, "x")
+                .cause(None, "y")
+                .retry_after_ms(5),
+        );
     }
 
     #[test]
     fn every_state_has_its_word() {
         for state in [
-            TurnState::Accepted, TurnState::Running, TurnState::InDoubt, TurnState::Quarantined,
-            TurnState::Completed, TurnState::Failed, TurnState::Cancelled, TurnState::Steered,
+            TurnState::Accepted,
+            TurnState::Running,
+            TurnState::InDoubt,
+            TurnState::Quarantined,
+            TurnState::Completed,
+            TurnState::Failed,
+            TurnState::Cancelled,
+            TurnState::Steered,
         ] {
             fits("TurnState", &state);
         }

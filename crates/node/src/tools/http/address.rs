@@ -10,7 +10,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub(super) enum Refused {
     #[error("{host} cannot be resolved: {why}")]
     Unresolved { host: String, why: String },
-    #[error("{host} is at {address}, which is not a public address; list it under `private` to allow it")]
+    #[error(
+        "{host} is at {address}, which is not a public address; list it under `private` to allow it"
+    )]
     Private { host: String, address: IpAddr },
 }
 
@@ -29,7 +31,10 @@ pub(super) async fn resolve(
     private: &[String],
 ) -> Result<Vec<SocketAddr>, Refused> {
     let host = target.bare_host().to_owned();
-    let unresolved = |why: String| Refused::Unresolved { host: host.clone(), why };
+    let unresolved = |why: String| Refused::Unresolved {
+        host: host.clone(),
+        why,
+    };
     let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, target.port())],
         Err(_) => tokio::net::lookup_host((host.as_str(), target.port()))
@@ -40,7 +45,11 @@ pub(super) async fn resolve(
     if found.is_empty() {
         return Err(unresolved("it has no address".to_owned()));
     }
-    let is_listed = |text: &str| private.iter().any(|listed| listed.eq_ignore_ascii_case(text));
+    let is_listed = |text: &str| {
+        private
+            .iter()
+            .any(|listed| listed.eq_ignore_ascii_case(text))
+    };
     for found in &found {
         let address = found.ip();
         if !is_public(address) && !is_listed(&host) && !is_listed(&address.to_string()) {
@@ -105,13 +114,34 @@ mod tests {
     #[test]
     fn only_public_addresses_are_public() {
         for text in [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
-            "0.0.0.0", "255.255.255.255", "224.0.0.1", "198.18.0.1", "::1", "::", "fe80::1", "fd00::1",
-            "ff02::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "198.18.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2001:db8::1",
         ] {
             assert!(!is_public(text.parse().unwrap()), "{text}");
         }
-        for text in ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1"] {
+        for text in [
+            "1.1.1.1",
+            "93.184.216.34",
+            "2606:4700::1111",
+            "::ffff:1.1.1.1",
+        ] {
             assert!(is_public(text.parse().unwrap()), "{text}");
         }
     }

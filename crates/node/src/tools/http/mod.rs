@@ -23,8 +23,19 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const KEY_HEADER: &str = "idempotency-key";
 /// Headers that are the node's to set.
 const RESERVED: &[&str] = &[
-    "host", "authorization", "proxy-authorization", "cookie", "connection", "content-length",
-    "transfer-encoding", "te", "trailer", "upgrade", "expect", "keep-alive", KEY_HEADER,
+    "host",
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "keep-alive",
+    KEY_HEADER,
 ];
 
 #[derive(Deserialize)]
@@ -57,7 +68,10 @@ pub(super) fn spec(options: &Http) -> ToolSpec {
 
 /// How far a request got.
 enum Sent {
-    Answered { status: u16, text: String },
+    Answered {
+        status: u16,
+        text: String,
+    },
     /// Nothing left the node.
     NotSent(String),
     /// It may have arrived.
@@ -83,7 +97,13 @@ pub(super) async fn run(
         Ok(addresses) => addresses,
         Err(refused) => return Ran::Ended(ToolResult::failed(refused.code(), refused.to_string())),
     };
-    let request = Request { method, target, headers, body: wanted.body, addresses };
+    let request = Request {
+        method,
+        target,
+        headers,
+        body: wanted.body,
+        addresses,
+    };
     let sent = tokio::select! {
         sent = send(context, options, request) => sent,
         _ = aborted.wait_for(|is_aborted| *is_aborted) => return Ran::Aborted,
@@ -91,13 +111,21 @@ pub(super) async fn run(
     match sent {
         Sent::Answered { status, text } => {
             let text = redact(context, &format!("HTTP {status}\n{text}"));
-            Ran::Ended(ToolResult { code: None, text, blobs: Vec::new(), has_touched_view: false })
+            Ran::Ended(ToolResult {
+                code: None,
+                text,
+                blobs: Vec::new(),
+                has_touched_view: false,
+            })
         }
         Sent::NotSent(why) => {
             Ran::Ended(ToolResult::failed(Code::ToolFailed, redact(context, &why)))
         }
         Sent::Lost(why) => {
-            let message = format!("the request was sent and no answer came: {}", redact(context, &why));
+            let message = format!(
+                "the request was sent and no answer came: {}",
+                redact(context, &why)
+            );
             Ran::Unknown(Box::new(ErrorReport::new(Code::ToolFailed, message)))
         }
     }
@@ -112,13 +140,22 @@ pub(super) async fn probe(
         let message = format!("the probe cannot tell: {}", redact(context, &why));
         Box::new(ErrorReport::new(Code::EffectInDoubt, message))
     };
-    let probe = options.probe.as_ref().ok_or_else(|| unknown("there is none".to_owned()))?;
+    let probe = options
+        .probe
+        .as_ref()
+        .ok_or_else(|| unknown("there is none".to_owned()))?;
     let url = probe.url.replace("{key}", context.key);
     let target = Target::parse(&url).map_err(unknown)?;
     let addresses = resolve(&target, &options.private).await;
     let addresses = addresses.map_err(|refused| unknown(refused.to_string()))?;
     let headers = HeaderMap::new();
-    let request = Request { method: probe.method, target, headers, body: None, addresses };
+    let request = Request {
+        method: probe.method,
+        target,
+        headers,
+        body: None,
+        addresses,
+    };
     match send(context, options, request).await {
         Sent::Answered { status, text } => match probe.verdict(status) {
             Some(true) => {
@@ -147,31 +184,54 @@ fn prepare(options: &Http, wanted: &Arguments) -> Result<(Method, Target, Header
     let method = Method::parse(&wanted.method.to_ascii_uppercase())
         .ok_or_else(|| invalid(format!("There is no method {}.", wanted.method)))?;
     let target = Target::parse(&wanted.url).map_err(invalid)?;
-    let is_allowed = options.allow.iter().any(|rule| target.is_allowed(rule, method));
+    let is_allowed = options
+        .allow
+        .iter()
+        .any(|rule| target.is_allowed(rule, method));
     if !is_allowed {
         let rules: Vec<String> = options.allow.iter().map(ToString::to_string).collect();
-        let text = format!("{method} {} is not allowed. Allowed: {}.", wanted.url, rules.join(", "));
+        let text = format!(
+            "{method} {} is not allowed. Allowed: {}.",
+            wanted.url,
+            rules.join(", ")
+        );
         return Err((Code::ToolNotPermitted, text));
     }
     let mut headers = HeaderMap::new();
     for (name, value) in &wanted.headers {
         let lower = name.to_ascii_lowercase();
-        let is_secret = options.secret.iter().any(|secret| secret.header.eq_ignore_ascii_case(name));
+        let is_secret = options
+            .secret
+            .iter()
+            .any(|secret| secret.header.eq_ignore_ascii_case(name));
         if RESERVED.contains(&lower.as_str()) || is_secret {
-            return Err((Code::ToolNotPermitted, format!("The header {name} is the node's to set.")));
+            return Err((
+                Code::ToolNotPermitted,
+                format!("The header {name} is the node's to set."),
+            ));
         }
         let name = HeaderName::from_bytes(lower.as_bytes());
         let value = HeaderValue::from_str(value);
         match (name, value) {
             (Ok(name), Ok(value)) => headers.append(name, value),
-            _ => return Err(invalid("A header holds characters that cannot be sent.".to_owned())),
+            _ => {
+                return Err(invalid(
+                    "A header holds characters that cannot be sent.".to_owned(),
+                ));
+            }
         };
     }
     Ok((method, target, headers))
 }
 
 async fn send(context: &Context<'_>, options: &Http, request: Request) -> Sent {
-    let Request { method, target, headers, body, addresses } = request;
+    let Request {
+        method,
+        target,
+        headers,
+        body,
+        addresses,
+    } = request;
     let tls = context.inner.tls.clone();
     let client = match client_for(tls, &target, &addresses, options.timeout) {
         Ok(client) => client,
@@ -183,8 +243,15 @@ async fn send(context: &Context<'_>, options: &Http, request: Request) -> Sent {
     };
     let mut sending = client.request(method, target.url()).headers(headers);
     sending = sending.header(KEY_HEADER, context.key);
-    for secret in options.secret.iter().filter(|secret| target.is_host(&secret.host)) {
-        let found = context.secrets.iter().find(|(name, _)| *name == secret.secret);
+    for secret in options
+        .secret
+        .iter()
+        .filter(|secret| target.is_host(&secret.host))
+    {
+        let found = context
+            .secrets
+            .iter()
+            .find(|(name, _)| *name == secret.secret);
         let Some(value) = found.and_then(|(_, value)| sensitive(value)) else {
             return Sent::NotSent(format!("the secret {} cannot be sent", secret.secret));
         };
@@ -227,8 +294,13 @@ fn client_for(
 /// Reads an answer up to its limit; what is beyond is left and said.
 async fn read(mut response: reqwest::Response, bytes_max: u64) -> Sent {
     let status = response.status().as_u16();
-    let location = response.headers().get("location").and_then(|value| value.to_str().ok());
-    let location = location.map(|to| format!("location: {to}\n")).unwrap_or_default();
+    let location = response
+        .headers()
+        .get("location")
+        .and_then(|value| value.to_str().ok());
+    let location = location
+        .map(|to| format!("location: {to}\n"))
+        .unwrap_or_default();
     let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
     loop {
@@ -262,5 +334,8 @@ fn explain(error: &reqwest::Error) -> String {
 }
 
 fn redact(context: &Context<'_>, text: &str) -> String {
-    context.secrets.iter().fold(text.to_owned(), |text, (_, secret)| secret.redact(&text))
+    context
+        .secrets
+        .iter()
+        .fold(text.to_owned(), |text, (_, secret)| secret.redact(&text))
 }

@@ -24,7 +24,8 @@ impl Target {
         if lower.split('/').any(is_dotted) || lower.contains("%2f") || lower.contains("%5c") {
             return Err("The URL's path holds dot segments or encoded slashes.".to_owned());
         }
-        let mut url = Url::parse(text).map_err(|error| format!("The URL cannot be used: {error}."))?;
+        let mut url =
+            Url::parse(text).map_err(|error| format!("The URL cannot be used: {error}."))?;
         let scheme = match url.scheme() {
             "http" => Scheme::Http,
             "https" => Scheme::Https,
@@ -36,7 +37,12 @@ impl Target {
         url.set_fragment(None);
         let host = url.host_str().ok_or("The URL has no host.")?.to_owned();
         let port = url.port_or_known_default().ok_or("The URL has no port.")?;
-        Ok(Self { url, scheme, host, port })
+        Ok(Self {
+            url,
+            scheme,
+            host,
+            port,
+        })
     }
 
     pub(super) fn is_allowed(&self, rule: &AllowRule, method: Method) -> bool {
@@ -44,7 +50,8 @@ impl Target {
     }
 
     pub(super) fn is_host(&self, host: &str) -> bool {
-        self.bare_host().eq_ignore_ascii_case(host.trim_matches(['[', ']']))
+        self.bare_host()
+            .eq_ignore_ascii_case(host.trim_matches(['[', ']']))
     }
 
     pub(super) fn host(&self) -> &str {
@@ -60,8 +67,8 @@ impl Target {
         self.port
     }
 
-    pub(super) fn url(self) -> Url {
-        self.url
+    pub(super) fn url(&self) -> Url {
+        self.url.clone()
     }
 }
 
@@ -72,8 +79,16 @@ mod tests {
     #[test]
     fn what_could_mean_two_things_is_refused() {
         for url in [
-            "ftp://h/", "http://user@h/", "http://h/a/../b", "http://h/a/%2e%2e/b", "http://h/a%2fb",
-            "http://h\\@evil/", "http:///", "//h/", "http://h/ a", "http://h/.%2E/x",
+            "ftp://h/",
+            "http://user@h/",
+            "http://h/a/../b",
+            "http://h/a/%2e%2e/b",
+            "http://h/a%2fb",
+            "http://h\\@evil/",
+            "http:///",
+            "//h/",
+            "http://h/ a",
+            "http://h/.%2E/x",
         ] {
             assert!(Target::parse(url).is_err(), "{url}");
         }

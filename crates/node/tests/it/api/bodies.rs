@@ -21,7 +21,7 @@ async fn malformed_bodies_say_where() {
         (b"[]", "a list"),
         (b"null", "null"),
         (b"\"text\"", "a string"),
-        (b"{\"agent\": \"fixer\", \"input\": \"\xff\"}", "byte 30"),
+        (b"{\"agent\": \"fixer\", \"input\": \"\xff\"}", "byte 29"),
         (&nested, "recursion"),
         (&deep, "recursion"),
         (b"{\"agnet\": \"fixer\", \"input\": \"x\"}", "agnet"),
