@@ -203,8 +203,8 @@ mod tests {
             "/x"
         ));
         assert!(judge(&[host.clone(), (API_KEY, "k3y")], "/x"));
-        assert!(judge(&[host.clone()], "/healthz"));
-        assert!(!judge(&[host.clone()], "/x"));
+        assert!(judge(std::slice::from_ref(&host), "/healthz"));
+        assert!(!judge(std::slice::from_ref(&host), "/x"));
         assert!(!judge(
             &[host.clone(), (header::AUTHORIZATION, "Basic k3y")],
             "/x"

@@ -73,7 +73,6 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// A router over a node, for use within the owner's process and in tests. Its streams end when the
 /// node stops.
-#[must_use]
 pub fn router(node: Node, access: Access) -> Router {
     let (_, never) = watch::channel(false);
     router_until(node, access, never)

@@ -13,7 +13,12 @@ async fn malformed_bodies_say_where() {
     let place = Place::new(SCRIPT);
     let served = place.serve().await;
     let nested = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
-    let deep = [b"{\"options\":".repeat(50_000), b"1".to_vec(), b"}".repeat(50_000)].concat();
+    let deep = [
+        b"{\"options\":".repeat(50_000),
+        b"1".to_vec(),
+        b"}".repeat(50_000),
+    ]
+    .concat();
     let cases: [(&[u8], &str); 14] = [
         (b"", "agent"),
         (b"{", "line 1 column 1"),
@@ -27,19 +32,40 @@ async fn malformed_bodies_say_where() {
         (b"{\"agnet\": \"fixer\", \"input\": \"x\"}", "agnet"),
         (b"{\"agent\": 1, \"input\": \"x\"}", "a number"),
         (b"{\"agent\": \"fixer\", \"input\": {}}", "an object"),
-        (b"{\"agent\": \"fixer\", \"input\": \"x\", \"on_busy\": \"que\"}", "reject"),
-        (b"{\"agent\": \"fixer\", \"input\": \"x\", \"options\": []}", "a list"),
+        (
+            b"{\"agent\": \"fixer\", \"input\": \"x\", \"on_busy\": \"que\"}",
+            "reject",
+        ),
+        (
+            b"{\"agent\": \"fixer\", \"input\": \"x\", \"options\": []}",
+            "a list",
+        ),
     ];
     for (body, part) in cases {
         let report = served.post_bytes(TURNS, body).await.refused(INVALID);
         let message = report["message"].as_str().unwrap();
         assert!(message.contains(part), "{part}: {message}");
     }
-    let report = served.post(TURNS, &json!({ "agnet": "fixer" })).await.refused(INVALID);
+    let report = served
+        .post(TURNS, &json!({ "agnet": "fixer" }))
+        .await
+        .refused(INVALID);
     assert!(report["hints"].to_string().contains("`agent`"), "{report}");
-    let report = served.post(TURNS, &json!({ "agent": "fixer", "input": "x", "on_busy": "queu" })).await;
-    assert!(report.refused(INVALID)["hints"].to_string().contains("`queue`"));
-    served.get("/api/sessions/s").await.refused("runtime.not_found");
+    let report = served
+        .post(
+            TURNS,
+            &json!({ "agent": "fixer", "input": "x", "on_busy": "queu" }),
+        )
+        .await;
+    assert!(
+        report.refused(INVALID)["hints"]
+            .to_string()
+            .contains("`queue`")
+    );
+    served
+        .get("/api/sessions/s")
+        .await
+        .refused("runtime.not_found");
     served.stop().await;
 }
 
@@ -48,11 +74,18 @@ async fn only_json_is_read() {
     let place = Place::new(SCRIPT);
     let served = place.serve().await;
     let body = r#"{"agent": "fixer", "input": "x"}"#;
-    for kind in ["content-type: text/plain\r\n", "content-type: application/x-www-form-urlencoded\r\n", ""] {
+    for kind in [
+        "content-type: text/plain\r\n",
+        "content-type: application/x-www-form-urlencoded\r\n",
+        "",
+    ] {
         let head = served.line("POST", TURNS);
         let request = format!("{head}{kind}content-length: {}\r\n\r\n{body}", body.len());
         let report = served.raw(request).await.refused(INVALID);
-        assert!(report["hints"].to_string().contains("application/json"), "{report}");
+        assert!(
+            report["hints"].to_string().contains("application/json"),
+            "{report}"
+        );
     }
     let head = served.line("POST", TURNS);
     let kind = "content-type: Application/JSON; charset=utf-8\r\n";
@@ -70,12 +103,14 @@ async fn huge_bodies_are_refused_quickly_and_keep_nothing() {
     let before = peak();
     let began = Instant::now();
 
-    let announced = format!("{head}content-type: application/json\r\ncontent-length: {SIZE}\r\n\r\n");
+    let announced =
+        format!("{head}content-type: application/json\r\ncontent-length: {SIZE}\r\n\r\n");
     let mut wire = served.wire().await;
     wire.send(&announced).await;
     wire.reply().await.refused(TOO_LARGE);
 
-    let chunked = format!("{head}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
+    let chunked =
+        format!("{head}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
     for start in [announced, chunked.clone()] {
         let mut wire = served.wire().await;
         let is_chunked = start == chunked;
@@ -96,7 +131,11 @@ async fn huge_bodies_are_refused_quickly_and_keep_nothing() {
         reply.refused(TOO_LARGE);
         assert_eq!(reply.head.header("connection"), Some("close"));
     }
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
     let grown = peak().saturating_sub(before);
     assert!(grown < 48 << 10, "{grown} KiB more at the peak");
 
@@ -127,10 +166,16 @@ async fn a_body_that_breaks_off_harms_nobody() {
     let served = place.serve().await;
     let head = served.line("POST", TURNS);
     let mut wire = served.wire().await;
-    wire.send(format!("{head}content-type: application/json\r\ncontent-length: 100\r\n\r\n{{\"agent\"")).await;
+    wire.send(format!(
+        "{head}content-type: application/json\r\ncontent-length: 100\r\n\r\n{{\"agent\""
+    ))
+    .await;
     drop(wire);
     let mut wire = served.wire().await;
-    wire.send(format!("{head}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n")).await;
+    wire.send(format!(
+        "{head}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
+    ))
+    .await;
     wire.reply().await.refused(INVALID);
     assert_eq!(served.turn("t").await.status, 200);
     served.stop().await;
@@ -139,6 +184,9 @@ async fn a_body_that_breaks_off_harms_nobody() {
 /// The most memory this process ever had, in KiB.
 fn peak() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }

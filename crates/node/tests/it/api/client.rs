@@ -36,7 +36,10 @@ pub(crate) struct Reply {
 
 impl Head {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let found = self
+            .headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 }
@@ -61,7 +64,11 @@ impl Reply {
     /// Asserts the form that every report has.
     #[track_caller]
     pub(crate) fn is_report(&self) {
-        assert_eq!(self.head.header("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(
+            self.head.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
         let report: mainstay_contract::ErrorReport = serde_json::from_str(&self.body).unwrap();
         let is_hopeless = matches!(
             report.retry.advice,
@@ -69,18 +76,30 @@ impl Reply {
         );
         let advice = self.head.header("x-should-retry");
         assert_eq!(advice, is_hopeless.then_some("false"), "{self:?}");
-        assert_eq!(self.head.header("retry-after").is_some(), report.retry.after_ms.is_some());
-        assert_eq!(self.head.header("x-mainstay-code"), Some(report.code.as_str()));
+        assert_eq!(
+            self.head.header("retry-after").is_some(),
+            report.retry.after_ms.is_some()
+        );
+        assert_eq!(
+            self.head.header("x-mainstay-code"),
+            Some(report.code.as_str())
+        );
     }
 }
 
 impl Wire {
     pub(crate) async fn tcp(address: SocketAddr) -> Self {
-        Self { stream: Box::new(TcpStream::connect(address).await.unwrap()), unread: Vec::new() }
+        Self {
+            stream: Box::new(TcpStream::connect(address).await.unwrap()),
+            unread: Vec::new(),
+        }
     }
 
     pub(crate) async fn unix(path: &Path) -> Self {
-        Self { stream: Box::new(UnixStream::connect(path).await.unwrap()), unread: Vec::new() }
+        Self {
+            stream: Box::new(UnixStream::connect(path).await.unwrap()),
+            unread: Vec::new(),
+        }
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -93,7 +112,7 @@ impl Wire {
     }
 
     async fn more(&mut self) -> bool {
-        let mut chunk = [0; 16 << 10];
+        let mut chunk = vec![0; 16 << 10];
         let read = tokio::time::timeout(LIMIT, self.stream.read(&mut chunk)).await;
         let count = read.expect("the node is silent").unwrap_or(0);
         self.unread.extend_from_slice(&chunk[..count]);
@@ -103,7 +122,10 @@ impl Wire {
     /// Reads up to and with a mark; `None` where the connection ends before it.
     async fn through(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
         loop {
-            let found = self.unread.windows(mark.len()).position(|window| window == mark);
+            let found = self
+                .unread
+                .windows(mark.len())
+                .position(|window| window == mark);
             if let Some(at) = found {
                 return Some(self.unread.drain(..at + mark.len()).collect());
             }
@@ -127,7 +149,14 @@ impl Wire {
             let bytes = self.through(b"\r\n\r\n").await.expect("an answer");
             let text = String::from_utf8(bytes).unwrap();
             let mut lines = text.lines();
-            let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+            let status = lines
+                .next()
+                .unwrap()
+                .split(' ')
+                .nth(1)
+                .unwrap()
+                .parse()
+                .unwrap();
             let pair = |line: &str| {
                 let (name, value) = line.split_once(':')?;
                 Some((name.to_owned(), value.trim().to_owned()))
@@ -164,13 +193,20 @@ impl Wire {
         let head = self.head().await;
         let mut body = Vec::new();
         if let Some(length) = head.header("content-length") {
-            body = self.exactly(length.parse().unwrap()).await.expect("the whole body");
+            body = self
+                .exactly(length.parse().unwrap())
+                .await
+                .expect("the whole body");
         } else {
             while let Some(chunk) = self.chunk().await {
                 body.extend(chunk);
             }
         }
-        Reply { status: head.status, head, body: String::from_utf8(body).unwrap() }
+        Reply {
+            status: head.status,
+            head,
+            body: String::from_utf8(body).unwrap(),
+        }
     }
 
     /// Whether the node has closed the connection.

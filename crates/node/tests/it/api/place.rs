@@ -72,7 +72,10 @@ impl Place {
         };
         let bound = api::bind(listen).await.unwrap();
         let address = bound.tcp().unwrap();
-        let key = std::fs::read_to_string(self.path("data/key")).unwrap().trim().to_owned();
+        let key = std::fs::read_to_string(self.path("data/key"))
+            .unwrap()
+            .trim()
+            .to_owned();
         let (stop, stopped) = oneshot::channel();
         let serving = node.clone();
         let server = tokio::spawn(async move {
@@ -81,7 +84,14 @@ impl Place {
             };
             bound.serve(serving, stopped).await.unwrap();
         });
-        Served { node, address, socket, key, stop: Some(stop), server }
+        Served {
+            node,
+            address,
+            socket,
+            key,
+            stop: Some(stop),
+            server,
+        }
     }
 }
 
@@ -120,7 +130,9 @@ impl Served {
     pub(crate) async fn post_with(&self, path: &str, headers: &str, body: &[u8]) -> Reply {
         let head = self.line("POST", path);
         let length = body.len();
-        let head = format!("{head}{headers}content-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+        let head = format!(
+            "{head}{headers}content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
         self.raw([head.as_bytes(), body].concat()).await
     }
 
@@ -151,7 +163,8 @@ impl Served {
     pub(crate) async fn stream(&self, path: &str, headers: &str) -> Wire {
         let mut wire = self.wire().await;
         let head = self.line("GET", path);
-        wire.send(format!("{head}{headers}accept: text/event-stream\r\n\r\n")).await;
+        wire.send(format!("{head}{headers}accept: text/event-stream\r\n\r\n"))
+            .await;
         let answered = wire.head().await;
         assert_eq!(answered.status, 200);
         assert_eq!(answered.header("content-type"), Some("text/event-stream"));
@@ -161,7 +174,10 @@ impl Served {
     /// Stops answering, then the node.
     pub(crate) async fn stop(mut self) {
         drop(self.stop.take());
-        tokio::time::timeout(LIMIT, &mut self.server).await.expect("the server ends").unwrap();
+        tokio::time::timeout(LIMIT, &mut self.server)
+            .await
+            .expect("the server ends")
+            .unwrap();
         self.node.shutdown().await;
     }
 }

@@ -9,16 +9,42 @@ const SCRIPT: &str = "- text: hi\n- text: ho\n";
 async fn lost_callers_are_shown_the_way() {
     let place = Place::new(SCRIPT);
     let served = place.serve().await;
-    for path in ["/api/session", "/", "/api/sessions/s/turn", "/api/sessions/", "/v1/chat/completions"] {
+    for path in [
+        "/api/session",
+        "/",
+        "/api/sessions/s/turn",
+        "/api/sessions/",
+        "/v1/chat/completions",
+    ] {
         let report = served.get(path).await.refused("runtime.not_found");
         assert_eq!(report["subject"]["kind"], "route", "{report}");
-        assert!(report["hints"].to_string().contains("openapi.json"), "{report}");
+        assert!(
+            report["hints"].to_string().contains("openapi.json"),
+            "{report}"
+        );
     }
-    let report = served.get("/api/sesions").await.refused("runtime.not_found");
-    assert!(report["hints"][0].as_str().unwrap().contains("/api/sessions"), "{report}");
-    for path in ["/api/sessions/none", "/api/turns/none", "/api/sessions/none/events", "/api/sessions/none/diff"] {
+    let report = served
+        .get("/api/sesions")
+        .await
+        .refused("runtime.not_found");
+    assert!(
+        report["hints"][0]
+            .as_str()
+            .unwrap()
+            .contains("/api/sessions"),
+        "{report}"
+    );
+    for path in [
+        "/api/sessions/none",
+        "/api/turns/none",
+        "/api/sessions/none/events",
+        "/api/sessions/none/diff",
+    ] {
         let report = served.get(path).await.refused("runtime.not_found");
-        assert!(report["message"].as_str().unwrap().contains("none"), "{report}");
+        assert!(
+            report["message"].as_str().unwrap().contains("none"),
+            "{report}"
+        );
     }
     served.stop().await;
 }
@@ -59,11 +85,22 @@ async fn queries_and_ids_that_make_no_sense() {
     }
     let report = served.get("/api/sessions/s/events?aftr=1").await.json();
     assert!(report["hints"].to_string().contains("`after`"), "{report}");
-    for path in ["/api/sessions/%20", "/api/sessions/..%2f..", "/api/turns/a%20b", "/api/sessions/-x/events"] {
-        served.get(path).await.refused("runtime.missing_execution_scope_id");
+    for path in [
+        "/api/sessions/%20",
+        "/api/sessions/..%2f..",
+        "/api/turns/a%20b",
+        "/api/sessions/-x/events",
+    ] {
+        served
+            .get(path)
+            .await
+            .refused("runtime.missing_execution_scope_id");
     }
     let long = "x".repeat(200);
-    served.get(&format!("/api/turns/{long}")).await.refused("runtime.missing_execution_scope_id");
+    served
+        .get(&format!("/api/turns/{long}"))
+        .await
+        .refused("runtime.missing_execution_scope_id");
     served.stop().await;
 }
 
@@ -78,10 +115,23 @@ async fn the_node_describes_itself() {
     assert_eq!(health["status"], "ok");
     served.turn("t").await;
     let metrics = served.get("/metrics").await;
-    assert!(metrics.head.header("content-type").unwrap().starts_with("text/plain"));
-    assert!(metrics.body.contains("mainstay_turns_completed_total 1"), "{}", metrics.body);
+    assert!(
+        metrics
+            .head
+            .header("content-type")
+            .unwrap()
+            .starts_with("text/plain")
+    );
+    assert!(
+        metrics.body.contains("mainstay_turns_completed_total 1"),
+        "{}",
+        metrics.body
+    );
     let doctor = served.get("/api/doctor").await.json();
-    assert!(doctor["checks"].is_array() && doctor["sound"].is_boolean(), "{doctor}");
+    assert!(
+        doctor["checks"].is_array() && doctor["sound"].is_boolean(),
+        "{doctor}"
+    );
     served.stop().await;
 }
 
@@ -89,7 +139,10 @@ async fn the_node_describes_itself() {
 async fn sessions_are_listed_shown_exported_and_removed() {
     let place = Place::new(SCRIPT);
     let served = place.serve().await;
-    assert_eq!(served.get("/api/sessions").await.json(), Value::Array(Vec::new()));
+    assert_eq!(
+        served.get("/api/sessions").await.json(),
+        Value::Array(Vec::new())
+    );
     served.turn("t").await;
     let list = served.get("/api/sessions").await.json();
     assert_eq!(list[0]["session"], "s");
@@ -97,20 +150,40 @@ async fn sessions_are_listed_shown_exported_and_removed() {
     let bare = served.get("/api/sessions/s").await.json();
     assert_eq!(bare["turns"][0]["turn"], "t");
     let full = served.get("/api/sessions/s?messages=true").await;
-    assert!(full.body.contains("\"hi\"") && full.body.contains("\"go\""), "{full:?}");
+    assert!(
+        full.body.contains("\"hi\"") && full.body.contains("\"go\""),
+        "{full:?}"
+    );
     let export = served.get("/api/sessions/s/export").await;
-    assert!(export.head.header("content-type").unwrap().starts_with("application/jsonl"));
+    assert!(
+        export
+            .head
+            .header("content-type")
+            .unwrap()
+            .starts_with("application/jsonl")
+    );
     for line in export.body.lines() {
         serde_json::from_str::<Value>(line).unwrap();
     }
     assert!(export.body.lines().count() >= 3 && export.body.contains("turn_completed"));
-    let replay = served.post("/api/turns/t/replay", &serde_json::json!({})).await;
+    let replay = served
+        .post("/api/turns/t/replay", &serde_json::json!({}))
+        .await;
     assert_eq!(replay.status, 200, "{replay:?}");
     assert!(replay.json()["records"].as_u64().unwrap() >= 3);
     assert_eq!(served.ask("DELETE", "/api/sessions/s").await.status, 200);
-    served.get("/api/sessions/s").await.refused("runtime.not_found");
-    served.get("/api/turns/t").await.refused("runtime.not_found");
-    served.ask("DELETE", "/api/sessions/s").await.refused("runtime.not_found");
+    served
+        .get("/api/sessions/s")
+        .await
+        .refused("runtime.not_found");
+    served
+        .get("/api/turns/t")
+        .await
+        .refused("runtime.not_found");
+    served
+        .ask("DELETE", "/api/sessions/s")
+        .await
+        .refused("runtime.not_found");
     served.stop().await;
 }
 
@@ -119,10 +192,12 @@ async fn head_asks_are_answered_without_a_body() {
     let place = Place::new(SCRIPT);
     let served = place.serve().await;
     let mut wire = served.wire().await;
-    wire.send(format!("{}\r\n", served.line("HEAD", "/healthz"))).await;
+    wire.send(format!("{}\r\n", served.line("HEAD", "/healthz")))
+        .await;
     assert_eq!(wire.head().await.status, 200);
     // The connection lives on, and nothing of a body is in the way.
-    wire.send(format!("{}\r\n", served.line("GET", "/healthz"))).await;
+    wire.send(format!("{}\r\n", served.line("GET", "/healthz")))
+        .await;
     assert_eq!(wire.reply().await.status, 200);
     served.stop().await;
 }

@@ -24,10 +24,18 @@ async fn rest(wire: &mut Wire) -> Vec<Frame> {
 }
 
 fn parse(frame: &str) -> Option<Frame> {
-    let field = |name: &str| frame.lines().find_map(|line| line.strip_prefix(name).map(str::trim));
+    let field = |name: &str| {
+        frame
+            .lines()
+            .find_map(|line| line.strip_prefix(name).map(str::trim))
+    };
     let data = serde_json::from_str(field("data:")?).unwrap();
     let id = field("id:").map(|id| id.parse().unwrap());
-    Some(Frame { id, kind: field("event:").unwrap().to_owned(), data })
+    Some(Frame {
+        id,
+        kind: field("event:").unwrap().to_owned(),
+        data,
+    })
 }
 
 fn durable(frames: &[Frame]) -> Vec<u64> {
@@ -57,13 +65,29 @@ async fn a_stream_resumes_from_any_place() {
         }
         let header = format!("last-event-id: {after}\r\n");
         let query = format!("{EVENTS}?until=idle&after=0");
-        assert_eq!(rest(&mut served.stream(&query, &header).await).await, frames);
+        assert_eq!(
+            rest(&mut served.stream(&query, &header).await).await,
+            frames
+        );
         let array = served.get(&format!("{EVENTS}?after={after}")).await.json();
         assert_eq!(array.as_array().unwrap().len() as u64, last - after);
     }
-    let two = served.get(&format!("{EVENTS}?after=1&limit=2")).await.json();
-    assert_eq!((&two[0]["seq"], &two[1]["seq"], two.as_array().unwrap().len()), (&json!(2), &json!(3), 2));
-    served.get(&format!("{EVENTS}?after={}", last + 1)).await.refused("runtime.invalid_request");
+    let two = served
+        .get(&format!("{EVENTS}?after=1&limit=2"))
+        .await
+        .json();
+    assert_eq!(
+        (
+            &two[0]["seq"],
+            &two[1]["seq"],
+            two.as_array().unwrap().len()
+        ),
+        (&json!(2), &json!(3), 2)
+    );
+    served
+        .get(&format!("{EVENTS}?after={}", last + 1))
+        .await
+        .refused("runtime.invalid_request");
     served.stop().await;
 }
 
@@ -90,7 +114,10 @@ async fn a_stream_follows_what_comes_and_goes_on_after_a_restart() {
         last
     };
     let (last, ()) = tokio::join!(ended, served.stop());
-    assert!(last.starts_with(':'), "a stream ends with a comment: {last:?}");
+    assert!(
+        last.starts_with(':'),
+        "a stream ends with a comment: {last:?}"
+    );
 
     let served = place.serve().await;
     served.turn("v").await;
@@ -104,7 +131,9 @@ async fn a_stream_follows_what_comes_and_goes_on_after_a_restart() {
 }
 
 fn is_end(frames: &[Frame], turn: &str) -> bool {
-    frames.iter().any(|frame| frame.kind == "turn_completed" && frame.data["turn"] == turn)
+    frames
+        .iter()
+        .any(|frame| frame.kind == "turn_completed" && frame.data["turn"] == turn)
 }
 
 #[tokio::test]
@@ -114,7 +143,10 @@ async fn many_readers_see_the_same_while_it_happens() {
     served.turn("t").await;
     let mut wires = Vec::new();
     for after in [0, 1, 2] {
-        wires.push((after, served.stream(&format!("{EVENTS}?after={after}"), "").await));
+        wires.push((
+            after,
+            served.stream(&format!("{EVENTS}?after={after}"), "").await,
+        ));
     }
     for turn in ["u", "v"] {
         served.turn(turn).await;
@@ -123,7 +155,9 @@ async fn many_readers_see_the_same_while_it_happens() {
     for (after, mut wire) in wires {
         let (mut frames, mut text) = (Vec::new(), String::new());
         while !is_end(&frames, "v") {
-            frames.extend(parse(&wire.frame(&mut text).await.expect("the stream goes on")));
+            frames.extend(parse(
+                &wire.frame(&mut text).await.expect("the stream goes on"),
+            ));
         }
         assert_eq!(durable(&frames), (after + 1..=last).collect::<Vec<_>>());
     }

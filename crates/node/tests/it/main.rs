@@ -1,0 +1,3 @@
+//! The node over real stores, real listeners and scripted models.
+
+mod api;
