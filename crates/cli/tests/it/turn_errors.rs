@@ -171,7 +171,7 @@ impl Tracker {
     fn place(&self, probe: bool) -> Place {
         let port = self.port;
         let probe = if probe {
-            format!(", probe: \"GET http://127.0.0.1:{port}/posts/{{key}}\"")
+            format!(", probe: {{url: \"http://127.0.0.1:{port}/posts/{{key}}\"}}")
         } else {
             String::new()
         };

@@ -21,7 +21,7 @@ pub(super) enum BaseEntry {
     File {
         size: u64,
         mode: u32,
-        mtime_ns: i128,
+        mtime_ns: i64,
     },
     Link {
         target: String,

@@ -158,7 +158,7 @@ fn is_content_equal(
 }
 
 /// A file's text as it was, where it still is as it was and is text.
-fn text(path: &Path, size: u64, mtime_ns: i128) -> Option<String> {
+fn text(path: &Path, size: u64, mtime_ns: i64) -> Option<String> {
     let found = std::fs::symlink_metadata(path).ok()?;
     if size > TEXT_BYTES_MAX || found.len() != size || disk::mtime_ns(&found) != mtime_ns {
         return None;

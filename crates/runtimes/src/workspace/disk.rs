@@ -18,12 +18,17 @@ pub(super) fn mode(found: &Metadata) -> u32 {
 }
 
 /// The time of the last change of content, in nanoseconds since the epoch.
-pub(super) fn mtime_ns(found: &Metadata) -> i128 {
-    i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec())
+pub(super) fn mtime_ns(found: &Metadata) -> i64 {
+    nanoseconds(found.mtime(), found.mtime_nsec())
 }
 
-pub(super) fn ctime_ns(found: &Metadata) -> i128 {
-    i128::from(found.ctime()) * 1_000_000_000 + i128::from(found.ctime_nsec())
+pub(super) fn ctime_ns(found: &Metadata) -> i64 {
+    nanoseconds(found.ctime(), found.ctime_nsec())
+}
+
+/// Enough for the years 1678 to 2262.
+fn nanoseconds(seconds: i64, rest: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
 }
 
 /// The sorted names in a folder.
@@ -105,10 +110,10 @@ pub(super) fn set_mode(path: &Path, mode: u32) -> Result<(), WorkspaceError> {
     fs::set_permissions(path, Permissions::from_mode(mode)).at(path)
 }
 
-pub(super) fn set_mtime(path: &Path, mtime_ns: i128) -> Result<(), WorkspaceError> {
+pub(super) fn set_mtime(path: &Path, mtime_ns: i64) -> Result<(), WorkspaceError> {
     let time = rustix::fs::Timespec {
-        tv_sec: i64::try_from(mtime_ns.div_euclid(1_000_000_000)).unwrap_or_default(),
-        tv_nsec: i64::try_from(mtime_ns.rem_euclid(1_000_000_000)).unwrap_or_default(),
+        tv_sec: mtime_ns.div_euclid(1_000_000_000),
+        tv_nsec: mtime_ns.rem_euclid(1_000_000_000),
     };
     let times = rustix::fs::Timestamps {
         last_access: time,

@@ -20,15 +20,15 @@ use std::time::SystemTime;
 /// Larger files are stored from where they are.
 const INLINE_BYTES_MAX: u64 = 64 << 10;
 /// Times are trusted only when they are older than this; file systems are at most this coarse.
-const SETTLED_NS: i128 = 20_000_000;
+const SETTLED_NS: i64 = 20_000_000;
 
 /// What was known of a file when it was last read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     inode: u64,
     size: u64,
-    mtime_ns: i128,
-    ctime_ns: i128,
+    mtime_ns: i64,
+    ctime_ns: i64,
 }
 
 impl Stamp {
@@ -76,7 +76,7 @@ pub(super) struct Scan<'a> {
     blobs: Vec<Blob>,
     links: HashMap<u64, String>,
     seen: HashMap<PathBuf, (Stamp, Digest)>,
-    now_ns: i128,
+    now_ns: i64,
 }
 
 impl<'a> Scan<'a> {
@@ -90,7 +90,7 @@ impl<'a> Scan<'a> {
             blobs: Vec::new(),
             links: HashMap::new(),
             seen: HashMap::new(),
-            now_ns: i128::try_from(now.as_nanos()).unwrap_or(i128::MAX),
+            now_ns: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX),
         }
     }
 

@@ -41,7 +41,7 @@ pub(super) enum EntryKind {
         digest: Digest,
         size: u64,
         mode: u32,
-        mtime_ns: i128,
+        mtime_ns: i64,
     },
     /// Another name of a file of the same view, by its path from the root.
     HardLink {
