@@ -21,7 +21,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// The members of a request's JSON object; a body that is absent has none.
 pub(super) async fn object(request: Request) -> Result<Fields, Problem> {
     let (parts, body) = request.into_parts();
-    let bytes = bytes(&parts.headers, body).await?;
+    let bytes = bytes(&parts.headers, body, ARRIVAL).await?;
     if bytes.is_empty() {
         return Ok(Fields {
             members: Map::new(),
@@ -37,7 +37,7 @@ pub(super) async fn object(request: Request) -> Result<Fields, Problem> {
     }
 }
 
-async fn bytes(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem> {
+async fn bytes(headers: &HeaderMap, mut body: Body, arrival: Duration) -> Result<Bytes, Problem> {
     if announced(headers).is_some_and(|length| length > BYTES_MAX as u64) {
         // Who asks first sends nothing after a refusal.
         if !headers.contains_key(header::EXPECT) {
@@ -59,7 +59,7 @@ async fn bytes(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem> {
         }
         Ok(())
     };
-    match tokio::time::timeout(ARRIVAL, reading).await {
+    match tokio::time::timeout(arrival, reading).await {
         Ok(Ok(())) => Ok(whole.into()),
         Ok(Err(problem)) => {
             if problem.is(&Code::RequestTooLarge) {
@@ -68,7 +68,7 @@ async fn bytes(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem> {
             Err(problem)
         }
         Err(_) => {
-            let limit = ARRIVAL.as_secs();
+            let limit = arrival.as_secs();
             Err(Problem::invalid(format!("the body did not arrive within {limit} seconds")).close())
         }
     }
@@ -204,4 +204,28 @@ impl Fields {
 /// A member of the wrong type.
 pub(super) fn wrong(name: &str, wanted: &str, found: &Value) -> Problem {
     Problem::invalid(format!("`{name}` must be {wanted}, and is {}", kind(found)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream::{StreamExt, iter, pending};
+    use std::convert::Infallible;
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_given_up() {
+        let start = iter([Ok::<_, Infallible>("{\"agent\"")]);
+        let body = Body::from_stream(start.chain(pending()));
+        let read = bytes(&HeaderMap::new(), body, Duration::from_millis(20)).await;
+        assert!(read.unwrap_err().is(&Code::InvalidRequest));
+    }
+
+    #[tokio::test]
+    async fn a_body_of_the_largest_size_is_read_and_one_byte_more_is_not() {
+        for (size, is_read) in [(BYTES_MAX, true), (BYTES_MAX + 1, false)] {
+            let body = Body::from(vec![b' '; size]);
+            let read = bytes(&HeaderMap::new(), body, ARRIVAL).await;
+            assert_eq!(read.is_ok(), is_read, "{size}");
+        }
+    }
 }

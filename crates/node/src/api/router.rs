@@ -109,9 +109,14 @@ async fn guard(
         return problem.into_response();
     }
     let route = format!("{} {}", request.method(), request.uri().path());
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+    kept(&route, next.run(request)).await
+}
+
+/// Answers with a report where a handler panics.
+async fn kept(route: &str, handler: impl Future<Output = Response>) -> Response {
+    match AssertUnwindSafe(handler).catch_unwind().await {
         Ok(response) => response,
-        Err(_) => problem::of_panic(&route).into_response(),
+        Err(_) => problem::of_panic(route).into_response(),
     }
 }
 
@@ -308,6 +313,23 @@ fn matches(route: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_report_that_does_not_repeat_it() {
+        let response = kept("GET /x", async { panic!("secret") }).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20)
+            .await
+            .unwrap();
+        let report: mainstay_contract::ErrorReport = serde_json::from_slice(&body).unwrap();
+        assert_eq!(report.code, Code::Internal);
+        assert!(
+            report
+                .incident
+                .is_some_and(|incident| incident.starts_with("inc_"))
+        );
+        assert!(!String::from_utf8_lossy(&body).contains("secret"));
+    }
 
     #[test]
     fn paths_match_their_routes() {

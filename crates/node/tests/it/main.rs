@@ -1,3 +1,4 @@
 //! The node over real stores, real listeners and scripted models.
+#![cfg(test)]
 
 mod api;
