@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 /// Names that fit everything and so say nothing.
 const EMPTY_NAMES: &[&str] = &[
-    "common", "core", "helper", "helpers", "info", "manager", "misc", "types", "util", "utils",
+    "common", "core", "helpers", "info", "manager", "misc", "types", "util", "utils",
 ];
 
 /// Files that are the root of their own program or folder.
