@@ -6,7 +6,9 @@ use crate::effects::{self, Performed};
 use crate::error::RequestError;
 use crate::node::Inner;
 use mainstay_contract::{AgentName, Coded, SessionId, Timestamp, TurnId};
-use mainstay_sessions::{Blob, Effect, Input, JournalBatch, Outbox, Reply, Session, StoreError};
+use mainstay_sessions::{
+    Blob, Effect, Input, Interruption, JournalBatch, Outbox, RecordKind, Reply, Session, StoreError,
+};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -140,11 +142,13 @@ impl Actor {
     }
 
     async fn run(mut self) {
+        let mut interruption = Interruption::Crash;
         loop {
             let ended = match self.inner.reader.session(&self.id).await {
                 Ok(loaded) => {
                     let fresh = || Session::new(self.id.clone());
-                    let machine = loaded.map_or_else(fresh, |(machine, _)| machine);
+                    let mut machine = loaded.map_or_else(fresh, |(machine, _)| machine);
+                    machine.resume(now(), interruption);
                     self.live(machine).await
                 }
                 Err(RequestError::Store(error)) => Ended::Store(error),
@@ -163,7 +167,10 @@ impl Actor {
                         break;
                     }
                 }
-                Ended::Store(error) => self.wait_for_the_store(&error).await,
+                Ended::Store(error) => {
+                    interruption = Interruption::Store;
+                    self.wait_for_the_store(&error).await;
+                }
             }
         }
         self.inner.metrics.sessions_active.dec();
@@ -171,7 +178,6 @@ impl Actor {
 
     /// Works until nothing is left to do.
     async fn live(&mut self, mut machine: Session) -> Ended {
-        machine.resume(now());
         let mut blobs = Vec::new();
         let mut answers: Vec<(Answerer, Reply)> = Vec::new();
         loop {
@@ -276,7 +282,12 @@ impl Actor {
         written.inspect_err(|_| {
             self.inner.metrics.commit_failures.inc();
         })?;
-        self.pause = STORE_PAUSE;
+        if records
+            .iter()
+            .any(|record| !matches!(record.kind, RecordKind::TurnResumed { .. }))
+        {
+            self.pause = STORE_PAUSE;
+        }
         machine.written(machine.last_seq());
         self.inner.metrics.count(&records);
         self.inner.feeds.tell_records(&self.id, &records);

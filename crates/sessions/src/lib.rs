@@ -22,7 +22,7 @@ pub use event::event_of;
 pub use input::{
     Input, ModelOutcome, OnBusy, ProbeOutcome, Rejected, Reply, Resolution, StartTurn, ToolOutcome,
 };
-pub use machine::{Outbox, Session};
+pub use machine::{Interruption, Outbox, Session};
 pub use ports::{
     Blob, BlobContent, BoxFuture, Journal, JournalBatch, SessionRow, StoreError, TurnRow,
 };

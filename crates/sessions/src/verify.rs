@@ -2,8 +2,8 @@
 //! the journal. Reports are compared by their code, since their words may improve between versions.
 
 use crate::{
-    ConfigOf, Divergence, Input, ModelOutcome, OnBusy, ProbeOutcome, Record, RecordKind,
-    Resolution, Session, StartTurn, ToolOutcome, ToolStatus,
+    ConfigOf, Divergence, Input, Interruption, ModelOutcome, OnBusy, ProbeOutcome, Record,
+    RecordKind, Resolution, Session, StartTurn, ToolOutcome, ToolStatus,
 };
 use mainstay_contract::{ErrorReport, SessionId, Timestamp};
 
@@ -83,7 +83,17 @@ impl Driver<'_> {
         for record in &self.records[..at] {
             machine.replay(record, self.config_of)?;
         }
-        machine.resume(now);
+        let attempt = machine
+            .current_turn()
+            .and_then(|turn| machine.turn_view(turn));
+        let attempt = attempt.map_or(0, |turn| turn.attempt);
+        let interruption = match self.records[at].kind {
+            RecordKind::TurnResumed { attempt: recorded } if recorded == attempt => {
+                Interruption::Store
+            }
+            _ => Interruption::Crash,
+        };
+        machine.resume(now, interruption);
         self.machine = machine;
         self.decided = self.records[..at].to_vec();
         self.collect();

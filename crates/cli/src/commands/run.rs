@@ -61,6 +61,7 @@ async fn follow(
         output,
         turn,
         is_streaming: false,
+        stalled: None,
     };
     let mut cursor = Seq(accepted["seq"].as_u64().unwrap_or(1).saturating_sub(1));
     let followed = accepted["steered_into"].as_str().map(ToOwned::to_owned);
@@ -74,13 +75,19 @@ async fn follow(
                 if ended { Follow::Stop } else { Follow::Next }
             })
             .await?;
-        if ended {
-            break;
+        if let Some(stalled) = shown.stalled.take() {
+            return Err(stalled.into());
+        }
+        if !ended {
+            continue;
+        }
+        let turn = followed.as_deref().unwrap_or(turn.as_str());
+        let result: Value = client.get(&format!("/api/turns/{turn}")).await?;
+        // A word may have been given since: then the turn goes on, and so does the tape.
+        if !matches!(result["state"].as_str(), Some("accepted" | "running")) {
+            return Ok(shown.finish(&result));
         }
     }
-    let turn = followed.as_deref().unwrap_or(turn.as_str());
-    let result: Value = client.get(&format!("/api/turns/{turn}")).await?;
-    Ok(shown.finish(&result))
 }
 
 /// Shows a turn as it goes.
@@ -88,6 +95,8 @@ struct Shown<'a> {
     output: Output,
     turn: &'a TurnId,
     is_streaming: bool,
+    /// Why the turn cannot go on for now: the store does not write.
+    stalled: Option<ErrorReport>,
 }
 
 impl Shown<'_> {
@@ -102,7 +111,10 @@ impl Shown<'_> {
         } else {
             self.describe(event);
         }
-        ends_turn(&event.kind)
+        if event.kind == "turn_stalled" {
+            self.stalled = serde_json::from_value(event.data["error"].clone()).ok();
+        }
+        self.stalled.is_some() || ends_turn(&event.kind)
     }
 
     fn describe(&mut self, event: &Event) {

@@ -17,10 +17,18 @@ fn a_scaffold_checks_and_runs() {
 
 #[test]
 fn check_reports_every_finding_with_its_place() {
-    let place = Place::new("version: 1\nmodles: {}\nagents:\n  a: {model: nope, tols: []}\n", "");
+    let place = Place::new(
+        "version: 1\nmodles: {}\nagents:\n  a: {model: nope, tols: []}\n",
+        "",
+    );
     let ran = place.mainstay(&["check"]);
     assert_eq!(ran.exit, 2, "{ran:?}");
-    for expected in ["mainstay.yaml:2:1", "`models`", "mainstay.yaml:4:", "`tools`"] {
+    for expected in [
+        "mainstay.yaml:2:1",
+        "`models`",
+        "mainstay.yaml:4:",
+        "`tools`",
+    ] {
         assert!(ran.stdout.contains(expected), "{expected}: {}", ran.stdout);
     }
     let json = place.mainstay(&["--json", "check"]).json();
@@ -35,13 +43,25 @@ fn schema_and_codes_are_json() {
     assert!(schema["properties"]["agents"].is_object());
     let codes = place.mainstay(&["--json", "codes"]).ok().json();
     for row in codes.as_array().unwrap() {
-        for key in ["code", "title", "layer", "http", "exit", "retry", "responsible", "scored"] {
+        for key in [
+            "code",
+            "title",
+            "layer",
+            "http",
+            "exit",
+            "retry",
+            "responsible",
+            "scored",
+        ] {
             assert!(!row[key].is_null(), "{key}: {row}");
         }
         let code = row["code"].as_str().unwrap();
         assert_eq!(row["docs"], format!("errors/{code}"));
         let page = place.mainstay(&["explain", code]);
-        assert!(page.ok().stdout.starts_with(&format!("# {code}\n")), "{page:?}");
+        assert!(
+            page.ok().stdout.starts_with(&format!("# {code}\n")),
+            "{page:?}"
+        );
     }
 }
 
@@ -50,7 +70,10 @@ fn an_unknown_code_offers_near_names() {
     let place = Place::scripted("[]");
     let ran = place.mainstay(&["--json", "explain", "store.lokced"]);
     let report = ran.failed_with("runtime.not_found");
-    assert!(report["hints"].to_string().contains("store.locked"), "{report}");
+    assert!(
+        report["hints"].to_string().contains("store.locked"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -62,9 +85,20 @@ fn a_turn_edits_a_view_and_apply_brings_it_home() {
     );
     let ran = place.run(&["--session", "s", "--turn", "t"]);
     assert_eq!(ran.ok().json()["data"]["text"], "done");
-    assert_eq!(place.read("work/hello.txt"), "hello\n", "the folder is untouched");
-    let diff = place.mainstay(&["session", "diff", "s"]).ok().stdout.clone();
-    assert!(diff.contains("-hello") && diff.contains("+goodbye"), "{diff}");
+    assert_eq!(
+        place.read("work/hello.txt"),
+        "hello\n",
+        "the folder is untouched"
+    );
+    let diff = place
+        .mainstay(&["session", "diff", "s"])
+        .ok()
+        .stdout
+        .clone();
+    assert!(
+        diff.contains("-hello") && diff.contains("+goodbye"),
+        "{diff}"
+    );
     place.mainstay(&["session", "apply", "s"]).ok();
     assert_eq!(place.read("work/hello.txt"), "goodbye\n");
     assert_eq!(place.read("work/odd name"), "new\n");
@@ -91,14 +125,22 @@ fn sessions_are_listed_shown_exported_replayed_and_removed() {
         "- tool_calls: [{name: shell, arguments: {command: echo hi}}]\n- text: done\n",
     );
     place.run(&["--session", "s", "--turn", "t"]).ok();
-    assert!(place.mainstay(&["session", "ls"]).ok().stdout.contains("completed"));
+    assert!(
+        place
+            .mainstay(&["session", "ls"])
+            .ok()
+            .stdout
+            .contains("completed")
+    );
     let shown = place.mainstay(&["session", "show", "s"]);
     assert!(shown.ok().stdout.contains("shell"), "{shown:?}");
     let exported = place.mainstay(&["session", "export", "s"]);
     assert!(exported.ok().lines().len() > 4, "{exported:?}");
     place.mainstay(&["session", "replay", "t"]).ok();
     place.mainstay(&["session", "rm", "s"]).ok();
-    place.mainstay(&["--json", "session", "show", "s"]).failed_with("runtime.not_found");
+    place
+        .mainstay(&["--json", "session", "show", "s"])
+        .failed_with("runtime.not_found");
     place.mainstay(&["doctor"]).ok();
 }
 
@@ -109,7 +151,10 @@ fn events_have_no_gaps_and_resume_anywhere() {
     );
     place.run(&["--session", "s"]).ok();
     let all = place.events("s");
-    let seqs: Vec<u64> = all.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
+    let seqs: Vec<u64> = all
+        .iter()
+        .map(|event| event["seq"].as_u64().unwrap())
+        .collect();
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
     let after = place.mainstay(&["--json", "session", "events", "s", "--after", "3"]);
     assert_eq!(after.ok().lines(), all[3..]);
@@ -119,7 +164,9 @@ fn events_have_no_gaps_and_resume_anywhere() {
 fn a_recording_replays_as_a_script() {
     let place = Place::scripted("- text: recorded answer\n  usage: {input_tokens: 3}\n");
     place.run(&["--record", "made.jsonl"]).ok();
-    let text = place.read("mainstay.yaml").replace("script.yaml", "made.jsonl");
+    let text = place
+        .read("mainstay.yaml")
+        .replace("script.yaml", "made.jsonl");
     place.write("mainstay.yaml", &text);
     let again = place.run(&[]);
     assert_eq!(again.ok().json()["data"]["text"], "recorded answer");
@@ -139,7 +186,13 @@ fn doctor_tells_what_this_host_can_do() {
 fn completions_are_printed_for_shells() {
     let place = Place::scripted("[]");
     for shell in ["bash", "zsh", "fish"] {
-        assert!(place.mainstay(&["completions", shell]).ok().stdout.contains("mainstay"));
+        assert!(
+            place
+                .mainstay(&["completions", shell])
+                .ok()
+                .stdout
+                .contains("mainstay")
+        );
     }
 }
 
@@ -148,7 +201,11 @@ fn private_files_are_private() {
     let place = Place::scripted("[]");
     let server = place.serve();
     let mode = |name: &str| {
-        std::fs::metadata(place.data_dir().join(name)).unwrap().permissions().mode() & 0o777
+        std::fs::metadata(place.data_dir().join(name))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
     };
     assert_eq!(mode("key"), 0o600);
     assert_eq!(mode("node.sock"), 0o600);

@@ -36,7 +36,11 @@ impl Ran {
 
     /// The last line of stdout as JSON.
     pub(crate) fn json(&self) -> Value {
-        let line = self.stdout.lines().last().unwrap_or_else(|| panic!("no output: {self:?}"));
+        let line = self
+            .stdout
+            .lines()
+            .last()
+            .unwrap_or_else(|| panic!("no output: {self:?}"));
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
@@ -49,7 +53,11 @@ impl Ran {
     /// The report on the last line: of the command itself, or of the turn that it ran.
     pub(crate) fn report(&self) -> Value {
         let last = self.json();
-        if last["kind"] == "result" { last["data"]["error"].clone() } else { last }
+        if last["kind"] == "result" {
+            last["data"]["error"].clone()
+        } else {
+            last
+        }
     }
 
     /// Asserts that it failed with this code, and with the exit code that belongs to it.
@@ -74,7 +82,10 @@ impl Ran {
 #[track_caller]
 pub(crate) fn assert_complete(report: &Value) {
     for key in ["code", "message", "layer", "responsible", "docs", "effect"] {
-        assert!(report[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {report}");
+        assert!(
+            report[key].as_str().is_some_and(|text| !text.is_empty()),
+            "{key}: {report}"
+        );
     }
     assert!(report["retry"]["advice"].is_string(), "{report}");
     assert!(report["scored"].is_boolean(), "{report}");
@@ -86,11 +97,17 @@ pub(crate) fn assert_complete(report: &Value) {
 impl Place {
     /// A place whose agent `a` has all local tools and answers from `script`.
     pub(crate) fn scripted(script: &str) -> Self {
-        Self::new(&manifest("  m: {provider: script, file: script.yaml}\n", ""), script)
+        Self::new(
+            &manifest("  m: {provider: script, file: script.yaml}\n", ""),
+            script,
+        )
     }
 
     pub(crate) fn new(manifest: &str, script: &str) -> Self {
-        let dir = tempfile::Builder::new().prefix("mainstay-test-").tempdir().unwrap();
+        let dir = tempfile::Builder::new()
+            .prefix("mainstay-test-")
+            .tempdir()
+            .unwrap();
         let place = Self { dir };
         place.write("mainstay.yaml", manifest);
         place.write("script.yaml", script);
@@ -146,7 +163,11 @@ impl Place {
     /// Runs it with arguments that name a data directory of their own.
     pub(crate) fn mainstay_at(&self, args: &[&str]) -> Ran {
         let mut command = Command::new(BINARY);
-        command.current_dir(self.path()).env("HOME", self.path()).args(args).stdin(Stdio::null());
+        command
+            .current_dir(self.path())
+            .env("HOME", self.path())
+            .args(args)
+            .stdin(Stdio::null());
         Ran::of(&command.output().unwrap())
     }
 
@@ -159,11 +180,16 @@ impl Place {
 
     /// The durable events of a session.
     pub(crate) fn events(&self, session: &str) -> Vec<Value> {
-        self.mainstay(&["--json", "session", "events", session]).ok().lines()
+        self.mainstay(&["--json", "session", "events", session])
+            .ok()
+            .lines()
     }
 
     pub(crate) fn serve(&self) -> Server {
-        Server::start(self.command(&["--json", "serve", "--listen", "127.0.0.1:0"]), self)
+        Server::start(
+            self.command(&["--json", "serve", "--listen", "127.0.0.1:0"]),
+            self,
+        )
     }
 }
 
@@ -187,10 +213,15 @@ impl Server {
         use std::io::{BufRead, BufReader};
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         if line.is_empty() {
             let output = child.wait_with_output().unwrap();
-            panic!("the node did not start: {}", String::from_utf8_lossy(&output.stderr));
+            panic!(
+                "the node did not start: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         let said: Value = serde_json::from_str(&line).unwrap();
         let url = said["listening"].as_str().unwrap().to_owned();
@@ -208,19 +239,34 @@ impl Server {
     }
 
     pub(crate) fn client(&self) -> reqwest::Client {
+        let _installed_before = rustls::crypto::ring::default_provider().install_default();
         reqwest::Client::builder().no_proxy().build().unwrap()
     }
 
     /// Posts JSON with the node's key.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let url = format!("{}{path}", self.url);
-        let sent = self.client().post(url).bearer_auth(&self.key).json(body).send().await;
+        let sent = self
+            .client()
+            .post(url)
+            .bearer_auth(&self.key)
+            .json(body)
+            .send()
+            .await;
         answer(sent.unwrap()).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         let url = format!("{}{path}", self.url);
-        answer(self.client().get(url).bearer_auth(&self.key).send().await.unwrap()).await
+        answer(
+            self.client()
+                .get(url)
+                .bearer_auth(&self.key)
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await
     }
 
     /// Waits until a turn has ended or is parked.
@@ -248,7 +294,10 @@ impl Drop for Server {
 async fn answer(response: reqwest::Response) -> (u16, Value) {
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
-    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    (
+        status,
+        serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    )
 }
 
 /// Waits for a condition, up to [`LIMIT`].

@@ -9,7 +9,10 @@ fn run(provider: &Provider, more: &str) -> (Place, Value) {
     let place = Place::new(&manifest(&provider.models(more), ""), "");
     let ran = place.run(&[]);
     let report = ran.report();
-    let code = report["code"].as_str().unwrap_or_else(|| panic!("{ran:?}")).to_owned();
+    let code = report["code"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{ran:?}"))
+        .to_owned();
     ran.failed_with(&code);
     (place, report)
 }
@@ -47,7 +50,11 @@ fn quota_exhausted_is_not_repeated() {
 #[test]
 fn content_filtered() {
     let body = error_body("invalid_request_error", "content_filter", "refused");
-    fails(&Provider::status("400 Bad Request", "", &body), "inference.content_filtered", 1);
+    fails(
+        &Provider::status("400 Bad Request", "", &body),
+        "inference.content_filtered",
+        1,
+    );
 }
 
 #[test]
@@ -64,7 +71,11 @@ fn context_length_exceeded() {
 #[test]
 fn bad_request() {
     let body = error_body("invalid_request_error", "", "unknown field");
-    fails(&Provider::status("400 Bad Request", "", &body), "inference.bad_request", 1);
+    fails(
+        &Provider::status("400 Bad Request", "", &body),
+        "inference.bad_request",
+        1,
+    );
 }
 
 #[test]
@@ -77,15 +88,26 @@ fn bad_response_is_repeated_and_never_a_short_success() {
 #[test]
 fn model_not_found() {
     let body = error_body("invalid_request_error", "model_not_found", "no such model");
-    fails(&Provider::status("404 Not Found", "", &body), "inference.model_not_found", 1);
+    fails(
+        &Provider::status("404 Not Found", "", &body),
+        "inference.model_not_found",
+        1,
+    );
 }
 
 #[test]
 fn unauthorized_does_not_show_the_key() {
-    let body = error_body("invalid_request_error", "invalid_api_key", "bad key sk-very-secret");
+    let body = error_body(
+        "invalid_request_error",
+        "invalid_api_key",
+        "bad key sk-very-secret",
+    );
     let provider = Provider::status("401 Unauthorized", "", &body);
     let models = provider.models(", api_key: {secret: k}");
-    let text = format!("{}secrets: {{k: {{file: key.txt}}}}\n", manifest(&models, ""));
+    let text = format!(
+        "{}secrets: {{k: {{file: key.txt}}}}\n",
+        manifest(&models, "")
+    );
     let place = Place::new(&text, "");
     place.write("key.txt", "sk-very-secret\n");
     let ran = place.run(&[]);
@@ -97,20 +119,31 @@ fn unauthorized_does_not_show_the_key() {
 #[test]
 fn forbidden() {
     let body = error_body("permission_error", "", "not you");
-    fails(&Provider::status("403 Forbidden", "", &body), "inference.forbidden", 1);
+    fails(
+        &Provider::status("403 Forbidden", "", &body),
+        "inference.forbidden",
+        1,
+    );
 }
 
 #[test]
 fn backpressure() {
     let body = error_body("overloaded_error", "", "overloaded");
-    fails(&Provider::status("529 Overloaded", "", &body), "inference.backpressure", 2);
+    fails(
+        &Provider::status("529 Overloaded", "", &body),
+        "inference.backpressure",
+        2,
+    );
 }
 
 #[test]
 fn server_error() {
     let provider = Provider::status("500 Internal Server Error", "", "<html>oops</html>");
     let report = fails(&provider, "inference.server_error", 2);
-    assert!(!report["message"].as_str().unwrap().contains("<html>"), "{report}");
+    assert!(
+        !report["message"].as_str().unwrap().contains("<html>"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -130,6 +163,6 @@ fn timeout_names_its_phase() {
 
 #[test]
 fn script_exhausted() {
-    let place = Place::scripted("[]");
+    let place = Place::scripted("- tool_calls: [{name: shell, arguments: {command: ls}}]\n");
     place.run(&[]).failed_with("inference.script_exhausted");
 }

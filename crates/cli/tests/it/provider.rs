@@ -29,7 +29,9 @@ impl Provider {
         let counted = Arc::clone(&requests);
         thread::spawn(move || {
             for connection in listener.incoming() {
-                let Ok(mut connection) = connection else { continue };
+                let Ok(mut connection) = connection else {
+                    continue;
+                };
                 let behaviour = behaviour.clone();
                 counted.fetch_add(1, Ordering::SeqCst);
                 thread::spawn(move || {
@@ -79,10 +81,21 @@ fn read_request(connection: &mut std::net::TcpStream) {
         }
         seen.extend_from_slice(&buffer[..count]);
         let text = String::from_utf8_lossy(&seen);
-        let Some(end) = text.find("\r\n\r\n") else { continue };
-        let length = text.to_lowercase().split("content-length:").nth(1).map_or(0, |rest| {
-            rest.split("\r\n").next().unwrap_or_default().trim().parse().unwrap_or(0)
-        });
+        let Some(end) = text.find("\r\n\r\n") else {
+            continue;
+        };
+        let length = text
+            .to_lowercase()
+            .split("content-length:")
+            .nth(1)
+            .map_or(0, |rest| {
+                rest.split("\r\n")
+                    .next()
+                    .unwrap_or_default()
+                    .trim()
+                    .parse()
+                    .unwrap_or(0)
+            });
         if seen.len() >= end + 4 + length {
             return;
         }

@@ -10,7 +10,11 @@ const TURNS: &str = "/api/sessions/s/turns";
 fn refused((status, report): (u16, Value), code: &str) -> Value {
     assert_eq!(report["code"], code, "{report}");
     assert_complete(&report);
-    assert_eq!(status, mainstay_contract::Code::parse(code).info().http, "{report}");
+    assert_eq!(
+        status,
+        mainstay_contract::Code::parse(code).info().http,
+        "{report}"
+    );
     report
 }
 
@@ -19,10 +23,15 @@ async fn blank_and_differing_ids() {
     let place = Place::scripted("- text: hi\n");
     let server = place.serve();
     let blank = json!({ "agent": "a", "input": "x", "turn_id": "  " });
-    refused(server.post(TURNS, &blank).await, "runtime.missing_execution_scope_id");
+    refused(
+        server.post(TURNS, &blank).await,
+        "runtime.missing_execution_scope_id",
+    );
     let torn = json!({ "agent": "a", "input": "x", "turn_id": "one", "scope_id": "two" });
-    let report =
-        refused(server.post(TURNS, &torn).await, "runtime.execution_scope_turn_id_mismatch");
+    let report = refused(
+        server.post(TURNS, &torn).await,
+        "runtime.execution_scope_turn_id_mismatch",
+    );
     assert_eq!(report["data"]["code"], "execution_scope_turn_id_mismatch");
     refused(server.get("/api/turns/one").await, "runtime.not_found");
     refused(server.get("/api/turns/two").await, "runtime.not_found");
@@ -40,8 +49,14 @@ async fn a_busy_session_refuses_before_any_model_is_called() {
     let first = json!({ "agent": "a", "input": "x", "turn_id": "first" });
     assert_eq!(server.post(TURNS, &first).await.0, 202);
     let second = json!({ "agent": "a", "input": "y", "turn_id": "second" });
-    let report = refused(server.post(TURNS, &second).await, "runtime.session_execution_busy");
-    assert!(report["message"].as_str().unwrap().contains("first"), "{report}");
+    let report = refused(
+        server.post(TURNS, &second).await,
+        "runtime.session_execution_busy",
+    );
+    assert!(
+        report["message"].as_str().unwrap().contains("first"),
+        "{report}"
+    );
     assert_eq!(report["data"]["code"], "session_execution_busy");
     assert_eq!(report["retry"]["advice"], "after");
     refused(server.get("/api/turns/second").await, "runtime.not_found");
@@ -51,9 +66,7 @@ async fn a_busy_session_refuses_before_any_model_is_called() {
 async fn queue_interrupt_and_steer_are_as_asked() {
     let place = Place::scripted("- {text: one, delay: 300ms}\n- {text: two}\n- {text: three}\n");
     let server = place.serve();
-    let ask = |turn: &str, on_busy: &str| {
-        json!({ "agent": "a", "input": turn, "turn_id": turn, "on_busy": on_busy })
-    };
+    let ask = |turn: &str, on_busy: &str| json!({ "agent": "a", "input": turn, "turn_id": turn, "on_busy": on_busy });
     server.post(TURNS, &ask("first", "reject")).await;
     let (_, queued) = server.post(TURNS, &ask("queued", "queue")).await;
     assert_eq!(queued["queued"], true, "{queued}");
@@ -72,7 +85,11 @@ async fn queue_interrupt_and_steer_are_as_asked() {
     let server = place.serve();
     server.post(TURNS, &ask("first", "reject")).await;
     server.post(TURNS, &ask("steering", "steer")).await;
-    assert_eq!(server.settled("first").await["text"], "b", "the steered input was answered");
+    assert_eq!(
+        server.settled("first").await["text"],
+        "b",
+        "the steered input was answered"
+    );
     assert_eq!(server.settled("steering").await["state"], "steered");
 }
 
@@ -81,7 +98,10 @@ async fn options_that_nobody_knows() {
     let place = Place::scripted("- text: hi\n");
     let server = place.serve();
     let body = json!({ "agent": "a", "input": "x", "options": { "extension": { "live": true } } });
-    refused(server.post(TURNS, &body).await, "runtime.protocol_turn_extension");
+    refused(
+        server.post(TURNS, &body).await,
+        "runtime.protocol_turn_extension",
+    );
 }
 
 #[tokio::test]
@@ -91,12 +111,23 @@ async fn one_id_or_key_means_one_thing() {
     let ask = |input: &str| json!({ "agent": "a", "input": input, "turn_id": "t" });
     server.post(TURNS, &ask("x")).await;
     server.settled("t").await;
-    refused(server.post(TURNS, &ask("y")).await, "runtime.idempotency_conflict");
-    refused(server.post("/api/sessions/other/turns", &ask("x")).await, "runtime.idempotency_conflict");
+    refused(
+        server.post(TURNS, &ask("y")).await,
+        "runtime.idempotency_conflict",
+    );
+    refused(
+        server.post("/api/sessions/other/turns", &ask("x")).await,
+        "runtime.idempotency_conflict",
+    );
     let keyed = |input: &str| {
         let body = json!({ "agent": "a", "input": input });
         let url = format!("{}{TURNS}", server.url);
-        server.client().post(url).bearer_auth(&server.key).header("idempotency-key", "k").json(&body)
+        server
+            .client()
+            .post(url)
+            .bearer_auth(&server.key)
+            .header("idempotency-key", "k")
+            .json(&body)
     };
     let first: Value = keyed("z").send().await.unwrap().json().await.unwrap();
     server.settled(first["turn"].as_str().unwrap()).await;
@@ -113,15 +144,27 @@ async fn malformed_and_oversized_bodies() {
     let send = |body: Vec<u8>| {
         let url = format!("{}{TURNS}", server.url);
         let request = server.client().post(url).bearer_auth(&server.key);
-        request.header("content-type", "application/json").body(body).send()
+        request
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
     };
     let nested = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
-    let bodies: [&[u8]; 6] =
-        [b"", b"{", b"[]", b"{\"agent\": \"a\", \"input\": \"\xff\"}", b"{\"agnet\": \"a\"}", &nested];
+    let bodies: [&[u8]; 6] = [
+        b"",
+        b"{",
+        b"[]",
+        b"{\"agent\": \"a\", \"input\": \"\xff\"}",
+        b"{\"agnet\": \"a\"}",
+        &nested,
+    ];
     for body in bodies {
         let response = send(body.to_vec()).await.unwrap();
         assert_eq!(response.status().as_u16(), 400);
-        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+        let kind = response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned();
         assert!(kind.starts_with("application/problem+json"), "{kind}");
         let report: Value = response.json().await.unwrap();
         assert_eq!(report["code"], "runtime.invalid_request", "{report}");
@@ -145,12 +188,30 @@ async fn only_the_key_and_the_right_places() {
     let place = Place::scripted("- text: hi\n");
     let server = place.serve();
     let url = format!("{}/api/sessions", server.url);
-    let bare: Value = server.client().get(&url).send().await.unwrap().json().await.unwrap();
+    let bare: Value = server
+        .client()
+        .get(&url)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     assert_eq!(bare["code"], "runtime.unauthorized");
-    let wrong = server.client().get(&url).bearer_auth("nonsense").send().await.unwrap();
+    let wrong = server
+        .client()
+        .get(&url)
+        .bearer_auth("nonsense")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(wrong.status().as_u16(), 401);
     for (header, value) in [("host", "evil.example"), ("origin", "http://evil.example")] {
-        let request = server.client().get(&url).bearer_auth(&server.key).header(header, value);
+        let request = server
+            .client()
+            .get(&url)
+            .bearer_auth(&server.key)
+            .header(header, value);
         let report: Value = request.send().await.unwrap().json().await.unwrap();
         assert_eq!(report["code"], "runtime.forbidden", "{header}");
     }
@@ -181,16 +242,24 @@ async fn only_steps_in_doubt_can_be_resolved() {
 #[test]
 fn nobody_answers() {
     let place = Place::scripted("[]");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let url = format!("http://127.0.0.1:{port}");
-    place.mainstay(&["--json", "--url", &url, "session", "ls"]).failed_with("node.unreachable");
+    place
+        .mainstay(&["--json", "--url", &url, "session", "ls"])
+        .failed_with("node.unreachable");
 }
 
 #[test]
 fn manifests_that_are_missing_or_wrong() {
     let place = Place::scripted("[]");
     std::fs::remove_file(place.path().join("mainstay.yaml")).unwrap();
-    place.mainstay(&["--json", "check"]).failed_with("manifest.not_found");
+    place
+        .mainstay(&["--json", "check"])
+        .failed_with("manifest.not_found");
     place.write("mainstay.yaml", "version: 2\n");
     let report = place.run(&[]).failed_with("manifest.invalid");
     assert!(report["data"]["findings"].is_array(), "{report}");

@@ -12,7 +12,14 @@ const SCRIPT: &str = "- tool_calls: [{name: shell, arguments: {command: 'head -c
 #[test]
 fn a_store_that_forgets_is_refused() {
     let place = Place::scripted("[]");
-    let ran = place.mainstay(&["--json", "serve", "--listen", "127.0.0.1:0", "--store", "sqlite::memory:"]);
+    let ran = place.mainstay(&[
+        "--json",
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--store",
+        "sqlite::memory:",
+    ]);
     ran.failed_with("runtime.durable_store_required:session_store");
 }
 
@@ -22,7 +29,13 @@ fn two_nodes_and_one_data_directory() {
     let server = place.serve();
     let ran = place.mainstay(&["--json", "serve", "--listen", "127.0.0.1:0"]);
     let report = ran.failed_with("store.locked");
-    assert!(report["message"].as_str().unwrap().contains(&server.pid().to_string()), "{report}");
+    assert!(
+        report["message"]
+            .as_str()
+            .unwrap()
+            .contains(&server.pid().to_string()),
+        "{report}"
+    );
     server.kill();
     place.mainstay(&["doctor"]).ok();
 }
@@ -41,7 +54,11 @@ fn a_newer_format_is_left_alone() {
 fn damage_is_named() {
     let place = Place::scripted("[]");
     fs::create_dir(place.data_dir()).unwrap();
-    fs::write(place.data_dir().join("mainstay.db"), "not a database, not at all\n".repeat(200)).unwrap();
+    fs::write(
+        place.data_dir().join("mainstay.db"),
+        "not a database, not at all\n".repeat(200),
+    )
+    .unwrap();
     place.run(&[]).failed_with("store.corrupt");
 }
 
@@ -50,7 +67,9 @@ fn doctor_finds_a_damaged_blob() {
     let place = Place::scripted("- text: hi\n");
     place.run(&["--session", "s"]).ok();
     let database = rusqlite::Connection::open(place.data_dir().join("mainstay.db")).unwrap();
-    database.execute("UPDATE blobs SET bytes = x'00'", []).unwrap();
+    database
+        .execute("UPDATE blobs SET bytes = x'00'", [])
+        .unwrap();
     drop(database);
     let ran = place.mainstay(&["doctor"]);
     assert_eq!(ran.exit, 9, "{ran:?}");
@@ -80,10 +99,25 @@ fn a_full_disk_loses_nothing_and_repeats_nothing() {
     if !is_root() {
         return skipped("staging a full disk needs a mount, so root");
     }
-    let Some(mount) = Mount::tmpfs("4m") else { return skipped("no tmpfs can be mounted here") };
+    let Some(mount) = Mount::tmpfs("4m") else {
+        return skipped("no tmpfs can be mounted here");
+    };
     let place = Place::scripted(SCRIPT);
-    let args = ["--data-dir", mount.text(), "--json", "run", "a", "go", "--session", "s", "--turn", "t"];
-    let report = place.mainstay_at(&args).failed_with("runtime.store_commit_failed");
+    let args = [
+        "--data-dir",
+        mount.text(),
+        "--json",
+        "run",
+        "a",
+        "go",
+        "--session",
+        "s",
+        "--turn",
+        "t",
+    ];
+    let report = place
+        .mainstay_at(&args)
+        .failed_with("runtime.store_commit_failed");
     assert_eq!(report["causes"][0]["code"], "store.disk_full", "{report}");
     mount.run(&["mount", "-o", "remount,size=64m"]);
     let ran = place.mainstay_at(&args);
@@ -97,7 +131,9 @@ fn a_full_disk_from_the_start() {
     if !is_root() {
         return skipped("staging a full disk needs a mount, so root");
     }
-    let Some(mount) = Mount::tmpfs("64k") else { return skipped("no tmpfs can be mounted here") };
+    let Some(mount) = Mount::tmpfs("64k") else {
+        return skipped("no tmpfs can be mounted here");
+    };
     fs::write(mount.path.join("filler"), vec![0; 40 << 10]).unwrap();
     let place = Place::scripted("- text: hi\n");
     let args = ["--data-dir", mount.text(), "--json", "run", "a", "go"];
@@ -124,10 +160,18 @@ impl Mount {
         let path = dir.path().join("disk");
         fs::create_dir(&path).unwrap();
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"])
+            .args([
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={size},mode=700"),
+                "tmpfs",
+            ])
             .arg(&path)
             .status();
-        mounted.is_ok_and(|status| status.success()).then_some(Self { path, _dir: dir })
+        mounted
+            .is_ok_and(|status| status.success())
+            .then_some(Self { path, _dir: dir })
     }
 
     fn text(&self) -> &str {
@@ -135,7 +179,10 @@ impl Mount {
     }
 
     fn run(&self, command: &[&str]) {
-        let status = Command::new(command[0]).args(&command[1..]).arg(&self.path).status();
+        let status = Command::new(command[0])
+            .args(&command[1..])
+            .arg(&self.path)
+            .status();
         assert!(status.unwrap().success());
     }
 }

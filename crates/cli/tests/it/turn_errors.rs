@@ -28,7 +28,10 @@ async fn a_cancelled_turn_leaves_a_usable_session() {
     server.post("/api/sessions/s/turns", &body).await;
     loop {
         let (_, view) = server.get("/api/turns/t").await;
-        if view["steps"].as_array().is_some_and(|steps| steps.len() == 2) {
+        if view["steps"]
+            .as_array()
+            .is_some_and(|steps| steps.len() == 2)
+        {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -41,14 +44,23 @@ async fn a_cancelled_turn_leaves_a_usable_session() {
     server.post("/api/sessions/s/turns", &next).await;
     assert_eq!(server.settled("u").await["text"], "on");
     drop(server);
-    let diff = place.mainstay(&["session", "diff", "s"]).ok().stdout.clone();
-    assert!(!diff.contains("made"), "the aborted tool was rolled back: {diff}");
+    let diff = place
+        .mainstay(&["session", "diff", "s"])
+        .ok()
+        .stdout
+        .clone();
+    assert!(
+        !diff.contains("made"),
+        "the aborted tool was rolled back: {diff}"
+    );
 }
 
 #[test]
 fn a_turn_that_never_gets_anywhere_is_set_aside() {
-    let place =
-        Place::new(&manifest(SCRIPT, "    max_attempts: 2\n"), "- {text: slow, delay: 20s}\n");
+    let place = Place::new(
+        &manifest(SCRIPT, "    max_attempts: 2\n"),
+        "- {text: slow, delay: 20s}\n",
+    );
     for attempt in 0..3u64 {
         let args = ["--json", "run", "a", "go", "--session", "s", "--turn", "t"];
         let mut child = place.command(&args).spawn().unwrap();
@@ -67,7 +79,9 @@ fn a_turn_that_never_gets_anywhere_is_set_aside() {
     let ran = place.run(&["--session", "s", "--turn", "t"]);
     ran.failed_with("runtime.turn_quarantined");
     place.mainstay(&["session", "cancel", "s"]).ok();
-    place.run(&["--session", "s", "--turn", "t"]).failed_with("runtime.turn_cancelled");
+    place
+        .run(&["--session", "s", "--turn", "t"])
+        .failed_with("runtime.turn_cancelled");
 }
 
 #[test]
@@ -94,7 +108,10 @@ fn all_money_used() {
 fn a_secret_that_is_not_there() {
     let models = "  m: {provider: openai_compatible, model: x, base_url: \"http://127.0.0.1:9/v1\", \
                   api_key: {secret: k}}\n";
-    let text = format!("{}secrets: {{k: {{env: NOT_SET_ANYWHERE}}}}\n", manifest(models, ""));
+    let text = format!(
+        "{}secrets: {{k: {{env: NOT_SET_ANYWHERE}}}}\n",
+        manifest(models, "")
+    );
     let place = Place::new(&text, "");
     place.run(&[]).failed_with("runtime.secret_unavailable");
 }
@@ -125,8 +142,8 @@ fn a_journal_that_was_changed_does_not_replay() {
     place.run(&["--session", "s", "--turn", "t"]).ok();
     let database = rusqlite::Connection::open(place.data_dir().join("mainstay.db")).unwrap();
     let changed = database.execute(
-        "UPDATE records SET at = at, payload = replace(payload, '\"input_tokens\":0', '\"input_tokens\":9') \
-         WHERE payload LIKE '%input_tokens%'",
+        "UPDATE records SET payload = replace(payload, '\"input_tokens\":0', '\"input_tokens\":9') \
+         WHERE payload LIKE '%model_answered%'",
         [],
     );
     assert!(changed.unwrap() > 0);
@@ -191,7 +208,9 @@ impl Tracker {
     fn kill_in_flight(&self, place: &Place) {
         let args = ["--json", "run", "a", "go", "--session", "s", "--turn", "t"];
         let mut child = place.command(&args).spawn().unwrap();
-        wait_until("the post arrives", || self.posts.load(Ordering::SeqCst) == 1);
+        wait_until("the post arrives", || {
+            self.posts.load(Ordering::SeqCst) == 1
+        });
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -202,10 +221,18 @@ fn an_unknown_outcome_waits_for_a_word() {
     let tracker = Tracker::start("404 Not Found");
     let place = tracker.place(false);
     tracker.kill_in_flight(&place);
-    let report = place.run(&["--session", "s", "--turn", "t"]).failed_with("runtime.effect_in_doubt");
+    let report = place
+        .run(&["--session", "s", "--turn", "t"])
+        .failed_with("runtime.effect_in_doubt");
     assert_eq!(report["effect"], "unknown");
-    assert_eq!(tracker.posts.load(Ordering::SeqCst), 1, "nothing is repeated unasked");
-    place.mainstay(&["session", "resolve", "t.2", "--result", "created"]).ok();
+    assert_eq!(
+        tracker.posts.load(Ordering::SeqCst),
+        1,
+        "nothing is repeated unasked"
+    );
+    place
+        .mainstay(&["session", "resolve", "t.2", "--result", "created"])
+        .ok();
     let ran = place.run(&["--session", "s", "--turn", "t"]);
     assert_eq!(ran.ok().json()["data"]["text"], "done");
     assert_eq!(tracker.posts.load(Ordering::SeqCst), 1);
@@ -218,7 +245,10 @@ fn a_probe_that_finds_it_answers_for_it() {
     tracker.kill_in_flight(&place);
     place.run(&["--session", "s", "--turn", "t"]).ok();
     assert_eq!(tracker.posts.load(Ordering::SeqCst), 1);
-    let resolved = place.events("s").into_iter().find(|event| event["kind"] == "tool_resolved");
+    let resolved = place
+        .events("s")
+        .into_iter()
+        .find(|event| event["kind"] == "tool_resolved");
     assert_eq!(resolved.unwrap()["data"]["by_probe"], Value::Bool(true));
 }
 
@@ -227,6 +257,8 @@ fn a_probe_that_cannot_tell_leaves_it_in_doubt() {
     let tracker = Tracker::start("503 Service Unavailable");
     let place = tracker.place(true);
     tracker.kill_in_flight(&place);
-    place.run(&["--session", "s", "--turn", "t"]).failed_with("runtime.effect_in_doubt");
+    place
+        .run(&["--session", "s", "--turn", "t"])
+        .failed_with("runtime.effect_in_doubt");
     assert_eq!(tracker.posts.load(Ordering::SeqCst), 1);
 }

@@ -6,6 +6,15 @@ use crate::{Effect, EffectClass, RecordKind, ToolStatus, TurnState};
 use mainstay_contract::{Code, Digest, ErrorReport, StepId, Timestamp, TurnId};
 use std::time::Duration;
 
+/// Why a turn has to be taken up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// The process ended; perhaps because of the turn, so it counts towards its quarantine.
+    Crash,
+    /// The store refused to write, which is no fault of the turn.
+    Store,
+}
+
 /// What comes next in a turn.
 enum Move {
     OpenWorkspace,
@@ -43,12 +52,13 @@ enum Move {
 
 impl Session {
     /// Takes up an interrupted turn, once, after the replay of a whole journal.
-    pub fn resume(&mut self, now: Timestamp) {
+    pub fn resume(&mut self, now: Timestamp, interruption: Interruption) {
         if let Some(turn) = self.state.current()
             && turn.state == TurnState::Running
         {
             let id = turn.id.clone();
-            let attempt = turn.attempt.saturating_add(1);
+            let counted = u32::from(interruption == Interruption::Crash);
+            let attempt = turn.attempt.saturating_add(counted);
             if attempt > turn.config.attempts_max && !turn.is_cancelling {
                 let error = Box::new(words::quarantined(turn, attempt, now));
                 self.record(now, &id, RecordKind::TurnQuarantined { error });

@@ -10,6 +10,8 @@ mod input;
 mod state;
 mod words;
 
+pub use decide::Interruption;
+
 use crate::{
     Blob, ConfigOf, Divergence, Effect, Record, RecordKind, SessionView, StepView, TurnConfig,
     TurnRow, TurnState, TurnView,
