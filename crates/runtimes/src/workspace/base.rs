@@ -18,20 +18,10 @@ pub(super) struct Base {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum BaseEntry {
-    File {
-        size: u64,
-        mode: u32,
-        mtime_ns: i64,
-    },
-    Link {
-        target: String,
-    },
-    Folder {
-        mode: u32,
-    },
-    Fifo {
-        mode: u32,
-    },
+    File { size: u64, mode: u32, mtime_ns: i64 },
+    Link { target: String },
+    Folder { mode: u32 },
+    Fifo { mode: u32 },
 }
 
 impl Base {
