@@ -1,8 +1,4 @@
 //! Compiles the error pages in: one `(code, text)` per file of `docs/errors`.
-#![expect(
-    clippy::print_stdout,
-    reason = "the way a build script speaks to cargo"
-)]
 
 use std::fmt::Write as _;
 use std::path::Path;

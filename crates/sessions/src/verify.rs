@@ -174,6 +174,21 @@ impl Driver<'_> {
                     usage,
                 },
             },
+            RecordKind::CancelRequested {} => Input::Cancel { turn: Some(turn) },
+            RecordKind::TurnCancelled { .. } => self.stopped(turn)?,
+            RecordKind::TurnReleased {} => Input::Resolve {
+                step: mainstay_contract::StepId::of(&turn, 1),
+                resolution: Resolution::Retry,
+            },
+            RecordKind::TurnFailed { error } => self.failed(turn, error)?,
+            _ => return self.input_of_tool(at),
+        })
+    }
+
+    /// What must have led to a record about a tool; the machine decides all others by itself.
+    fn input_of_tool(&self, at: usize) -> Option<Input> {
+        let record = &self.records[at];
+        Some(match record.kind.clone() {
             RecordKind::ToolInDoubt { step, error } => self.doubted(step, error),
             RecordKind::ToolResolved {
                 step,
@@ -209,18 +224,7 @@ impl Driver<'_> {
                 };
                 Input::Tool { step, outcome }
             }
-            RecordKind::CancelRequested {} => Input::Cancel { turn: Some(turn) },
-            RecordKind::TurnCancelled { .. } => self.stopped(turn)?,
-            RecordKind::TurnReleased {} => Input::Resolve {
-                step: mainstay_contract::StepId::of(&turn, 1),
-                resolution: Resolution::Retry,
-            },
-            RecordKind::TurnFailed { error } => self.failed(turn, error)?,
-            RecordKind::TurnStarted {}
-            | RecordKind::TurnResumed { .. }
-            | RecordKind::ToolIntended { .. }
-            | RecordKind::TurnCompleted { .. }
-            | RecordKind::TurnQuarantined { .. } => return None,
+            _ => return None,
         })
     }
 

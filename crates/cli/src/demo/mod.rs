@@ -38,7 +38,7 @@ pub(crate) async fn run(context: &Context, args: &Demo) -> Result<ExitCode, CliE
     ));
     tell_tests(output, "before", &first.tests(&first.workspace()).await?);
     let whole = Watched::start(&first, "demo-0")?
-        .to_the_end(RUN_LIMIT, Some(output))
+        .until_the_end(RUN_LIMIT, Some(output))
         .await?;
     let diff = first.diff("demo-0").await?;
     if !whole.is_completed() {

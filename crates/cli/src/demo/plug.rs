@@ -55,7 +55,7 @@ pub(super) async fn pull(
         .kill_at(moment)
         .await?;
     let ended = Watched::start(repository, &session)?
-        .to_the_end(RUN_LIMIT, None)
+        .until_the_end(RUN_LIMIT, None)
         .await?;
     let diff = repository.diff(&session).await?;
     Ok(Cost {

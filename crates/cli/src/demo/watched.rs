@@ -80,7 +80,7 @@ impl Watched {
     }
 
     /// Watches until the run ends by itself.
-    pub(super) async fn to_the_end(
+    pub(super) async fn until_the_end(
         mut self,
         limit: Duration,
         shown: Option<Output>,

@@ -1,4 +1,10 @@
 //! End-to-end tests: the real binary, real processes, real kills. Every error code is provoked here.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking, and say what they skip"
+)]
 
 mod basics;
 mod demo;

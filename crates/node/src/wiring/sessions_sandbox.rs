@@ -4,7 +4,7 @@ use crate::tools::Context;
 use mainstay_manifest::Network;
 use mainstay_runtimes::sandbox::{self, Program, SandboxSpec};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -43,7 +43,7 @@ pub(crate) fn sandbox_spec(
     }
 }
 
-fn environment(context: &Context<'_>, home: &PathBuf) -> BTreeMap<String, String> {
+fn environment(context: &Context<'_>, home: &Path) -> BTreeMap<String, String> {
     let cargo = home.join(".cargo/bin");
     let has_cargo = context
         .shell

@@ -171,6 +171,16 @@ impl State {
                     held.0 = *state;
                 }
             }
+            _ => return self.apply_to_course(record, at),
+        }
+        Ok(())
+    }
+
+    /// Records about where the turn is going rather than what its steps did.
+    fn apply_to_course(&mut self, record: &Record, at: usize) -> Result<(), Impossible> {
+        let now = record.at;
+        let turn = self.turns.get_mut(at).ok_or("the turn is unknown")?;
+        match &record.kind {
             RecordKind::CancelRequested {} => {
                 turn.is_cancelling = true;
                 turn.error = None;
@@ -200,9 +210,7 @@ impl State {
                 turn.end(TurnState::Cancelled, now, Some(error));
                 self.current = None;
             }
-            RecordKind::TurnAccepted { .. } | RecordKind::TurnStarted {} => {
-                return Err("it does not belong to a turn that runs".to_owned());
-            }
+            _ => return Err("it does not belong to a turn that runs".to_owned()),
         }
         Ok(())
     }

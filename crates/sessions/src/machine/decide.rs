@@ -167,42 +167,14 @@ impl Session {
                 );
             }
             Move::RunTool { step, tool, class } => {
-                if class == EffectClass::Once {
-                    let call = tool.call.id.clone();
-                    let kind = RecordKind::ToolIntended {
-                        step: step.clone(),
-                        call,
-                        class,
-                    };
-                    self.record(now, turn, kind);
-                }
-                let key = self.key(&step);
-                self.effects.push_back(Effect::RunTool {
-                    turn: turn.clone(),
-                    step: step.clone(),
-                    config,
-                    message: tool.message,
-                    call: tool.call.id,
-                    class,
-                    key,
-                });
-                self.awaited = Some(Awaited::Tool(step));
+                self.run_tool(now, turn, config, step, tool, class);
             }
             Move::FindOut {
                 step,
                 tool,
                 has_probe: true,
             } => {
-                let key = self.key(&step);
-                self.effects.push_back(Effect::ProbeTool {
-                    turn: turn.clone(),
-                    step: step.clone(),
-                    config,
-                    message: tool.message,
-                    call: tool.call.id,
-                    key,
-                });
-                self.awaited = Some(Awaited::Probe(step));
+                self.probe_tool(turn, config, step, tool);
             }
             Move::FindOut {
                 step,
@@ -226,6 +198,46 @@ impl Session {
             }
             Move::Fail(error) => self.fail(now, turn, *error),
         }
+    }
+
+    fn run_tool(
+        &mut self,
+        now: Timestamp,
+        turn: &TurnId,
+        config: Digest,
+        step: StepId,
+        tool: ToolStep,
+        class: EffectClass,
+    ) {
+        let call = tool.call.id;
+        if class == EffectClass::Once {
+            let (step, call) = (step.clone(), call.clone());
+            self.record(now, turn, RecordKind::ToolIntended { step, call, class });
+        }
+        let key = self.key(&step);
+        self.effects.push_back(Effect::RunTool {
+            turn: turn.clone(),
+            step: step.clone(),
+            config,
+            message: tool.message,
+            call,
+            class,
+            key,
+        });
+        self.awaited = Some(Awaited::Tool(step));
+    }
+
+    fn probe_tool(&mut self, turn: &TurnId, config: Digest, step: StepId, tool: ToolStep) {
+        let key = self.key(&step);
+        self.effects.push_back(Effect::ProbeTool {
+            turn: turn.clone(),
+            step: step.clone(),
+            config,
+            message: tool.message,
+            call: tool.call.id,
+            key,
+        });
+        self.awaited = Some(Awaited::Probe(step));
     }
 
     /// Parks the turn: nobody knows whether the step took effect.

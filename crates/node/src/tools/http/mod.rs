@@ -67,13 +67,13 @@ pub(super) fn spec(options: &Http) -> ToolSpec {
 }
 
 /// How far a request got.
-enum Sent {
+enum Fate {
     Answered {
         status: u16,
         text: String,
     },
     /// Nothing left the node.
-    NotSent(String),
+    Kept(String),
     /// It may have arrived.
     Lost(String),
 }
@@ -109,7 +109,7 @@ pub(super) async fn run(
         _ = aborted.wait_for(|is_aborted| *is_aborted) => return Ran::Aborted,
     };
     match sent {
-        Sent::Answered { status, text } => {
+        Fate::Answered { status, text } => {
             let text = redact(context, &format!("HTTP {status}\n{text}"));
             Ran::Ended(ToolResult {
                 code: None,
@@ -118,10 +118,8 @@ pub(super) async fn run(
                 has_touched_view: false,
             })
         }
-        Sent::NotSent(why) => {
-            Ran::Ended(ToolResult::failed(Code::ToolFailed, redact(context, &why)))
-        }
-        Sent::Lost(why) => {
+        Fate::Kept(why) => Ran::Ended(ToolResult::failed(Code::ToolFailed, redact(context, &why))),
+        Fate::Lost(why) => {
             let message = format!(
                 "the request was sent and no answer came: {}",
                 redact(context, &why)
@@ -157,7 +155,7 @@ pub(super) async fn probe(
         addresses,
     };
     match send(context, options, request).await {
-        Sent::Answered { status, text } => match probe.verdict(status) {
+        Fate::Answered { status, text } => match probe.verdict(status) {
             Some(true) => {
                 let found = format!("It took effect. The probe answered HTTP {status}\n{text}");
                 Ok(Some(redact(context, &found)))
@@ -165,7 +163,7 @@ pub(super) async fn probe(
             Some(false) => Ok(None),
             None => Err(unknown(format!("it answered HTTP {status}"))),
         },
-        Sent::NotSent(why) | Sent::Lost(why) => Err(unknown(why)),
+        Fate::Kept(why) | Fate::Lost(why) => Err(unknown(why)),
     }
 }
 
@@ -224,7 +222,7 @@ fn prepare(options: &Http, wanted: &Arguments) -> Result<(Method, Target, Header
     Ok((method, target, headers))
 }
 
-async fn send(context: &Context<'_>, options: &Http, request: Request) -> Sent {
+async fn send(context: &Context<'_>, options: &Http, request: Request) -> Fate {
     let Request {
         method,
         target,
@@ -235,11 +233,11 @@ async fn send(context: &Context<'_>, options: &Http, request: Request) -> Sent {
     let tls = context.inner.tls.clone();
     let client = match client_for(tls, &target, &addresses, options.timeout) {
         Ok(client) => client,
-        Err(error) => return Sent::NotSent(error),
+        Err(error) => return Fate::Kept(error),
     };
     let method = match reqwest::Method::from_bytes(method.as_str().as_bytes()) {
         Ok(method) => method,
-        Err(error) => return Sent::NotSent(error.to_string()),
+        Err(error) => return Fate::Kept(error.to_string()),
     };
     let mut sending = client.request(method, target.url()).headers(headers);
     sending = sending.header(KEY_HEADER, context.key);
@@ -253,7 +251,7 @@ async fn send(context: &Context<'_>, options: &Http, request: Request) -> Sent {
             .iter()
             .find(|(name, _)| *name == secret.secret);
         let Some(value) = found.and_then(|(_, value)| sensitive(value)) else {
-            return Sent::NotSent(format!("the secret {} cannot be sent", secret.secret));
+            return Fate::Kept(format!("the secret {} cannot be sent", secret.secret));
         };
         sending = sending.header(secret.header.as_str(), value);
     }
@@ -262,8 +260,8 @@ async fn send(context: &Context<'_>, options: &Http, request: Request) -> Sent {
     }
     match sending.send().await {
         Ok(response) => read(response, options.response_bytes_max).await,
-        Err(error) if error.is_connect() || error.is_builder() => Sent::NotSent(explain(&error)),
-        Err(error) => Sent::Lost(explain(&error)),
+        Err(error) if error.is_connect() || error.is_builder() => Fate::Kept(explain(&error)),
+        Err(error) => Fate::Lost(explain(&error)),
     }
 }
 
@@ -292,7 +290,7 @@ fn client_for(
 }
 
 /// Reads an answer up to its limit; what is beyond is left and said.
-async fn read(mut response: reqwest::Response, bytes_max: u64) -> Sent {
+async fn read(mut response: reqwest::Response, bytes_max: u64) -> Fate {
     let status = response.status().as_u16();
     let location = response
         .headers()
@@ -311,14 +309,14 @@ async fn read(mut response: reqwest::Response, bytes_max: u64) -> Sent {
                 if chunk.len() > room {
                     let text = String::from_utf8_lossy(&bytes);
                     let text = format!("{location}{text}\n[… cut after {most} bytes]");
-                    return Sent::Answered { status, text };
+                    return Fate::Answered { status, text };
                 }
             }
             Ok(None) => {
                 let text = format!("{location}{}", String::from_utf8_lossy(&bytes));
-                return Sent::Answered { status, text };
+                return Fate::Answered { status, text };
             }
-            Err(error) => return Sent::Lost(format!("HTTP {status}, then {}", explain(&error))),
+            Err(error) => return Fate::Lost(format!("HTTP {status}, then {}", explain(&error))),
         }
     }
 }

@@ -208,7 +208,7 @@ fn hide(job: &Job) -> io::Result<()> {
     }
     DirBuilder::new().mode(0o555).create("/empty")?;
     File::create("/nothing")?;
-    fs::set_permissions("/nothing", Permissions::from_mode(0))?;
+    fs::set_permissions("/nothing", Permissions::from_mode(0o000))?;
     for path in covers {
         let to = inside(&path)?;
         let Ok(found) = fs::symlink_metadata(&to) else {
