@@ -1,1 +1,3 @@
-//! placeholder
+//! Test support: the seeded simulation of sessions.
+
+pub mod simulation;

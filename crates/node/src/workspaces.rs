@@ -3,7 +3,7 @@
 
 use mainstay_contract::{Digest, SessionId};
 use mainstay_runtimes::sandbox::WorkspaceMount;
-use mainstay_runtimes::workspace::{BlobSource, Commit, View, ViewParams, WorkspaceError};
+use mainstay_runtimes::workspace::{self, BlobSource, Commit, View, ViewParams, WorkspaceError};
 use mainstay_sessions::{Blob, Journal, StoreError, WorkspaceMode};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -40,6 +40,8 @@ pub(crate) struct Workspaces {
     mode: WorkspaceMode,
     blobs: Blobs,
     open: Mutex<HashMap<SessionId, Shared>>,
+    /// Removes what an earlier node left.
+    cleaning: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
 impl Workspaces {
@@ -49,12 +51,36 @@ impl Workspaces {
         mode: WorkspaceMode,
         blobs: Blobs,
     ) -> Self {
+        let aside = workspace::set_abandoned_aside(&data_dir, &cache_dir);
+        let cleaning = (!aside.is_empty()).then(|| {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = workspace::remove_abandoned(&aside) {
+                    tracing::warn!(%error, "abandoned views could not be removed");
+                }
+            })
+        });
+        let (open, cleaning) = (Mutex::default(), Mutex::new(cleaning));
         Self {
             data_dir,
             cache_dir,
             mode,
             blobs,
-            open: Mutex::default(),
+            open,
+            cleaning,
+        }
+    }
+
+    /// Waits until what an earlier node left is gone.
+    pub(crate) async fn cleaned(&self) {
+        let cleaning = self
+            .cleaning
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(cleaning) = cleaning
+            && let Err(error) = cleaning.await
+        {
+            tracing::warn!(%error, "the removal of abandoned views ended early");
         }
     }
 

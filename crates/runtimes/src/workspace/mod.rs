@@ -22,4 +22,6 @@ mod view;
 pub use apply::{Applied, apply};
 pub use diff::{Change, ChangeKind, Diff, diff};
 pub use error::{Conflict, WorkspaceError};
-pub use view::{BlobSource, Commit, View, ViewParams, views_root};
+pub use view::{
+    BlobSource, Commit, View, ViewParams, remove_abandoned, set_abandoned_aside, views_root,
+};

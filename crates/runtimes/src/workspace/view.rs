@@ -278,6 +278,53 @@ fn make_private(
     Ok(copied)
 }
 
+/// Sets aside what an earlier node of the same data directory left of its views, and says where it is
+/// now, to be removed with [`remove_abandoned`] when there is time. Only for the owner of the directory.
+#[must_use]
+pub fn set_abandoned_aside(data_dir: &Path, cache_dir: &Path) -> Vec<PathBuf> {
+    let name = place_name(data_dir);
+    let mut aside = Vec::new();
+    for place in [cache_dir.to_owned(), shared_place()] {
+        let views = place.join("views");
+        let abandoned = views.join(format!("{name}.abandoned-{}", std::process::id()));
+        let _nothing_there = fs::rename(views.join(&name), &abandoned);
+        let Ok(entries) = fs::read_dir(&views) else {
+            continue;
+        };
+        let prefix = format!("{name}.abandoned-");
+        let is_ours = |path: &PathBuf| {
+            let name = path
+                .file_name()
+                .map(|name| name.to_string_lossy().starts_with(&prefix));
+            name.unwrap_or(false)
+        };
+        aside.extend(entries.flatten().map(|entry| entry.path()).filter(is_ours));
+    }
+    aside
+}
+
+/// Removes what [`set_abandoned_aside`] found.
+///
+/// # Errors
+/// [`WorkspaceError`] for the first that cannot be removed.
+pub fn remove_abandoned(aside: &[PathBuf]) -> Result<(), WorkspaceError> {
+    aside.iter().try_for_each(|path| disk::remove(path))
+}
+
+fn place_name(data_dir: &Path) -> String {
+    let data_dir = fs::canonicalize(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    let hash = blake3::hash(data_dir.as_os_str().as_encoded_bytes()).to_hex();
+    hash.as_str()[..16].to_owned()
+}
+
+/// Where views are when the cache lies in the workspace.
+fn shared_place() -> PathBuf {
+    PathBuf::from(format!(
+        "/var/tmp/mainstay-{}",
+        rustix::process::geteuid().as_raw()
+    ))
+}
+
 /// A private place for views, outside the folder: below the cache, or in `/var/tmp` where the cache
 /// itself lies in the folder.
 ///
@@ -288,16 +335,14 @@ pub fn views_root(
     folder: &Path,
     cache_dir: &Path,
 ) -> Result<PathBuf, WorkspaceError> {
-    let data_dir = fs::canonicalize(data_dir).unwrap_or_else(|_| data_dir.to_owned());
-    let hash = blake3::hash(data_dir.as_os_str().as_encoded_bytes()).to_hex();
     let user = rustix::process::geteuid().as_raw();
-    let shared = PathBuf::from(format!("/var/tmp/mainstay-{user}"));
+    let shared = shared_place();
     let place = if cache_dir.starts_with(folder) {
         shared
     } else {
         cache_dir.to_owned()
     };
-    let views = place.join("views").join(&hash.as_str()[..16]);
+    let views = place.join("views").join(place_name(data_dir));
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

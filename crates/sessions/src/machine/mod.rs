@@ -32,7 +32,7 @@ pub struct Outbox {
 }
 
 /// One session.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Session {
     id: SessionId,
     state: State,
@@ -179,6 +179,24 @@ impl Session {
             Some(Awaited::Model(step)) => Some(step.clone()),
             _ => None,
         }
+    }
+
+    /// The tool under way whose loss a probe would look into.
+    pub(crate) fn awaited_probed_tool(&self) -> Option<StepId> {
+        let Some(Awaited::Tool(step)) = &self.awaited else {
+            return None;
+        };
+        let turn = self.state.current()?;
+        let Some(Step::Tool(tool)) = turn.step(step) else {
+            return None;
+        };
+        let policy = turn.config.tools.get(&tool.call.name)?;
+        (policy.has_probe && tool.is_intended).then(|| step.clone())
+    }
+
+    /// Forgets that the view is open, as a session does that left memory.
+    pub(crate) fn close_workspace(&mut self) {
+        self.is_workspace_open = false;
     }
 
     /// Whether a probe is under way.
