@@ -66,6 +66,8 @@ pub struct World {
     pub(super) acknowledged: Vec<TurnId>,
     effects: VecDeque<Effect>,
     commands: u32,
+    /// A promise that was seen broken on the way.
+    violation: Option<String>,
     trace: Trace,
 }
 
@@ -94,6 +96,7 @@ impl World {
             effects: VecDeque::new(),
             commands: 2 + draw(&mut random, 5),
             random,
+            violation: None,
             trace: Trace::default(),
         }
     }
@@ -122,6 +125,9 @@ impl World {
             self.trace.crashes += 1;
             self.say("crash");
             self.recover()?;
+        }
+        if let Some(violation) = self.violation.take() {
+            return Err(violation);
         }
         let live = self.machine.view();
         let again = self.replayed()?.view();
@@ -215,6 +221,9 @@ impl World {
             return Ok(());
         };
         self.may_die()?;
+        if let Some(effect) = self.machine.poll_effect() {
+            self.violation = Some(format!("an effect left before its record: {effect:?}"));
+        }
         for record in outbox.records {
             if let RecordKind::TurnAccepted { .. } = &record.kind {
                 self.acknowledged.push(record.turn.clone());
