@@ -17,3 +17,4 @@ mod request_errors;
 mod store_errors;
 mod tool_errors;
 mod turn_errors;
+mod workspace;

@@ -262,3 +262,62 @@ fn a_probe_that_cannot_tell_leaves_it_in_doubt() {
         .failed_with("runtime.effect_in_doubt");
     assert_eq!(tracker.posts.load(Ordering::SeqCst), 1);
 }
+
+#[test]
+fn a_sandbox_that_cannot_be_built() {
+    let agent = "    sandbox: {read: [/there/is/no/such/path]}\n";
+    let script = "- tool_calls: [{name: shell, arguments: {command: ls}}]\n- text: done\n";
+    let place = Place::new(&manifest(SCRIPT, agent), script);
+    let report = place.run(&[]).failed_with("sandbox.failed");
+    assert!(
+        report["message"]
+            .as_str()
+            .unwrap()
+            .contains("/there/is/no/such/path"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_limit_that_the_host_cannot_enforce() {
+    let agent = "    sandbox: {memory: 64MiB}\n";
+    let script = "- tool_calls: [{name: shell, arguments: {command: ls}}]\n- text: done\n";
+    let place = Place::new(&manifest(SCRIPT, agent), script);
+    let ran = if crate::harness::is_root() {
+        // A host without control groups, as far as the node can see.
+        let mut hidden = std::process::Command::new("unshare");
+        hidden.args([
+            "--mount",
+            "/bin/sh",
+            "-c",
+            "umount -R -l /sys/fs/cgroup; exec \"$@\"",
+            "sh",
+        ]);
+        let inner = place.command(&["--json", "run", "a", "go"]);
+        hidden.arg(inner.get_program()).args(inner.get_args());
+        hidden.current_dir(place.path()).env("HOME", place.path());
+        crate::harness::Ran::of(&hidden.output().unwrap())
+    } else {
+        let ran = place.run(&[]);
+        if ran.exit == 0 {
+            return crate::harness::skipped("this user may make control groups");
+        }
+        ran
+    };
+    ran.failed_with("sandbox.unsupported");
+}
+
+#[test]
+fn a_process_that_cannot_even_begin() {
+    let place = Place::scripted("[]");
+    let inner = place.command(&["--json", "session", "ls"]);
+    let mut starved = std::process::Command::new("/bin/sh");
+    starved
+        .args(["-c", "ulimit -n 4; exec \"$@\"", "sh"])
+        .arg(inner.get_program());
+    starved
+        .args(inner.get_args())
+        .current_dir(place.path())
+        .env("HOME", place.path());
+    crate::harness::Ran::of(&starved.output().unwrap()).failed_with("runtime.internal");
+}
