@@ -19,6 +19,26 @@ struct Turn {
     intended: Option<StepId>,
 }
 
+impl Turn {
+    fn intend(&mut self, step: &StepId) -> Result<(), String> {
+        match self.intended.replace(step.clone()) {
+            Some(_) => Err("a second intent without an outcome of the first".to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    fn complete(&mut self, step: &StepId, call: &str) -> Result<(), String> {
+        self.intended = None;
+        if self.open.pop_front().as_deref() != Some(call) {
+            return Err(format!("the result of {call} is out of order"));
+        }
+        if !self.results.insert(step.clone()) {
+            return Err(format!("{step} has two results"));
+        }
+        Ok(())
+    }
+}
+
 /// Checks everything about a world that has come to rest.
 pub(super) fn check(world: &World) -> Result<(), String> {
     check_outside(world)?;
@@ -98,9 +118,7 @@ fn read(
             turn.open.extend(calls.iter().map(|call| call.id.clone()));
         }
         RecordKind::ToolIntended { step, .. } => {
-            if turn.intended.replace(step.clone()).is_some() {
-                return Err("a second intent without an outcome of the first".to_owned());
-            }
+            turn.intend(step)?;
         }
         RecordKind::ToolInDoubt { .. } | RecordKind::TurnQuarantined { .. } => {
             turn.is_parked = true;
@@ -117,13 +135,7 @@ fn read(
             turn.is_cancelling = true;
         }
         RecordKind::ToolCompleted { step, call, .. } => {
-            turn.intended = None;
-            if turn.open.pop_front().as_ref() != Some(call) {
-                return Err(format!("the result of {call} is out of order"));
-            }
-            if !turn.results.insert(step.clone()) {
-                return Err(format!("{step} has two results"));
-            }
+            turn.complete(step, call)?;
         }
         RecordKind::TurnCompleted { .. } if !turn.is_answered => {
             return Err("completed without an answer".to_owned());

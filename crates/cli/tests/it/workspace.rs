@@ -51,7 +51,7 @@ fn operation(random: &mut ChaCha8Rng) -> String {
             ["600", "755", "444", "700"][number as usize % 4]
         ),
         10 => format!("cp -r {one} {other}"),
-        11 => format!("rm -f {one}; mkfifo {one}"),
+        11 => format!("rm -rf {one}; touch {one}; chmod 000 {one}"),
         _ => format!(
             "mkdir -p {one}/sub/empty && head -c {} /dev/zero > {one}/sub/big",
             number * 200
