@@ -49,7 +49,7 @@ fn operation(random: &mut ChaCha8Rng) -> String {
         8 => format!("ln -f {one} {other}"),
         9 => format!(
             "chmod {} {one}",
-            ["600", "755", "640", "711"][number as usize % 4]
+            ["700", "755", "750", "711"][number as usize % 4]
         ),
         10 => format!("cp -r {one} {other}"),
         11 => format!("rm -rf {one}; touch {one}"),
