@@ -2,6 +2,7 @@
 //! crash finds its own work done and goes on.
 
 use super::base::{self, Base, BaseEntry, file};
+use super::bring::{Bring, Opened};
 use super::change::{Planned, planned};
 use super::disk;
 use super::error::{At, Conflict, WorkspaceError};
@@ -10,8 +11,8 @@ use super::tree::EntryKind;
 use super::view::{BlobSource, ViewParams};
 use mainstay_contract::Digest;
 use serde::Serialize;
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,9 @@ pub struct Applied {
     pub changed: Vec<String>,
 }
 
-/// Brings a committed state into a folder.
+/// Brings a committed state into a folder: the view's own, or another with the same content.
+///
+/// Files that differ by their times only are left alone. New files belong to the folder's owner.
 ///
 /// # Errors
 /// [`WorkspaceError::Conflict`] with every conflict, and then nothing was written.
@@ -33,20 +36,23 @@ pub fn apply(
     blobs: &dyn BlobSource,
 ) -> Result<Applied, WorkspaceError> {
     let (base, plan) = planned(&state, blobs)?;
-    let found = fs::metadata(to).map_err(|error| WorkspaceError::folder(to.to_owned(), error))?;
-    let home = Home {
-        to,
+    let unusable = |error| WorkspaceError::folder(to.to_owned(), error);
+    let to = fs::canonicalize(to).map_err(unusable)?;
+    let found = fs::metadata(&to).map_err(unusable)?;
+    let mut home = Home {
+        to: &to,
         origin: &params.folder,
         exclude: &params.exclude,
         base: &base,
         plan: &plan,
-        blobs,
-        owner: (found.uid(), found.gid()),
+        ways: HashMap::new(),
+        opened: Opened::default(),
     };
     let todo = home.todo()?;
-    home.write(&todo)?;
+    let owner = (found.uid(), found.gid());
+    Bring::new(&to, blobs, owner, home.opened).all(&todo, &plan)?;
     Ok(Applied {
-        changed: todo.into_iter().cloned().collect(),
+        changed: todo.into_iter().map(|(path, _)| path.clone()).collect(),
     })
 }
 
@@ -56,20 +62,22 @@ struct Home<'a> {
     exclude: &'a [PathBuf],
     base: &'a Base,
     plan: &'a BTreeMap<String, Planned>,
-    blobs: &'a dyn BlobSource,
-    owner: (u32, u32),
+    /// Why nothing can be written into a folder, by its path.
+    ways: HashMap<String, Option<String>>,
+    opened: Opened,
 }
 
 impl<'a> Home<'a> {
-    /// The paths that are not yet as they should be, once it is sure that none conflicts.
-    fn todo(&self) -> Result<Vec<&'a String>, WorkspaceError> {
+    /// What is not yet as it should be, once it is sure that nothing conflicts.
+    fn todo(&mut self) -> Result<Vec<(&'a String, &'a Planned)>, WorkspaceError> {
         let mut conflicts = Vec::new();
         let mut todo = Vec::new();
         for (path, planned) in self.plan {
+            self.opened.open_above(self.to, path)?;
             if self.is_done(path, planned)? {
                 continue;
             }
-            todo.push(path);
+            todo.push((path, planned));
             if let Some(reason) = self.conflict(path, planned)? {
                 conflicts.push(Conflict {
                     path: path.clone(),
@@ -105,14 +113,24 @@ impl<'a> Home<'a> {
     }
 
     /// How the folder differs from what the view began with, at one path.
-    fn conflict(&self, path: &str, planned: &Planned) -> Result<Option<String>, WorkspaceError> {
+    fn conflict(
+        &mut self,
+        path: &str,
+        planned: &Planned,
+    ) -> Result<Option<String>, WorkspaceError> {
+        if let Some((folder, _)) = path.rsplit_once('/')
+            && let Some(reason) = self.way(folder)?
+        {
+            return Ok(Some(reason));
+        }
         let at = file(self.to, path);
-        let found = match fs::symlink_metadata(&at) {
-            Err(error) if disk::is_absent(&error) => None,
-            found => Some(found.at(&at)?),
-        };
+        let found = present(&at)?;
+        let stays_folder = matches!(planned.new, EntryKind::Folder { .. });
         let reason = match (&planned.old, found) {
             (None, None) => None,
+            // Two folders are merged, or a crash came before the permissions were set; what is in them
+            // is looked at by itself.
+            (_, Some(found)) if stays_folder && found.is_dir() => None,
             (None, Some(_)) => Some("it was added in the folder too"),
             (Some(_), None) => match planned.new {
                 EntryKind::Gone => None,
@@ -123,13 +141,37 @@ impl<'a> Home<'a> {
         if reason.is_some() {
             return Ok(reason.map(str::to_owned));
         }
-        let is_removed = matches!(planned.old, Some(BaseEntry::Folder { .. }))
-            && !matches!(planned.new, EntryKind::Folder { .. });
-        if is_removed {
+        let was_folder = matches!(planned.old, Some(BaseEntry::Folder { .. }));
+        if was_folder && !stays_folder {
             self.newcomer(path, &at)
         } else {
             Ok(None)
         }
+    }
+
+    /// Why nothing can be written into a folder.
+    fn way(&mut self, folder: &str) -> Result<Option<String>, WorkspaceError> {
+        if let Some(known) = self.ways.get(folder) {
+            return Ok(known.clone());
+        }
+        let is_made = self.plan.get(folder).is_some_and(|planned| {
+            matches!(planned.new, EntryKind::Folder { .. })
+                && !matches!(planned.old, Some(BaseEntry::Folder { .. }))
+        });
+        let above = match folder.rsplit_once('/') {
+            Some((above, _)) => self.way(above)?,
+            None => None,
+        };
+        let why = match present(&file(self.to, folder))? {
+            _ if above.is_some() => above,
+            Some(found) if found.is_dir() => None,
+            // A conflict of its own, where it is one.
+            _ if is_made => None,
+            Some(_) => Some(format!("{folder} is no folder any more")),
+            None => Some(format!("{folder} was removed in the folder")),
+        };
+        self.ways.insert(folder.to_owned(), why.clone());
+        Ok(why)
     }
 
     fn differs(
@@ -137,19 +179,42 @@ impl<'a> Home<'a> {
         path: &str,
         old: &BaseEntry,
         at: &Path,
-        found: &fs::Metadata,
+        found: &Metadata,
     ) -> Result<Option<&'static str>, WorkspaceError> {
         let now = base::entry(at, found)?;
+        let is_home = self.to == self.origin;
         Ok(match (old, &now) {
             (BaseEntry::Folder { .. }, Some(BaseEntry::Folder { .. })) => None,
-            (old, Some(now)) if old == now => None,
-            (BaseEntry::File { mode, .. }, Some(BaseEntry::File { mode: now, .. })) => {
+            (BaseEntry::File { mode, .. }, Some(BaseEntry::File { mode: here, .. }))
+                if !is_home =>
+            {
                 if self.is_as_origin(path, old, at)? {
-                    (mode != now).then_some("its permissions changed in the folder")
+                    (mode != here).then_some("its permissions are others there")
                 } else {
-                    Some("it was changed in the folder")
+                    Some("it is not as the view began with")
                 }
             }
+            (old, Some(now)) if old == now => None,
+            (
+                BaseEntry::File {
+                    size,
+                    mtime_ns,
+                    mode,
+                    ..
+                },
+                Some(BaseEntry::File {
+                    size: size_now,
+                    mtime_ns: mtime_now,
+                    mode: mode_now,
+                    ..
+                }),
+            ) => Some(if (size, mtime_ns) != (size_now, mtime_now) {
+                "it was changed in the folder"
+            } else if mode != mode_now {
+                "its permissions changed in the folder"
+            } else {
+                "it was touched in the folder"
+            }),
             (_, Some(_) | None) => Some("something else stands there in the folder"),
         })
     }
@@ -157,9 +222,6 @@ impl<'a> Home<'a> {
     /// Whether another folder holds the same content as the folder of the view, which is unchanged.
     fn is_as_origin(&self, path: &str, old: &BaseEntry, at: &Path) -> Result<bool, WorkspaceError> {
         let origin = file(self.origin, path);
-        if self.to == self.origin {
-            return Ok(false);
-        }
         let Ok(found) = fs::symlink_metadata(&origin) else {
             return Ok(false);
         };
@@ -171,142 +233,25 @@ impl<'a> Home<'a> {
 
     /// Something in a folder that goes away, which was not there when the view was made.
     fn newcomer(&self, path: &str, at: &Path) -> Result<Option<String>, WorkspaceError> {
-        if !at.is_dir() {
+        if !present(at)?.is_some_and(|found| found.is_dir()) {
             return Ok(None);
         }
         for file in disk::names(at)? {
             let below = base::join(path, &name::encode(&file));
-            let is_known = self.base.entries.contains_key(&below);
-            if !is_known && !self.exclude.contains(&at.join(&file)) {
+            if self.exclude.contains(&at.join(&file)) {
+                return Ok(Some(format!("{below} is no part of the workspace")));
+            }
+            if !self.base.entries.contains_key(&below) {
                 return Ok(Some(format!("{below} was added in the folder")));
             }
         }
         Ok(None)
     }
-
-    fn write(&self, todo: &[&String]) -> Result<(), WorkspaceError> {
-        let mut all: Vec<(&String, &Planned)> = Vec::new();
-        for path in todo {
-            all.extend(self.plan.get_key_value(*path));
-        }
-        // What changes its kind goes first, deepest first, so that its place is free.
-        for (path, planned) in all.iter().rev() {
-            let is_replaced = planned.old.is_some() && planned.new != EntryKind::Gone;
-            if is_replaced && !is_same_kind(planned) {
-                self.remove_below_and(path)?;
-            }
-        }
-        for (path, planned) in &all {
-            self.put(path, planned)?;
-        }
-        for (path, planned) in &all {
-            if let EntryKind::HardLink { to } = &planned.new {
-                let (at, to) = (file(self.to, path), file(self.to, to));
-                disk::remove(&at)?;
-                fs::hard_link(&to, &at).at(&at)?;
-            }
-        }
-        for (path, planned) in all.iter().rev() {
-            let at = file(self.to, path);
-            match &planned.new {
-                EntryKind::Gone => remove_one(&at)?,
-                EntryKind::Folder { mode, .. } => disk::set_mode(&at, *mode)?,
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn remove_below_and(&self, path: &str) -> Result<(), WorkspaceError> {
-        let below: Vec<&String> = self.base.below(path).map(|(below, _)| below).collect();
-        for below in below.into_iter().rev() {
-            remove_one(&file(self.to, below))?;
-        }
-        remove_one(&file(self.to, path))
-    }
-
-    fn put(&self, path: &str, planned: &Planned) -> Result<(), WorkspaceError> {
-        let at = file(self.to, path);
-        match &planned.new {
-            EntryKind::Folder { .. } => {
-                if !at.is_dir() {
-                    fs::create_dir(&at).at(&at)?;
-                    disk::give_to(&at, self.owner)?;
-                }
-                disk::set_mode(&at, 0o700)
-            }
-            EntryKind::File {
-                digest,
-                mode,
-                mtime_ns,
-                ..
-            } => {
-                let temporary = beside(&at, path);
-                disk::remove(&temporary)?;
-                if !self.blobs.blob_to_file(digest, &temporary)? {
-                    return Err(WorkspaceError::Missing { digest: *digest });
-                }
-                disk::give_to(&temporary, self.owner)?;
-                disk::set_mode(&temporary, *mode)?;
-                disk::set_mtime(&temporary, *mtime_ns)?;
-                disk::open(&temporary)?.sync_all().at(&temporary)?;
-                fs::rename(&temporary, &at).at(&at)?;
-                sync_folder(&at)
-            }
-            EntryKind::Link { target } => {
-                let temporary = beside(&at, path);
-                disk::remove(&temporary)?;
-                std::os::unix::fs::symlink(name::decode(target), &temporary).at(&temporary)?;
-                disk::give_to(&temporary, self.owner)?;
-                fs::rename(&temporary, &at).at(&at)
-            }
-            EntryKind::Fifo { mode } => {
-                disk::remove(&at)?;
-                disk::make_fifo(&at, *mode)
-            }
-            EntryKind::HardLink { .. } | EntryKind::Gone => Ok(()),
-        }
-    }
 }
 
-fn is_same_kind(planned: &Planned) -> bool {
-    matches!(
-        (&planned.old, &planned.new),
-        (Some(BaseEntry::Folder { .. }), EntryKind::Folder { .. })
-            | (
-                Some(BaseEntry::File { .. } | BaseEntry::Link { .. } | BaseEntry::Fifo { .. }),
-                EntryKind::File { .. }
-                    | EntryKind::Link { .. }
-                    | EntryKind::HardLink { .. }
-                    | EntryKind::Fifo { .. }
-            )
-    )
-}
-
-/// Removes one file or an empty folder; nothing there is fine.
-fn remove_one(path: &Path) -> Result<(), WorkspaceError> {
-    let found = match fs::symlink_metadata(path) {
-        Err(error) if disk::is_absent(&error) => return Ok(()),
-        found => found.at(path)?,
-    };
-    if found.is_dir() {
-        fs::remove_dir(path).at(path)
-    } else {
-        fs::remove_file(path).at(path)
-    }
-}
-
-/// A temporary name in the same folder, the same for every attempt.
-fn beside(at: &Path, path: &str) -> PathBuf {
-    let hash = blake3::hash(path.as_bytes()).to_hex();
-    at.with_file_name(format!(".mainstay-{}", &hash.as_str()[..16]))
-}
-
-fn sync_folder(at: &Path) -> Result<(), WorkspaceError> {
-    match at.parent() {
-        Some(folder) => File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .at(folder),
-        None => Ok(()),
+fn present(at: &Path) -> Result<Option<Metadata>, WorkspaceError> {
+    match fs::symlink_metadata(at) {
+        Err(error) if disk::is_absent(&error) => Ok(None),
+        found => found.at(at).map(Some),
     }
 }

@@ -8,7 +8,7 @@ use super::tree::{Entry, EntryKind, Tree, read};
 use super::view::BlobSource;
 use mainstay_contract::Digest;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How a tree is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,40 +26,49 @@ pub(super) struct Builder<'a> {
     pub(super) form: Form,
 }
 
+/// What can only be done, or is only known, when everything else stands.
+#[derive(Default)]
+struct Built {
+    links: Vec<(String, String)>,
+    modes: Vec<(PathBuf, u32)>,
+    digests: Vec<Digest>,
+}
+
 impl Builder<'_> {
-    /// Writes a tree into the root, which is there.
-    pub(super) fn build(&self, tree: &Digest) -> Result<(), WorkspaceError> {
-        let mut links = Vec::new();
-        self.folder(tree, "", &mut links)?;
-        for (path, to) in links {
-            let (path, to) = (file(self.root, &path), file(self.root, &to));
+    /// Writes a tree into the root, which is there. Answers with every blob that it is made of.
+    pub(super) fn build(&self, tree: &Digest) -> Result<Vec<Digest>, WorkspaceError> {
+        let mut built = Built::default();
+        self.folder(tree, "", &mut built)?;
+        for (path, to) in &built.links {
+            let (path, to) = (file(self.root, path), file(self.root, to));
             self.clear(&path)?;
             fs::hard_link(&to, &path).at(&path)?;
         }
-        Ok(())
+        // Deepest first: a folder may lock its owner out.
+        for (path, mode) in built.modes.iter().rev() {
+            disk::set_mode(path, *mode)?;
+        }
+        Ok(built.digests)
     }
 
     fn folder(
         &self,
-        tree: &Digest,
+        digest: &Digest,
         prefix: &str,
-        links: &mut Vec<(String, String)>,
+        built: &mut Built,
     ) -> Result<(), WorkspaceError> {
-        let tree: Tree = read(tree, self.blobs)?;
+        let tree: Tree = read(digest, self.blobs)?;
+        built.digests.push(*digest);
         for entry in &tree.entries {
             let path = join(prefix, &entry.name);
-            self.entry(entry, &path, links)?;
+            self.entry(entry, &path, built)?;
         }
         Ok(())
     }
 
-    fn entry(
-        &self,
-        entry: &Entry,
-        path: &str,
-        links: &mut Vec<(String, String)>,
-    ) -> Result<(), WorkspaceError> {
+    fn entry(&self, entry: &Entry, path: &str, built: &mut Built) -> Result<(), WorkspaceError> {
         let at = file(self.root, path);
+        let owner = entry.owner.unwrap_or(self.owner);
         match &entry.kind {
             EntryKind::Gone => {
                 self.clear(&at)?;
@@ -69,7 +78,7 @@ impl Builder<'_> {
                 return Ok(());
             }
             EntryKind::HardLink { to } => {
-                links.push((path.to_owned(), to.clone()));
+                built.links.push((path.to_owned(), to.clone()));
                 return Ok(());
             }
             EntryKind::Folder {
@@ -78,9 +87,8 @@ impl Builder<'_> {
                 is_opaque,
             } => {
                 self.make_folder(&at, *is_opaque)?;
-                self.folder(tree, path, links)?;
-                disk::give_to(&at, entry.owner.unwrap_or(self.owner))?;
-                return disk::set_mode(&at, *mode);
+                built.modes.push((at.clone(), *mode));
+                self.folder(tree, path, built)?;
             }
             EntryKind::File {
                 digest,
@@ -92,7 +100,8 @@ impl Builder<'_> {
                 if !self.blobs.blob_to_file(digest, &at)? {
                     return Err(WorkspaceError::Missing { digest: *digest });
                 }
-                disk::give_to(&at, entry.owner.unwrap_or(self.owner))?;
+                built.digests.push(*digest);
+                disk::give_to(&at, owner)?;
                 disk::set_mode(&at, *mode)?;
                 return disk::set_mtime(&at, *mtime_ns);
             }
@@ -105,7 +114,7 @@ impl Builder<'_> {
                 disk::make_fifo(&at, *mode)?;
             }
         }
-        disk::give_to(&at, entry.owner.unwrap_or(self.owner))
+        disk::give_to(&at, owner)
     }
 
     fn make_folder(&self, at: &Path, is_opaque: bool) -> Result<(), WorkspaceError> {

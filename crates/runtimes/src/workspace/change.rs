@@ -5,7 +5,7 @@ use super::error::WorkspaceError;
 use super::tree::{EntryKind, State, Tree, read};
 use super::view::BlobSource;
 use mainstay_contract::Digest;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 /// What becomes of one path.
 #[derive(Debug, Clone)]
@@ -13,9 +13,12 @@ pub(super) struct Planned {
     pub(super) old: Option<BaseEntry>,
     /// [`EntryKind::Gone`] where nothing is left.
     pub(super) new: EntryKind,
+    /// Whose it is, where it is not the folder's owner's.
+    pub(super) owner: Option<(u32, u32)>,
 }
 
-/// All changes of a state by path, and what they are changes to.
+/// All changes of a state by path, and what they are changes to. The workspace's own folder has the
+/// empty path.
 pub(super) fn planned(
     state: &Digest,
     blobs: &dyn BlobSource,
@@ -27,7 +30,17 @@ pub(super) fn planned(
         blobs,
         changes: BTreeMap::new(),
     };
-    plan.folder(&state.root, "", true)?;
+    let (old_mode, mode) = state.root_modes;
+    if old_mode != mode {
+        let new = EntryKind::Folder {
+            tree: state.root,
+            mode,
+            is_opaque: false,
+        };
+        let old = Some(BaseEntry::Folder { mode: old_mode });
+        plan.change(String::new(), old, new, None);
+    }
+    plan.folder(&state.root, "", true, false)?;
     let changes = plan.changes;
     Ok((base, changes))
 }
@@ -39,76 +52,72 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
+    /// One folder of the tree. `was_there`: the base has a folder at this path. `hides`: what the base
+    /// has below it is gone unless the tree names it.
     fn folder(
         &mut self,
         tree: &Digest,
         prefix: &str,
-        is_merged: bool,
+        was_there: bool,
+        hides: bool,
     ) -> Result<(), WorkspaceError> {
         let tree: Tree = read(tree, self.blobs)?;
+        if was_there && hides {
+            let named: HashSet<&str> = tree.entries.iter().map(|e| e.name.as_str()).collect();
+            for name in self.base.children(prefix) {
+                if !named.contains(name.as_str()) {
+                    self.gone(&join(prefix, &name));
+                }
+            }
+        }
         for entry in tree.entries {
             let path = join(prefix, &entry.name);
-            let old = self.base.entries.get(&path).filter(|_| is_merged).cloned();
-            match &entry.kind {
+            let old = self.base.entries.get(&path).filter(|_| was_there).cloned();
+            let was_folder = matches!(old, Some(BaseEntry::Folder { .. }));
+            match entry.kind {
                 EntryKind::Folder {
                     tree,
                     mode,
                     is_opaque,
                 } => {
-                    let was_folder = matches!(old, Some(BaseEntry::Folder { .. }));
-                    let is_same = old == Some(BaseEntry::Folder { mode: *mode });
-                    let below_is_merged = was_folder && !is_opaque;
-                    let below = *tree;
-                    if !is_same {
-                        self.change(path.clone(), old, entry.kind.clone());
+                    if old != Some(BaseEntry::Folder { mode }) {
+                        self.change(path.clone(), old, entry.kind, entry.owner);
                     }
-                    let before: BTreeSet<String> = self.changes.keys().cloned().collect();
-                    self.folder(&below, &path, below_is_merged)?;
-                    if was_folder && !below_is_merged {
-                        self.hide_rest(&path, &before);
-                    }
+                    self.folder(&tree, &path, was_folder, hides || is_opaque)?;
                 }
-                EntryKind::Gone => {
-                    if let Some(old) = old {
-                        self.gone(&path, old);
-                    }
-                }
-                _ => {
-                    if matches!(old, Some(BaseEntry::Folder { .. })) {
+                EntryKind::Gone if old.is_some() => self.gone(&path),
+                EntryKind::Gone => {}
+                new => {
+                    if was_folder {
                         self.below_gone(&path);
                     }
-                    self.change(path, old, entry.kind);
+                    self.change(path, old, new, entry.owner);
                 }
             }
         }
         Ok(())
     }
 
-    /// An opaque folder took the place of another: what it does not hold is gone, what it does hold
-    /// replaces what was there.
-    fn hide_rest(&mut self, path: &str, before: &BTreeSet<String>) {
-        let base = self.base;
-        for (below, old) in base.below(path) {
-            match self.changes.get_mut(below) {
-                Some(planned) if !before.contains(below) => planned.old = Some(old.clone()),
-                _ => self.change(below.clone(), Some(old.clone()), EntryKind::Gone),
-            }
-        }
-    }
-
-    fn gone(&mut self, path: &str, old: BaseEntry) {
+    fn gone(&mut self, path: &str) {
         self.below_gone(path);
-        self.change(path.to_owned(), Some(old), EntryKind::Gone);
+        let old = self.base.entries.get(path).cloned();
+        self.change(path.to_owned(), old, EntryKind::Gone, None);
     }
 
     fn below_gone(&mut self, path: &str) {
         let base = self.base;
         for (below, old) in base.below(path) {
-            self.change(below.clone(), Some(old.clone()), EntryKind::Gone);
+            self.change(below.clone(), Some(old.clone()), EntryKind::Gone, None);
         }
     }
 
-    fn change(&mut self, path: String, old: Option<BaseEntry>, new: EntryKind) {
-        self.changes.insert(path, Planned { old, new });
+    fn change(
+        &mut self,
+        path: String,
+        old: Option<BaseEntry>,
+        new: EntryKind,
+        owner: Option<(u32, u32)>,
+    ) {
+        self.changes.insert(path, Planned { old, new, owner });
     }
 }

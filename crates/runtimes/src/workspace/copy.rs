@@ -1,18 +1,23 @@
 //! The fallback where the host has no overlay: a full copy of the folder. What changed is found by
-//! comparing the copy with what it was when it was made, and stored in the same form.
+//! comparing the copy with what it was when it was made, and stored in the same form. As in an overlay,
+//! what the agent did not touch is, after a restore, as the folder has it by then.
 
 use super::base::{self, Base, BaseEntry, join};
-use super::disk;
+use super::disk::{self, Kind};
 use super::error::{At, WorkspaceError};
 use super::name;
 use super::scan::{Scan, Stamp};
 use super::tree::{Entry, EntryKind, Tree};
 use mainstay_contract::Digest;
-use std::collections::{BTreeSet, HashMap};
-use std::fs::{self, File};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Times of files are at most this coarse.
+const SETTLED: Duration = Duration::from_millis(20);
 
 /// How each file of the copy looked when it was made.
 pub(super) type Untouched = HashMap<String, Stamp>;
@@ -29,6 +34,14 @@ pub(super) fn copy(base: &Base, from: &Path, to: &Path) -> Result<(), WorkspaceE
                 std::os::unix::fs::symlink(name::decode(to), &target).at(&target)?;
             }
             BaseEntry::Fifo { mode } => disk::make_fifo(&target, *mode)?,
+            // Means nothing without its process.
+            BaseEntry::Special { device: 0 } => continue,
+            BaseEntry::Special { .. } => {
+                return Err(WorkspaceError::Unsupported {
+                    path: source,
+                    what: "a device",
+                });
+            }
             BaseEntry::File { mode, mtime_ns, .. } => {
                 if let Some(first) = inodes.get(&found.ino()).filter(|_| found.nlink() > 1) {
                     fs::hard_link(first, &target).at(&target)?;
@@ -60,8 +73,9 @@ fn copy_content(source: &Path, target: &Path) -> Result<(), WorkspaceError> {
     Ok(())
 }
 
-/// Notes how the files of a fresh copy look.
+/// Notes how the files of a fresh copy look, once a later write cannot look the same.
 pub(super) fn untouched(base: &Base, copy: &Path) -> Result<Untouched, WorkspaceError> {
+    std::thread::sleep(SETTLED);
     let mut stamps = Untouched::new();
     for (path, entry) in &base.entries {
         if matches!(entry, BaseEntry::File { .. }) {
@@ -75,93 +89,101 @@ pub(super) fn untouched(base: &Base, copy: &Path) -> Result<Untouched, Workspace
     Ok(stamps)
 }
 
+/// What a copy is compared with.
+pub(super) struct Compared<'a> {
+    pub(super) base: &'a Base,
+    pub(super) untouched: &'a Untouched,
+    pub(super) exclude: &'a HashSet<String>,
+}
+
 /// Reads what changed in a copy.
 pub(super) fn scan(
     scan: &mut Scan<'_>,
-    base: &Base,
-    untouched: &Untouched,
+    with: &Compared<'_>,
     folder: &Path,
-    prefix: &str,
 ) -> Result<Digest, WorkspaceError> {
-    let tree = changed(scan, base, untouched, folder, prefix)?;
+    let tree = with.changed(scan, folder, "")?;
     scan.store(&tree)
 }
 
-fn changed(
-    scan: &mut Scan<'_>,
-    base: &Base,
-    untouched: &Untouched,
-    folder: &Path,
-    prefix: &str,
-) -> Result<Tree, WorkspaceError> {
-    let mut tree = Tree::default();
-    let mut there = BTreeSet::new();
-    for file in disk::names(folder)? {
-        let path = folder.join(&file);
-        let found = fs::symlink_metadata(&path).at(&path)?;
-        let Some(kind) = disk::kept_kind(&path, &found)? else {
-            continue;
-        };
-        let name = name::encode(&file);
-        let from_root = join(prefix, &name);
-        there.insert(name.clone());
-        let before = base.entries.get(&from_root);
-        if kind == disk::Kind::Folder {
-            let is_new = !matches!(before, Some(BaseEntry::Folder { .. }));
-            let below = changed(scan, base, untouched, &path, &from_root)?;
-            let mode = disk::mode(&found);
-            let is_same = before == Some(&BaseEntry::Folder { mode });
-            if is_new || !is_same || !below.entries.is_empty() {
-                let tree_digest = scan.store(&below)?;
-                let kind = EntryKind::Folder {
-                    tree: tree_digest,
-                    mode,
-                    is_opaque: is_new,
-                };
+impl Compared<'_> {
+    fn changed(
+        &self,
+        scan: &mut Scan<'_>,
+        folder: &Path,
+        prefix: &str,
+    ) -> Result<Tree, WorkspaceError> {
+        let mut tree = Tree::default();
+        let mut there = BTreeSet::new();
+        for file in disk::names(folder)? {
+            let path = scan.path(folder, &file)?;
+            let name = name::encode(&file);
+            let from_root = join(prefix, &name);
+            if self.exclude.contains(&from_root) {
+                continue;
+            }
+            there.insert(name.clone());
+            let found = fs::symlink_metadata(&path).at(&path)?;
+            let kind = match disk::kind(&found) {
+                Kind::Folder => self.folder(scan, &path, &from_root, &found)?,
+                _ if self.is_untouched(&path, &from_root, &found)? => None,
+                kind => Some(scan.leaf(&path, &found, kind, &from_root)?),
+            };
+            if let Some(kind) = kind {
                 tree.entries.push(scan.entry(name, kind, &found));
             }
-            continue;
         }
-        let is_untouched = match before {
-            Some(BaseEntry::File { mode, .. }) => {
-                untouched.get(&from_root) == Some(&Stamp::of(&found)) && *mode == disk::mode(&found)
+        for name in self.base.children(prefix) {
+            let is_socket = matches!(
+                self.base.entries.get(&join(prefix, &name)),
+                Some(BaseEntry::Special { .. })
+            );
+            if !is_socket && !there.contains(&name) {
+                tree.entries.push(Entry {
+                    name,
+                    kind: EntryKind::Gone,
+                    owner: None,
+                });
             }
-            Some(before) => base::entry(&path, &found)?.as_ref() == Some(before),
-            None => false,
-        };
-        if !is_untouched {
-            let kind = scan.leaf(&path, &found, kind, &from_root)?;
-            tree.entries.push(scan.entry(name, kind, &found));
         }
+        tree.entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(tree)
     }
-    for name in children(base, prefix) {
-        if !there.contains(&name) {
-            tree.entries.push(Entry {
-                name,
-                kind: EntryKind::Gone,
-                owner: None,
-            });
-        }
-    }
-    tree.entries.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(tree)
-}
 
-fn children(base: &Base, prefix: &str) -> Vec<String> {
-    let strip = |path: &String| {
-        let rest = match prefix {
-            "" => Some(path.as_str()),
-            prefix => path
-                .strip_prefix(prefix)
-                .and_then(|rest| rest.strip_prefix('/')),
-        };
-        rest.filter(|rest| !rest.contains('/')).map(str::to_owned)
-    };
-    if prefix.is_empty() {
-        base.entries.keys().filter_map(strip).collect()
-    } else {
-        base.below(prefix)
-            .filter_map(|(path, _)| strip(path))
-            .collect()
+    fn folder(
+        &self,
+        scan: &mut Scan<'_>,
+        path: &Path,
+        from_root: &str,
+        found: &Metadata,
+    ) -> Result<Option<EntryKind>, WorkspaceError> {
+        let before = self.base.entries.get(from_root);
+        let is_new = !matches!(before, Some(BaseEntry::Folder { .. }));
+        let below = scan.in_folder(path, found, |scan| self.changed(scan, path, from_root))?;
+        let mode = disk::mode(found);
+        if before == Some(&BaseEntry::Folder { mode }) && below.entries.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(EntryKind::Folder {
+            tree: scan.store(&below)?,
+            mode,
+            is_opaque: is_new,
+        }))
+    }
+
+    fn is_untouched(
+        &self,
+        path: &Path,
+        from_root: &str,
+        found: &Metadata,
+    ) -> Result<bool, WorkspaceError> {
+        Ok(match self.base.entries.get(from_root) {
+            Some(BaseEntry::File { mode, .. }) => {
+                self.untouched.get(from_root) == Some(&Stamp::of(found))
+                    && *mode == disk::mode(found)
+            }
+            Some(before) => base::entry(path, found)?.as_ref() == Some(before),
+            None => false,
+        })
     }
 }

@@ -12,9 +12,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 /// Larger files are not shown line by line.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
+/// After this the rest of a file is shown as replaced, without the shortest way there.
+const DIFF_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// How a path changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -35,16 +38,20 @@ pub enum ChangeKind {
 /// One changed path.
 #[derive(Debug, Clone, Serialize)]
 pub struct Change {
-    /// From the workspace's root.
+    /// From the workspace's root, which itself is `.`; bytes that are not UTF-8, and `%`, as `%XX`.
     pub path: String,
     /// How it changed.
     pub kind: ChangeKind,
-    /// `file`, `link`, `folder` or `fifo`: what stands, or stood, there.
+    /// `file`, `link`, `folder`, `fifo` or `special file`: what stands, or stood, there.
     pub what: &'static str,
     /// Permissions before, in octal.
     pub old_mode: Option<String>,
     /// Permissions after, in octal.
     pub new_mode: Option<String>,
+    /// Size before, in bytes; only of files.
+    pub old_bytes: Option<u64>,
+    /// Size after, in bytes; only of files.
+    pub new_bytes: Option<u64>,
     /// The change line by line, in unified form; absent for what is no text.
     pub text: Option<String>,
 }
@@ -122,9 +129,17 @@ fn change(
     };
     let octal = |mode: Option<u32>| mode.map(|mode| format!("{mode:04o}"));
     Ok(Some(Change {
-        path: path.to_owned(),
+        path: if path.is_empty() { "." } else { path }.to_owned(),
         kind,
         what: new_kind.or(old_kind).unwrap_or("file"),
+        old_bytes: match &planned.old {
+            Some(BaseEntry::File { size, .. }) => Some(*size),
+            _ => None,
+        },
+        new_bytes: match new {
+            EntryKind::File { size, .. } => Some(*size),
+            _ => None,
+        },
         old_mode: octal(old_mode),
         new_mode: octal(new_mode),
         text,
@@ -179,19 +194,33 @@ fn unified(path: &str, before: &str, after: &str, kind: ChangeKind) -> String {
         if is_absent {
             "/dev/null".to_owned()
         } else {
-            format!("{side}/{path}")
+            format!("{side}/{}", shown(path))
         }
     };
     let (old, new) = (
         name("a", kind == ChangeKind::Added),
         name("b", kind == ChangeKind::Deleted),
     );
-    let lines = similar::TextDiff::from_lines(before, after);
+    let lines = similar::TextDiff::configure()
+        .timeout(DIFF_TIME_MAX)
+        .diff_lines(before, after);
     lines
         .unified_diff()
         .context_radius(3)
         .header(&old, &new)
         .to_string()
+}
+
+/// A path on one line, whatever is in it.
+fn shown(path: &str) -> String {
+    let escape = |character: char| {
+        if character.is_control() {
+            character.escape_default().to_string()
+        } else {
+            character.to_string()
+        }
+    };
+    path.chars().map(escape).collect()
 }
 
 fn old_word(old: &BaseEntry) -> &'static str {
@@ -200,6 +229,7 @@ fn old_word(old: &BaseEntry) -> &'static str {
         BaseEntry::Link { .. } => "link",
         BaseEntry::Folder { .. } => "folder",
         BaseEntry::Fifo { .. } => "fifo",
+        BaseEntry::Special { .. } => "special file",
     }
 }
 
@@ -218,7 +248,7 @@ fn old_mode(old: &BaseEntry) -> Option<u32> {
         BaseEntry::File { mode, .. } | BaseEntry::Folder { mode } | BaseEntry::Fifo { mode } => {
             Some(*mode)
         }
-        BaseEntry::Link { .. } => None,
+        BaseEntry::Link { .. } | BaseEntry::Special { .. } => None,
     }
 }
 
@@ -241,14 +271,18 @@ impl fmt::Display for Diff {
                 ChangeKind::TypeChanged => "replaced",
                 ChangeKind::Deleted => "deleted",
             };
-            write!(f, "{word} {} {}", change.what, change.path)?;
+            write!(f, "{word} {} {}", change.what, shown(&change.path))?;
             match (&change.old_mode, &change.new_mode) {
                 (Some(old), Some(new)) if old != new => writeln!(f, " ({old} → {new})")?,
                 _ => writeln!(f)?,
             }
             match &change.text {
                 Some(text) => write!(f, "{text}")?,
-                None if change.kind == ChangeKind::Modified => writeln!(f, "(binary)")?,
+                None if change.kind == ChangeKind::Modified => {
+                    let size = |bytes: Option<u64>| bytes.unwrap_or_default();
+                    let (old, new) = (size(change.old_bytes), size(change.new_bytes));
+                    writeln!(f, "(no text: {old} bytes → {new} bytes)")?;
+                }
                 None => {}
             }
         }

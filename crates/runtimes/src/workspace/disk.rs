@@ -6,9 +6,13 @@ use std::ffi::OsString;
 use std::fs::{self, File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+/// Paths are not made longer than this while removing; the kernel takes 4096 bytes.
+const PATH_BYTES_MAX: usize = 3500;
 pub(super) const OPAQUE: &str = "user.overlay.opaque";
+/// The newer form of a whiteout: an empty file with this attribute.
+const WHITEOUT: &str = "user.overlay.whiteout";
 /// Attributes by which an overlay says that content lies elsewhere; our mounts never make them.
 const ELSEWHERE: &[&str] = &["user.overlay.redirect", "user.overlay.metacopy"];
 
@@ -48,6 +52,42 @@ pub(super) fn open(path: &Path) -> Result<File, WorkspaceError> {
     unlocked(path, 0o400, || File::open(path)).at(path)
 }
 
+/// Keeps a folder open to its owner as long as it lives: with permissions that lock him out nothing
+/// below can be looked at. Root needs none.
+pub(super) struct OpenFolder {
+    path: PathBuf,
+    before: Option<u32>,
+}
+
+impl OpenFolder {
+    pub(super) fn new(path: &Path, found: &Metadata) -> Result<Self, WorkspaceError> {
+        let before = mode(found);
+        let is_locked = before & 0o500 != 0o500 && !rustix::process::geteuid().is_root();
+        if is_locked {
+            set_mode(path, before | 0o500)?;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            before: is_locked.then_some(before),
+        })
+    }
+
+    /// Whether it had to be opened.
+    pub(super) fn is_opened(&self) -> bool {
+        self.before.is_some()
+    }
+}
+
+impl Drop for OpenFolder {
+    fn drop(&mut self) {
+        if let Some(before) = self.before
+            && let Err(error) = set_mode(&self.path, before)
+        {
+            tracing::warn!(%error, "permissions were not put back");
+        }
+    }
+}
+
 fn unlocked<T>(path: &Path, needed: u32, act: impl Fn() -> io::Result<T>) -> io::Result<T> {
     match act() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -61,8 +101,19 @@ fn unlocked<T>(path: &Path, needed: u32, act: impl Fn() -> io::Result<T>) -> io:
     }
 }
 
-/// Whether a folder hides all that lies below it; refuses attributes that would lose data.
+/// Whether an empty file stands for nothing at all.
+pub(super) fn is_marked_whiteout(path: &Path, found: &Metadata) -> Result<bool, WorkspaceError> {
+    Ok(found.is_file() && found.len() == 0 && attribute(path, WHITEOUT).at(path)?.is_some())
+}
+
+/// Whether a folder hides all that lies below it.
 pub(super) fn is_opaque(path: &Path) -> Result<bool, WorkspaceError> {
+    refuse_elsewhere(path)?;
+    Ok(attribute(path, OPAQUE).at(path)?.as_deref() == Some(b"y"))
+}
+
+/// Refuses attributes that would lose data.
+pub(super) fn refuse_elsewhere(path: &Path) -> Result<(), WorkspaceError> {
     for name in ELSEWHERE {
         if attribute(path, name).at(path)?.is_some() {
             return Err(WorkspaceError::Unsupported {
@@ -71,18 +122,21 @@ pub(super) fn is_opaque(path: &Path) -> Result<bool, WorkspaceError> {
             });
         }
     }
-    Ok(attribute(path, OPAQUE).at(path)?.as_deref() == Some(b"y"))
+    Ok(())
 }
 
 fn attribute(path: &Path, name: &str) -> io::Result<Option<Vec<u8>>> {
-    let mut value = vec![0u8; 64];
-    match rustix::fs::lgetxattr(path, name, &mut value) {
-        Ok(length) => Ok(Some(value[..length].to_vec())),
-        Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP | rustix::io::Errno::ACCESS) => {
-            Ok(None)
+    let get = || {
+        let mut value = vec![0u8; 256];
+        match rustix::fs::lgetxattr(path, name, &mut value) {
+            Ok(length) => Ok(Some(value[..length].to_vec())),
+            Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => Ok(None),
+            // Longer than any that is looked for by its value.
+            Err(rustix::io::Errno::RANGE) => Ok(Some(Vec::new())),
+            Err(error) => Err(io::Error::from(error)),
         }
-        Err(error) => Err(error.into()),
-    }
+    };
+    unlocked(path, 0o400, get)
 }
 
 pub(super) fn make_opaque(path: &Path) -> Result<(), WorkspaceError> {
@@ -133,29 +187,57 @@ pub(super) fn give_to(path: &Path, owner: (u32, u32)) -> Result<(), WorkspaceErr
     std::os::unix::fs::lchown(path, Some(owner.0), Some(owner.1)).at(path)
 }
 
-/// Removes a file or a whole folder, whatever their permissions; nothing there is fine.
+/// Removes a file or a whole folder, whatever their permissions and depth; nothing there is fine.
 pub(super) fn remove(path: &Path) -> Result<(), WorkspaceError> {
     let found = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if is_absent(&error) => return Ok(()),
         found => found.at(path)?,
     };
     if !found.is_dir() {
         return fs::remove_file(path).at(path);
     }
-    if mode(&found) & 0o700 != 0o700 {
-        set_mode(path, 0o700)?;
+    let mut moved = 0;
+    // What lies too deep for a path is moved up here, and met in the next round.
+    loop {
+        remove_content(path, path, &found, &mut moved)?;
+        if names(path)?.is_empty() {
+            return fs::remove_dir(path).at(path);
+        }
     }
-    for name in names(path)? {
-        remove(&path.join(name))?;
-    }
-    fs::remove_dir(path).at(path)
 }
 
-/// What a file is, where a workspace can keep it: not devices, and sockets are left out.
-pub(super) fn kept_kind(path: &Path, found: &Metadata) -> Result<Option<Kind>, WorkspaceError> {
+fn remove_content(
+    top: &Path,
+    folder: &Path,
+    found: &Metadata,
+    moved: &mut usize,
+) -> Result<(), WorkspaceError> {
+    if mode(found) & 0o700 != 0o700 {
+        set_mode(folder, 0o700)?;
+    }
+    for name in names(folder)? {
+        let path = folder.join(name);
+        let found = fs::symlink_metadata(&path).at(&path)?;
+        if !found.is_dir() {
+            fs::remove_file(&path).at(&path)?;
+        } else if path.as_os_str().len() > PATH_BYTES_MAX {
+            set_mode(&path, 0o700)?;
+            *moved += 1;
+            let up = top.join(format!(".mainstay-deep-{moved}"));
+            fs::rename(&path, &up).at(&path)?;
+        } else {
+            remove_content(top, &path, &found, moved)?;
+            fs::remove_dir(&path).at(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a file is.
+pub(super) fn kind(found: &Metadata) -> Kind {
     use std::os::unix::fs::FileTypeExt;
     let kind = found.file_type();
-    Ok(Some(if kind.is_dir() {
+    if kind.is_dir() {
         Kind::Folder
     } else if kind.is_file() {
         Kind::File
@@ -166,13 +248,10 @@ pub(super) fn kept_kind(path: &Path, found: &Metadata) -> Result<Option<Kind>, W
     } else if kind.is_char_device() && found.rdev() == 0 {
         Kind::Whiteout
     } else if kind.is_socket() {
-        return Ok(None);
+        Kind::Socket
     } else {
-        return Err(WorkspaceError::Unsupported {
-            path: path.to_owned(),
-            what: "a device",
-        });
-    }))
+        Kind::Device
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,7 +260,10 @@ pub(super) enum Kind {
     File,
     Link,
     Fifo,
+    /// A character device 0/0: nothing, to an overlay.
     Whiteout,
+    Socket,
+    Device,
 }
 
 /// Whether what stands at a path is what an entry says, content included.
@@ -208,7 +290,7 @@ pub(super) fn is_as(path: &Path, kind: &EntryKind) -> Result<bool, WorkspaceErro
         }
         EntryKind::Folder { mode: wanted, .. } => found.is_dir() && mode(&found) == *wanted,
         EntryKind::Fifo { mode: wanted } => {
-            kept_kind(path, &found)? == Some(Kind::Fifo) && mode(&found) == *wanted
+            super::disk::kind(&found) == Kind::Fifo && mode(&found) == *wanted
         }
         EntryKind::HardLink { .. } | EntryKind::Gone => false,
     })

@@ -57,6 +57,12 @@ pub enum WorkspaceError {
         /// The directory.
         path: PathBuf,
     },
+    /// An earlier failure left the private directory half made.
+    #[error("the private view {root} is incomplete and must be restored")]
+    Incomplete {
+        /// The directory.
+        root: PathBuf,
+    },
     /// A blob of a committed state is not stored.
     #[error("blob {digest} of the workspace is missing")]
     Missing {

@@ -8,6 +8,7 @@
 
 mod apply;
 mod base;
+mod bring;
 mod build;
 mod change;
 mod copy;

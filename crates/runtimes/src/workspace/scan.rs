@@ -1,6 +1,7 @@
 //! Reads what changed into a tree of blobs. Files that look untouched since the last scan are not
 //! read again, by the same rule as Git's index: equal size, times and inode, and not so young that a
-//! second write could have left the same times.
+//! second write could have left the same times. Only the time of the last change of any kind (ctime)
+//! says how young: a tool can set the other one.
 
 use super::base::join;
 use super::disk::{self, Kind};
@@ -11,14 +12,17 @@ use mainstay_contract::Digest;
 use mainstay_sessions::{Blob, BlobContent};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Larger files are stored from where they are.
 const INLINE_BYTES_MAX: u64 = 64 << 10;
+/// The kernel takes 4096 bytes.
+const PATH_BYTES_MAX: usize = 4090;
 /// Times are trusted only when they are older than this; file systems are at most this coarse.
 const SETTLED_NS: i64 = 20_000_000;
 
@@ -51,9 +55,9 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// A blob is stored already.
-    pub(super) fn note_stored(&mut self, digest: Digest) {
-        self.stored.insert(digest);
+    /// These blobs are stored already.
+    pub(super) fn note_stored(&mut self, digests: impl IntoIterator<Item = Digest>) {
+        self.stored.extend(digests);
     }
 
     /// Blobs that were handed out may not have been stored after all.
@@ -68,28 +72,36 @@ impl Index {
     }
 }
 
-/// One scan.
+/// One scan. What it learned counts only when it comes to its end.
 pub(super) struct Scan<'a> {
     index: &'a mut Index,
     /// Whose files need no note.
     owner: (u32, u32),
+    /// Where files are kept for the store that it could not open.
+    staging: PathBuf,
     blobs: Vec<Blob>,
+    new: HashSet<Digest>,
     links: HashMap<u64, String>,
     seen: HashMap<PathBuf, (Stamp, Digest)>,
+    /// Folders that are open only for the scan.
+    locked: Vec<PathBuf>,
     now_ns: i64,
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(index: &'a mut Index, owner: (u32, u32)) -> Self {
+    pub(super) fn new(index: &'a mut Index, owner: (u32, u32), staging: PathBuf) -> Self {
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         Self {
             index,
             owner,
+            staging,
             blobs: Vec::new(),
+            new: HashSet::new(),
             links: HashMap::new(),
             seen: HashMap::new(),
+            locked: Vec::new(),
             now_ns: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX),
         }
     }
@@ -97,6 +109,7 @@ impl<'a> Scan<'a> {
     /// The blobs that are new.
     pub(super) fn finish(self) -> Vec<Blob> {
         self.index.files = self.seen;
+        self.index.stored.extend(self.new);
         self.blobs
     }
 
@@ -105,26 +118,62 @@ impl<'a> Scan<'a> {
         &mut self,
         folder: &Path,
         prefix: &str,
+        exclude: &HashSet<String>,
     ) -> Result<Digest, WorkspaceError> {
         let mut tree = Tree::default();
         for file in disk::names(folder)? {
-            let path = folder.join(&file);
-            let found = fs::symlink_metadata(&path).at(&path)?;
+            let path = self.path(folder, &file)?;
             let name = name::encode(&file);
             let from_root = join(prefix, &name);
-            let kind = match disk::kept_kind(&path, &found)? {
-                None => continue,
-                Some(Kind::Whiteout) => EntryKind::Gone,
-                Some(Kind::Folder) => EntryKind::Folder {
-                    tree: self.overlay(&path, &from_root)?,
-                    mode: disk::mode(&found),
+            if exclude.contains(&from_root) {
+                continue;
+            }
+            let found = fs::symlink_metadata(&path).at(&path)?;
+            let kind = match disk::kind(&found) {
+                Kind::Whiteout => EntryKind::Gone,
+                Kind::File if disk::is_marked_whiteout(&path, &found)? => EntryKind::Gone,
+                Kind::Folder => EntryKind::Folder {
                     is_opaque: disk::is_opaque(&path)?,
+                    mode: disk::mode(&found),
+                    tree: self.in_folder(&path, &found, |scan| {
+                        scan.overlay(&path, &from_root, exclude)
+                    })?,
                 },
-                Some(kind) => self.leaf(&path, &found, kind, &from_root)?,
+                kind => self.leaf(&path, &found, kind, &from_root)?,
             };
             tree.entries.push(self.entry(name, kind, &found));
         }
         self.store(&tree)
+    }
+
+    /// Does something in a folder, which is open meanwhile even where it has no permissions.
+    pub(super) fn in_folder<T>(
+        &mut self,
+        folder: &Path,
+        found: &Metadata,
+        act: impl FnOnce(&mut Self) -> Result<T, WorkspaceError>,
+    ) -> Result<T, WorkspaceError> {
+        let open = disk::OpenFolder::new(folder, found)?;
+        if open.is_opened() {
+            self.locked.push(folder.to_owned());
+        }
+        let done = act(self);
+        if open.is_opened() {
+            self.locked.pop();
+        }
+        done
+    }
+
+    /// A path in a folder, where it is short enough to be used.
+    pub(super) fn path(&self, folder: &Path, file: &OsStr) -> Result<PathBuf, WorkspaceError> {
+        let path = folder.join(file);
+        if path.as_os_str().len() > PATH_BYTES_MAX {
+            return Err(WorkspaceError::Unsupported {
+                path,
+                what: "a path too deep to be opened",
+            });
+        }
+        Ok(path)
     }
 
     pub(super) fn entry(&self, name: String, kind: EntryKind, found: &Metadata) -> Entry {
@@ -155,7 +204,12 @@ impl<'a> Scan<'a> {
             Kind::Fifo => Ok(EntryKind::Fifo {
                 mode: disk::mode(found),
             }),
-            _ => self.file(path, found, from_root),
+            Kind::File => self.file(path, found, from_root),
+            Kind::Socket => Ok(EntryKind::Gone),
+            Kind::Folder | Kind::Whiteout | Kind::Device => Err(WorkspaceError::Unsupported {
+                path: path.to_owned(),
+                what: "a device",
+            }),
         }
     }
 
@@ -172,8 +226,7 @@ impl<'a> Scan<'a> {
             self.links.insert(found.ino(), from_root.to_owned());
         }
         let stamp = Stamp::of(found);
-        let youngest = stamp.mtime_ns.max(stamp.ctime_ns);
-        let is_settled = youngest + SETTLED_NS < self.now_ns;
+        let is_settled = stamp.ctime_ns + SETTLED_NS < self.now_ns;
         let known = self
             .index
             .files
@@ -182,7 +235,7 @@ impl<'a> Scan<'a> {
             .filter(|(known, _)| *known == stamp);
         let digest = match known {
             Some((_, digest)) => digest,
-            None => self.read(path, found.len())?,
+            None => self.read(path, found)?,
         };
         if is_settled || known.is_some() {
             self.seen.insert(path.to_owned(), (stamp, digest));
@@ -196,10 +249,12 @@ impl<'a> Scan<'a> {
         })
     }
 
-    fn read(&mut self, path: &Path, size: u64) -> Result<Digest, WorkspaceError> {
-        if size > INLINE_BYTES_MAX {
+    fn read(&mut self, path: &Path, found: &Metadata) -> Result<Digest, WorkspaceError> {
+        disk::refuse_elsewhere(path)?;
+        if found.len() > INLINE_BYTES_MAX {
             let digest = disk::hash(path)?;
-            self.push(digest, || BlobContent::File(path.to_owned()));
+            let file = self.openable(path, found, &digest)?;
+            self.push(digest, || BlobContent::File(file));
             return Ok(digest);
         }
         let mut bytes = Vec::new();
@@ -207,6 +262,29 @@ impl<'a> Scan<'a> {
         let digest = mainstay_sessions::digest(&bytes);
         self.push(digest, || BlobContent::Bytes(bytes));
         Ok(digest)
+    }
+
+    /// The file itself, or a copy where its permissions keep its owner out.
+    fn openable(
+        &self,
+        path: &Path,
+        found: &Metadata,
+        digest: &Digest,
+    ) -> Result<PathBuf, WorkspaceError> {
+        let is_open = disk::mode(found) & 0o400 != 0 || rustix::process::geteuid().is_root();
+        if is_open && !self.is_below_locked(path) {
+            return Ok(path.to_owned());
+        }
+        let copy = self.staging.join(digest.to_string());
+        fs::create_dir_all(&self.staging).at(&self.staging)?;
+        let mut to = fs::File::create(&copy).at(&copy)?;
+        io::copy(&mut disk::open(path)?, &mut to).at(&copy)?;
+        Ok(copy)
+    }
+
+    /// Whether a folder on the way is open only while it is scanned.
+    fn is_below_locked(&self, path: &Path) -> bool {
+        self.locked.iter().any(|folder| path.starts_with(folder))
     }
 
     /// Stores data as JSON.
@@ -220,7 +298,7 @@ impl<'a> Scan<'a> {
     }
 
     fn push(&mut self, digest: Digest, content: impl FnOnce() -> BlobContent) {
-        if self.index.stored.insert(digest) {
+        if !self.index.stored.contains(&digest) && self.new.insert(digest) {
             self.blobs.push(Blob {
                 digest,
                 content: content(),

@@ -12,6 +12,8 @@ pub(super) struct State {
     /// What the folder held when the view was made.
     pub(super) base: Digest,
     pub(super) mode: WorkspaceMode,
+    /// The permissions of the workspace's own folder: when the view was made, and now.
+    pub(super) root_modes: (u32, u32),
     /// The tree of what changed since.
     pub(super) root: Digest,
 }
@@ -59,7 +61,7 @@ pub(super) enum EntryKind {
         mode: u32,
         is_opaque: bool,
     },
-    /// What was there is gone.
+    /// What was there is gone. A socket counts as gone too: it means nothing without its process.
     Gone,
 }
 

@@ -1,16 +1,19 @@
 //! The private view of one session.
 
-use super::base::Base;
+use super::base::{self, Base, Unreadable};
 use super::build::{Builder, Form};
-use super::copy::{self, Untouched};
+use super::copy::{self, Compared, Untouched};
 use super::disk;
 use super::error::{At, WorkspaceError};
+use super::name;
 use super::scan::{Index, Scan};
 use super::tree::{State, read};
 use crate::sandbox::WorkspaceMount;
 use mainstay_contract::Digest;
 use mainstay_sessions::{Blob, StoreError, WorkspaceMode};
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -59,9 +62,15 @@ pub struct View {
     base: Digest,
     /// What a copy is compared with; an overlay needs none of it.
     copied: Option<(Base, Untouched)>,
+    /// What is no part of the workspace, by its path from the root.
+    exclude: HashSet<String>,
     index: Index,
     state: Digest,
     root_tree: Digest,
+    /// The permissions of the root: when the view was made, and at the last commit.
+    root_modes: (u32, u32),
+    /// Whether the private directory holds a committed state and what came after it.
+    is_whole: bool,
     /// Blobs of the last commit, which may not have been stored.
     handed_out: Vec<Digest>,
 }
@@ -73,20 +82,24 @@ impl View {
     /// [`WorkspaceError`]; what was made so far is removed by the next attempt.
     pub fn create(params: ViewParams) -> Result<(Self, Commit), WorkspaceError> {
         let owner = prepare(&params)?;
-        let base = Base::of(&params.folder, &params.exclude)?;
-        let copied = make_private(&params, owner, &base)?;
+        let base = Base::of(&params.folder, &params.exclude, unreadable(params.mode))?;
+        let copied = make_private(&params, owner, Some(&base))?;
+        let root_mode = root_mode(&params)?;
+        let root_modes = (root_mode, root_mode);
         let mut index = Index::default();
-        let mut scan = Scan::new(&mut index, owner);
+        let mut scan = Scan::new(&mut index, owner, staging(&params));
         let base = scan.store(&base)?;
         let root_tree = scan.store(&super::tree::Tree::default())?;
         let state = scan.store(&State {
             base,
             mode: params.mode,
+            root_modes,
             root: root_tree,
         })?;
         let blobs = scan.finish();
         let handed_out = blobs.iter().map(|blob| blob.digest).collect();
         let view = Self {
+            exclude: excluded(&params),
             params,
             owner,
             base,
@@ -94,12 +107,15 @@ impl View {
             index,
             state,
             root_tree,
+            root_modes,
+            is_whole: true,
             handed_out,
         };
         Ok((view, Commit { state, blobs }))
     }
 
-    /// Opens a view at exactly a committed state.
+    /// Opens a view at exactly a committed state. What the state does not name is as the folder has
+    /// it now.
     ///
     /// # Errors
     /// [`WorkspaceError`].
@@ -110,21 +126,19 @@ impl View {
     ) -> Result<Self, WorkspaceError> {
         let owner = prepare(&params)?;
         let stored: State = read(&at, blobs)?;
-        let copied = match params.mode {
-            WorkspaceMode::Overlay => make_private(&params, owner, &Base::default())?,
-            WorkspaceMode::Copy => make_private(&params, owner, &read(&stored.base, blobs)?)?,
-        };
+        let copied = make_private(&params, owner, None)?;
         let mut index = Index::default();
-        for digest in [at, stored.base, stored.root] {
-            index.note_stored(digest);
-        }
-        let view = Self {
+        index.note_stored([at, stored.base]);
+        let mut view = Self {
             owner,
             base: stored.base,
             copied,
+            exclude: excluded(&params),
             index,
             state: at,
             root_tree: stored.root,
+            root_modes: stored.root_modes,
+            is_whole: false,
             handed_out: Vec::new(),
             params,
         };
@@ -155,30 +169,47 @@ impl View {
     /// # Errors
     /// [`WorkspaceError`].
     pub fn commit(&mut self) -> Result<Option<Commit>, WorkspaceError> {
+        if !self.is_whole {
+            let root = self.params.root.clone();
+            return Err(WorkspaceError::Incomplete { root });
+        }
         self.handed_out.clear();
+        disk::remove(&staging(&self.params))?;
+        let root_modes = (self.root_modes.0, root_mode(&self.params)?);
         let upper = upper(&self.params);
-        let mut scan = Scan::new(&mut self.index, self.owner);
-        let root = match &self.copied {
-            None => scan.overlay(&upper, "")?,
-            Some((base, untouched)) => copy::scan(&mut scan, base, untouched, &upper, "")?,
-        };
-        if root == self.root_tree {
+        let found = fs::symlink_metadata(&upper).at(&upper)?;
+        let mut scan = Scan::new(&mut self.index, self.owner, staging(&self.params));
+        let root = scan.in_folder(&upper, &found, |scan| match &self.copied {
+            None => scan.overlay(&upper, "", &self.exclude),
+            Some((base, untouched)) => {
+                let with = Compared {
+                    base,
+                    untouched,
+                    exclude: &self.exclude,
+                };
+                copy::scan(scan, &with, &upper)
+            }
+        })?;
+        if root == self.root_tree && root_modes == self.root_modes {
             scan.finish();
             return Ok(None);
         }
         let state = scan.store(&State {
             base: self.base,
             mode: self.params.mode,
+            root_modes,
             root,
         })?;
         let blobs = scan.finish();
         self.handed_out = blobs.iter().map(|blob| blob.digest).collect();
         self.state = state;
         self.root_tree = root;
+        self.root_modes = root_modes;
         Ok(Some(Commit { state, blobs }))
     }
 
-    /// Throws away what changed since the last commit, which must be stored by now.
+    /// Throws away what changed since the last commit, which must be stored by now. Where this fails,
+    /// nothing can be committed until it succeeds, or the view is restored.
     ///
     /// # Errors
     /// [`WorkspaceError`].
@@ -186,12 +217,9 @@ impl View {
         self.index
             .forget_stored(&std::mem::take(&mut self.handed_out));
         self.index.clear_files();
-        let base = match &self.copied {
-            Some((base, _)) => base.clone(),
-            None => Base::default(),
-        };
-        clear(&self.params)?;
-        self.copied = make_private(&self.params, self.owner, &base)?;
+        self.is_whole = false;
+        disk::remove(&self.params.root)?;
+        self.copied = make_private(&self.params, self.owner, None)?;
         self.build(blobs)
     }
 
@@ -209,19 +237,28 @@ impl View {
         disk::remove(&self.params.root)
     }
 
-    fn build(&self, blobs: &dyn BlobSource) -> Result<(), WorkspaceError> {
+    fn build(&mut self, blobs: &dyn BlobSource) -> Result<(), WorkspaceError> {
         let form = match self.params.mode {
             WorkspaceMode::Overlay => Form::Overlay,
             WorkspaceMode::Copy => Form::Plain,
         };
         let root = upper(&self.params);
-        Builder {
+        let builder = Builder {
             root: &root,
             blobs,
             owner: self.owner,
             form,
-        }
-        .build(&self.root_tree)
+        };
+        // Written into even where its own mode forbids that.
+        disk::set_mode(&root, 0o700)?;
+        let digests = builder.build(&self.root_tree)?;
+        let (made, last) = self.root_modes;
+        let folder = &self.params.folder;
+        let now = disk::mode(&fs::metadata(folder).at(folder)?);
+        disk::set_mode(&root, if made == last { now } else { last })?;
+        self.index.note_stored(digests);
+        self.is_whole = true;
+        Ok(())
     }
 }
 
@@ -234,23 +271,46 @@ fn prepare(params: &ViewParams) -> Result<(u32, u32), WorkspaceError> {
     let folder = |error| WorkspaceError::folder(params.folder.clone(), error);
     let found = fs::metadata(&params.folder).map_err(folder)?;
     fs::read_dir(&params.folder).map_err(folder)?;
-    if params.root.starts_with(&params.folder) {
+    if params.root.starts_with(&params.folder) || params.folder.starts_with(&params.root) {
         let (root, folder) = (params.root.clone(), params.folder.clone());
         return Err(WorkspaceError::Overlapping { root, folder });
     }
-    clear(params)?;
+    disk::remove(&params.root)?;
     Ok((found.uid(), found.gid()))
 }
 
-fn clear(params: &ViewParams) -> Result<(), WorkspaceError> {
-    disk::remove(&params.root)
+/// Where files wait for the store that it could not open in their place.
+fn staging(params: &ViewParams) -> PathBuf {
+    params.root.join("staging")
 }
 
-/// Makes the private directory: empty for an overlay, a copy of the folder otherwise.
+fn root_mode(params: &ViewParams) -> Result<u32, WorkspaceError> {
+    let upper = upper(params);
+    Ok(disk::mode(&fs::symlink_metadata(&upper).at(&upper)?))
+}
+
+fn excluded(params: &ViewParams) -> HashSet<String> {
+    let from_root = |path: &PathBuf| {
+        let below = path.strip_prefix(&params.folder).ok()?;
+        let join = |prefix: String, part| base::join(&prefix, &name::encode(part));
+        Some(below.iter().fold(String::new(), join))
+    };
+    params.exclude.iter().filter_map(from_root).collect()
+}
+
+fn unreadable(mode: WorkspaceMode) -> Unreadable {
+    match mode {
+        WorkspaceMode::Overlay => Unreadable::PassedOver,
+        WorkspaceMode::Copy => Unreadable::Refused,
+    }
+}
+
+/// Makes the private directory: empty for an overlay, a copy of the folder otherwise. `base` is what
+/// the folder holds, where that is known already.
 fn make_private(
     params: &ViewParams,
     owner: (u32, u32),
-    base: &Base,
+    base: Option<&Base>,
 ) -> Result<Option<(Base, Untouched)>, WorkspaceError> {
     let root = &params.root;
     DirBuilder::new()
@@ -268,8 +328,13 @@ fn make_private(
             None
         }
         WorkspaceMode::Copy => {
-            copy::copy(base, &params.folder, &upper)?;
-            Some((base.clone(), copy::untouched(base, &upper)?))
+            let base = match base {
+                Some(base) => base.clone(),
+                None => Base::of(&params.folder, &params.exclude, Unreadable::Refused)?,
+            };
+            copy::copy(&base, &params.folder, &upper)?;
+            let untouched = copy::untouched(&base, &upper)?;
+            Some((base, untouched))
         }
     };
     disk::give_to(&upper, owner)?;
@@ -337,18 +402,26 @@ pub fn views_root(
 ) -> Result<PathBuf, WorkspaceError> {
     let user = rustix::process::geteuid().as_raw();
     let shared = shared_place();
-    let place = if cache_dir.starts_with(folder) {
+    let is_inside = cache_dir.starts_with(folder)
+        || fs::canonicalize(cache_dir).is_ok_and(|cache| cache.starts_with(folder));
+    let place = if is_inside {
         shared
     } else {
-        cache_dir.to_owned()
+        let mut builder = DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(cache_dir);
+        made.at(cache_dir)?;
+        fs::canonicalize(cache_dir).at(cache_dir)?
     };
-    let views = place.join("views").join(place_name(data_dir));
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&views)
-        .at(&views)?;
-    for path in [&place, &views] {
+    let all = place.join("views");
+    let views = all.join(place_name(data_dir));
+    // One after the other: what somebody else put there is not gone through.
+    for path in [&place, &all, &views] {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(error).at(path);
+            }
+            _ => {}
+        }
         let found = fs::symlink_metadata(path).at(path)?;
         if !found.is_dir() || found.uid() != user {
             return Err(WorkspaceError::ForeignOwner { path: path.clone() });
