@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Larger files are not read as a whole.
 const FILE_BYTES_MAX: u64 = 16 << 20;
+/// As many links in a row as the kernel follows.
+const LINKS_MAX: usize = 40;
 /// How many near names are offered.
 const NEAR_MAX: usize = 5;
 
@@ -64,16 +66,25 @@ pub fn tools() -> Vec<FilesTool> {
     ]
 }
 
-/// Performs one request and prints its answer; the exit code is always 0.
+/// Performs one request: `{"tool", "workspace", "arguments"}`. The answer is `{"ok": true, "text"}` or
+/// `{"ok": false, "code", "text"}`. Makes the workspace the current folder of the process.
 #[must_use]
-pub fn run(request: Value) -> i32 {
-    let answer = match perform(request) {
+pub fn answer(request: Value) -> Value {
+    match perform(request) {
         Ok(text) => json!({ "ok": true, "text": cut(text) }),
         Err(Refusal::Arguments(text)) => {
-            json!({ "ok": false, "code": "tool.invalid_arguments", "text": text })
+            json!({ "ok": false, "code": "tool.invalid_arguments", "text": cut(text) })
         }
-        Err(Refusal::Failed(text)) => json!({ "ok": false, "code": "tool.failed", "text": text }),
-    };
+        Err(Refusal::Failed(text)) => {
+            json!({ "ok": false, "code": "tool.failed", "text": cut(text) })
+        }
+    }
+}
+
+/// Performs one request as [`answer`] does, and prints the answer; the exit code is always 0.
+#[must_use]
+pub fn run(request: Value) -> i32 {
+    let answer = answer(request);
     let mut stdout = io::stdout().lock();
     let _nobody_listens = writeln!(stdout, "{answer}").and_then(|()| stdout.flush());
     0
@@ -96,6 +107,11 @@ fn perform(request: Value) -> Outcome {
 }
 
 fn arguments<T: DeserializeOwned>(arguments: Value) -> Result<T, Refusal> {
+    let arguments = if arguments.is_null() {
+        json!({})
+    } else {
+        arguments
+    };
     serde_json::from_value(arguments)
         .map_err(|error| Refusal::Arguments(format!("The arguments cannot be used: {error}.")))
 }
@@ -169,7 +185,10 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Refusal> {
     let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
     read.map_err(|error| failed(path, &error))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        let text = format!("{} has more than {FILE_BYTES_MAX} bytes.", path.display());
+        let text = format!(
+            "{} has more than {FILE_BYTES_MAX} bytes, and cannot be changed as a whole.",
+            path.display()
+        );
         return Err(Refusal::Failed(text));
     }
     Ok(bytes)
@@ -177,7 +196,9 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Refusal> {
 
 fn open(path: &Path) -> Result<File, Refusal> {
     let mut options = File::options();
-    options.read(true).custom_flags(libc::O_NONBLOCK);
+    options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     let file = options.open(path).map_err(|error| failed(path, &error))?;
     let found = file.metadata().map_err(|error| failed(path, &error))?;
     if found.is_file() {
@@ -191,25 +212,71 @@ fn open(path: &Path) -> Result<File, Refusal> {
     Err(Refusal::Failed(format!("{} is {what}.", path.display())))
 }
 
-/// Replaces a file's content at once, keeping its permissions.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    // Through a link, so that the link stays one.
-    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+/// Replaces a regular file's content at once, keeping its permissions, or makes a new one.
+fn replace(path: &Path, content: &[u8]) -> Result<(), Refusal> {
+    let refuse = |error: io::Error| failed(path, &error);
+    // Through links, so that they stay links.
+    let target = resolved(path).map_err(refuse)?;
+    let mode = match std::fs::metadata(&target) {
+        Ok(found) if found.is_file() => Some(found.permissions()),
+        Ok(found) => {
+            let what = if found.is_dir() {
+                "a folder"
+            } else {
+                "no regular file"
+            };
+            return Err(Refusal::Failed(format!("{} is {what}.", path.display())));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(refuse(error)),
+    };
     if let Some(folder) = target.parent() {
-        std::fs::create_dir_all(folder)?;
+        std::fs::create_dir_all(folder).map_err(refuse)?;
     }
-    let mode = std::fs::metadata(&target).map(|found| found.permissions());
-    let name = target
-        .file_name()
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let temporary = target.with_file_name(format!(".{}.new", name.to_string_lossy()));
-    std::fs::write(&temporary, content)?;
-    if let Ok(mode) = mode {
-        std::fs::set_permissions(&temporary, mode)?;
-    }
-    std::fs::rename(&temporary, &target).inspect_err(|_| {
-        let _left_behind = std::fs::remove_file(&temporary);
+    let temporary = target.with_file_name(format!(".mainstay-{}.new", std::process::id()));
+    let written = (|| {
+        let mut file = File::create_new(&temporary)?;
+        file.write_all(content)?;
+        if let Some(mode) = mode {
+            file.set_permissions(mode)?;
+        }
+        std::fs::rename(&temporary, &target)
+    })();
+    written.map_err(|error| {
+        let _nothing_left = std::fs::remove_file(&temporary);
+        refuse(error)
     })
+}
+
+/// Where a path leads; its last links may lead to what is not there yet.
+fn resolved(path: &Path) -> io::Result<PathBuf> {
+    if path.file_name().is_none() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        match std::fs::read_link(&path) {
+            Ok(to) => path = path.parent().unwrap_or(Path::new("")).join(to),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::ELOOP))
+}
+
+/// A path on one line, whatever is in its names.
+fn shown(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if !text.contains(char::is_control) {
+        return text.into_owned();
+    }
+    let escape = |character: char| {
+        if character.is_control() {
+            character.escape_default().to_string()
+        } else {
+            character.to_string()
+        }
+    };
+    text.chars().map(escape).collect()
 }
 
 fn cut(mut text: String) -> String {

@@ -1,6 +1,6 @@
 //! `files_write`.
 
-use super::{FilesTool, Outcome, failed, replace, schema};
+use super::{FilesTool, Outcome, replace, schema};
 use serde::Deserialize;
 use serde_json::json;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub(super) fn tool() -> FilesTool {
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let path = &arguments.path;
-    replace(path, arguments.content.as_bytes()).map_err(|error| failed(path, &error))?;
+    replace(path, arguments.content.as_bytes())?;
     Ok(format!(
         "Wrote {} bytes to {}.",
         arguments.content.len(),

@@ -23,7 +23,7 @@ pub(super) enum Step {
     Compare {
         left: PathBuf,
         right: PathBuf,
-        with_times: bool,
+        is_mounted: bool,
     },
 }
 
@@ -102,8 +102,8 @@ fn told() {
             Step::Compare {
                 left,
                 right,
-                with_times,
-            } => compare(left, right, *with_times),
+                is_mounted,
+            } => compare(left, right, *is_mounted),
         }
     }
 }

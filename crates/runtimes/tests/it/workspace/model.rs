@@ -42,11 +42,11 @@ fn copy(from: &Path, to: &Path) {
     );
 }
 
-fn same(left: &Path, right: &Path, with_times: bool) -> Step {
+fn same(left: &Path, right: &Path, is_mounted: bool) -> Step {
     Step::Compare {
         left: left.to_owned(),
         right: right.to_owned(),
-        with_times,
+        is_mounted,
     }
 }
 

@@ -15,9 +15,10 @@ enum Node {
     File {
         mode: u32,
         bytes: Vec<u8>,
+        links: u64,
         mtime: Option<(i64, i64)>,
         /// The first name of the same file.
-        first: PathBuf,
+        first: Option<PathBuf>,
     },
     Link(PathBuf),
     Fifo {
@@ -26,9 +27,11 @@ enum Node {
     Other,
 }
 
-/// Panics, naming the first difference, unless two folders look the same.
-pub(super) fn compare(left: &Path, right: &Path, with_times: bool) {
-    let (one, other) = (snapshot(left, with_times), snapshot(right, with_times));
+/// Panics, naming the first difference, unless two folders look the same. A mounted overlay may give
+/// two names of one file different inodes, and keeps all times; a folder that it was brought home to
+/// keeps names together, and the times of what was not changed.
+pub(super) fn compare(left: &Path, right: &Path, is_mounted: bool) {
+    let (one, other) = (snapshot(left, is_mounted), snapshot(right, is_mounted));
     for path in one.keys().chain(other.keys()) {
         let (a, b) = (one.get(path), other.get(path));
         assert!(
@@ -48,7 +51,7 @@ fn short(node: Option<&Node>) -> String {
     text
 }
 
-fn snapshot(top: &Path, with_times: bool) -> BTreeMap<PathBuf, Node> {
+fn snapshot(top: &Path, is_mounted: bool) -> BTreeMap<PathBuf, Node> {
     let mut nodes = BTreeMap::new();
     let mut firsts = HashMap::new();
     let mode = fs::symlink_metadata(top).unwrap().mode() & 0o7777;
@@ -71,8 +74,9 @@ fn snapshot(top: &Path, with_times: bool) -> BTreeMap<PathBuf, Node> {
                 Node::File {
                     mode,
                     bytes: fs::read(&at).unwrap(),
-                    mtime: with_times.then(|| (found.mtime(), found.mtime_nsec())),
-                    first: first.or_insert_with(|| path.clone()).clone(),
+                    links: found.nlink(),
+                    mtime: is_mounted.then(|| (found.mtime(), found.mtime_nsec())),
+                    first: (!is_mounted).then(|| first.or_insert_with(|| path.clone()).clone()),
                 }
             } else if kind.is_symlink() {
                 Node::Link(fs::read_link(&at).unwrap())
