@@ -1,15 +1,22 @@
 //! Content by its blake3 digest. Small blobs are rows of the same transaction as the records that name
-//! them; large ones are files. Whatever is read is verified.
+//! them; large ones are files, durable before that transaction. Whatever is read is verified.
+//!
+//! A blob that is being handed over is pinned until its batch was answered: its file has no row yet,
+//! and must not be taken for a leftover.
 
 use crate::error::{io_error, sqlite};
 use crate::sql;
 use mainstay_contract::Digest;
 use mainstay_sessions::{Blob, BlobContent, StoreError};
 use rusqlite::{Connection, OptionalExtension};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Larger blobs are files.
 pub(crate) const INLINE_BYTES_MAX: usize = 64 << 10;
@@ -39,12 +46,40 @@ pub(crate) struct Row {
     pub(crate) digest: Digest,
     pub(crate) codec: Codec,
     pub(crate) bytes: Option<Vec<u8>>,
+    _pin: Option<Pin>,
+}
+
+type Pinned = Arc<Mutex<HashMap<Digest, usize>>>;
+
+/// Keeps a file without a row from being removed.
+struct Pin {
+    digest: Digest,
+    pinned: Pinned,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut pinned = lock(&self.pinned);
+        if let Some(count) = pinned.get_mut(&self.digest) {
+            *count -= 1;
+            if *count == 0 {
+                pinned.remove(&self.digest);
+            }
+        }
+    }
+}
+
+fn lock(pinned: &Pinned) -> MutexGuard<'_, HashMap<Digest, usize>> {
+    pinned.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The folder of large blobs.
 #[derive(Debug, Clone)]
 pub(crate) struct BlobFolder {
     root: PathBuf,
+    pinned: Pinned,
+    /// Names temporary files.
+    count: Arc<AtomicU64>,
 }
 
 impl BlobFolder {
@@ -56,12 +91,24 @@ impl BlobFolder {
             .mode(0o700)
             .create(&temporary);
         made.map_err(|error| io_error(&error, &root))?;
-        Ok(Self { root })
+        Ok(Self {
+            root,
+            pinned: Pinned::default(),
+            count: Arc::default(),
+        })
     }
 
     fn place(&self, digest: &Digest) -> PathBuf {
         let name = digest.to_string();
         self.root.join(&name[..2]).join(&name[2..])
+    }
+
+    fn pin(&self, digest: Digest) -> Pin {
+        *lock(&self.pinned).entry(digest).or_default() += 1;
+        Pin {
+            digest,
+            pinned: Arc::clone(&self.pinned),
+        }
     }
 
     /// Makes a blob durable as a file, or compresses it for its row.
@@ -74,13 +121,22 @@ impl BlobFolder {
             }
             BlobContent::Bytes(bytes) => self.write(digest, bytes.as_slice()),
             BlobContent::File(path) => {
-                let file = File::open(&path).map_err(|error| io_error(&error, &path))?;
-                self.write(digest, file)
+                let failed = |error: io::Error| io_error(&error, &path);
+                let file = File::open(&path).map_err(failed)?;
+                let mut start = Vec::new();
+                let limit = INLINE_BYTES_MAX as u64 + 1;
+                let read = (&file).take(limit).read_to_end(&mut start);
+                if read.map_err(failed)? <= INLINE_BYTES_MAX {
+                    check(&digest, &start)?;
+                    return Ok(inline(digest, start));
+                }
+                self.write(digest, start.as_slice().chain(file))
             }
         }
     }
 
     fn write(&self, digest: Digest, from: impl Read) -> Result<Row, StoreError> {
+        let pin = self.pin(digest);
         let place = self.place(&digest);
         if !place.exists() {
             self.write_new(&digest, from, &place)?;
@@ -89,44 +145,25 @@ impl BlobFolder {
             digest,
             codec: Codec::File,
             bytes: None,
+            _pin: Some(pin),
         })
     }
 
-    fn write_new(
-        &self,
-        digest: &Digest,
-        mut from: impl Read,
-        place: &Path,
-    ) -> Result<(), StoreError> {
-        let temporary = self.root.join("incoming").join(digest.to_string());
-        let folder = place.parent().unwrap_or(&self.root);
-        let written = (|| {
-            let mut options = File::options();
-            let file = options.create(true).truncate(true).write(true).mode(0o600);
-            let file = file.open(&temporary)?;
-            let mut encoder = zstd::Encoder::new(file, LEVEL)?;
-            let mut hasher = blake3::Hasher::new();
-            let mut buffer = vec![0; 64 << 10];
-            loop {
-                let count = from.read(&mut buffer)?;
-                if count == 0 {
-                    break;
-                }
-                hasher.update(&buffer[..count]);
-                encoder.write_all(&buffer[..count])?;
-            }
-            encoder.finish()?.sync_all()?;
-            io::Result::Ok(*hasher.finalize().as_bytes())
-        })();
-        let found = written.map_err(|error| {
+    fn write_new(&self, digest: &Digest, from: impl Read, place: &Path) -> Result<(), StoreError> {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let temporary = self
+            .root
+            .join("incoming")
+            .join(format!("{digest}-{number}"));
+        let found = compress_to(&temporary, from).map_err(|error| {
             let _partial = fs::remove_file(&temporary);
             io_error(&error, &temporary)
         })?;
         if found != digest.0 {
             let _wrong = fs::remove_file(&temporary);
-            let what = format!("blob {digest} was handed over with other bytes");
-            return Err(StoreError::Corrupt { what });
+            return Err(other_bytes(digest));
         }
+        let folder = place.parent().unwrap_or(&self.root);
         let moved = DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -134,7 +171,10 @@ impl BlobFolder {
             .and_then(|()| fs::rename(&temporary, place))
             .and_then(|()| File::open(folder)?.sync_all())
             .and_then(|()| File::open(&self.root)?.sync_all());
-        moved.map_err(|error| io_error(&error, place))
+        moved.map_err(|error| {
+            let _unmoved = fs::remove_file(&temporary);
+            io_error(&error, place)
+        })
     }
 
     /// A blob's bytes, verified.
@@ -171,7 +211,8 @@ impl BlobFolder {
         is_there
     }
 
-    fn read(
+    /// Streams a blob, verified at its end; `false` where it is not stored.
+    pub(crate) fn read(
         &self,
         connection: &Connection,
         digest: &Digest,
@@ -211,27 +252,95 @@ impl BlobFolder {
         .map(|()| true)
     }
 
-    /// Removes the file of a blob that nothing names any more.
+    /// Removes the file of a blob without a row, unless it is about to get one.
     pub(crate) fn remove(&self, digest: &Digest) {
-        let _already_gone = fs::remove_file(self.place(digest));
+        let pinned = lock(&self.pinned);
+        if !pinned.contains_key(digest) {
+            let _already_gone = fs::remove_file(self.place(digest));
+        }
+    }
+
+    /// The blobs that have files, but for those that are just being handed over.
+    pub(crate) fn files(&self) -> Result<Vec<Digest>, StoreError> {
+        let list = || -> io::Result<Vec<Digest>> {
+            let mut found = Vec::new();
+            for folder in fs::read_dir(&self.root)? {
+                let folder = folder?;
+                let name = folder.file_name().to_string_lossy().into_owned();
+                if name.len() != 2 {
+                    continue;
+                }
+                for file in fs::read_dir(folder.path())? {
+                    let rest = file?.file_name();
+                    found.extend(format!("{name}{}", rest.to_string_lossy()).parse::<Digest>());
+                }
+            }
+            Ok(found)
+        };
+        let mut found = list().map_err(|error| io_error(&error, &self.root))?;
+        let pinned = lock(&self.pinned);
+        found.retain(|digest| !pinned.contains_key(digest));
+        Ok(found)
+    }
+
+    /// The bytes that a blob's file takes.
+    pub(crate) fn file_bytes(&self, digest: &Digest) -> u64 {
+        fs::metadata(self.place(digest)).map_or(0, |found| found.len())
     }
 }
 
-fn inline(digest: Digest, bytes: Vec<u8>) -> Row {
-    if bytes.len() >= COMPRESS_BYTES_MIN
-        && let Ok(smaller) = zstd::bulk::compress(&bytes, LEVEL)
-        && smaller.len() < bytes.len()
-    {
-        return Row {
-            digest,
-            codec: Codec::Zstd,
-            bytes: Some(smaller),
-        };
+/// Writes a compressed file and makes it durable; the digest of what was read.
+fn compress_to(path: &Path, mut from: impl Read) -> io::Result<[u8; 32]> {
+    let mut options = File::options();
+    let file = options
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    let mut encoder = zstd::Encoder::new(file, LEVEL)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let count = from.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        hasher.update(&buffer[..count]);
+        encoder.write_all(&buffer[..count])?;
     }
+    encoder.finish()?.sync_all()?;
+    Ok(*hasher.finalize().as_bytes())
+}
+
+thread_local! {
+    /// Making one costs more than most uses of it.
+    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// The bytes, smaller; `None` where they do not get smaller.
+fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
+    if bytes.len() < COMPRESS_BYTES_MIN {
+        return None;
+    }
+    COMPRESSOR.with_borrow_mut(|kept| {
+        if kept.is_none() {
+            *kept = zstd::bulk::Compressor::new(LEVEL).ok();
+        }
+        let smaller = kept.as_mut()?.compress(bytes).ok()?;
+        (smaller.len() < bytes.len()).then_some(smaller)
+    })
+}
+
+fn inline(digest: Digest, bytes: Vec<u8>) -> Row {
+    let (codec, bytes) = match compress(&bytes) {
+        Some(smaller) => (Codec::Zstd, smaller),
+        None => (Codec::Raw, bytes),
+    };
     Row {
         digest,
-        codec: Codec::Raw,
+        codec,
         bytes: Some(bytes),
+        _pin: None,
     }
 }
 
@@ -239,8 +348,12 @@ fn check(digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
     if mainstay_sessions::digest(bytes) == *digest {
         return Ok(());
     }
+    Err(other_bytes(digest))
+}
+
+fn other_bytes(digest: &Digest) -> StoreError {
     let what = format!("blob {digest} was handed over with other bytes");
-    Err(StoreError::Corrupt { what })
+    StoreError::Corrupt { what }
 }
 
 /// Copies a blob out while hashing it.

@@ -3,6 +3,7 @@
 use mainstay_sessions::StoreError;
 use rusqlite::ErrorCode;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// What a failure of SQLite means.
@@ -30,14 +31,19 @@ pub(crate) fn sqlite(error: &rusqlite::Error, path: &Path) -> StoreError {
     }
 }
 
-/// Finds out why SQLite could not do it, by trying the same without SQLite.
+/// Finds out why SQLite could not do it, by trying the same without SQLite: a write of a few pages, as
+/// far into a file as the database and its log reach.
 fn examine(error: &rusqlite::Error, path: &Path) -> StoreError {
-    let failed = |found: io::Error| io_error(&found, path);
+    let log = format!("{}-wal", path.display());
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+    let reach = length(path).max(length(Path::new(&log)));
     let probe = path.with_extension("probe");
-    let tried = std::fs::write(&probe, [0u8; 8192]);
+    let tried = std::fs::File::create(&probe)
+        .and_then(|file| file.write_all_at(&[0; 8192], reach).map(|()| file))
+        .and_then(|file| file.sync_all());
     let _never_made = std::fs::remove_file(&probe);
     match tried {
-        Err(found) if found.kind() != io::ErrorKind::NotFound => failed(found),
+        Err(found) if found.kind() != io::ErrorKind::NotFound => io_error(&found, path),
         _ => StoreError::Io {
             what: format!("{}: {error}", path.display()),
         },
@@ -75,5 +81,41 @@ mod tests {
             assert!(matches!(of(errno), StoreError::ReadOnly { .. }), "{errno}");
         }
         assert!(matches!(of(5), StoreError::Io { .. }));
+    }
+
+    #[test]
+    fn what_sqlite_says_keeps_its_meaning() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let of = |code| {
+            let failure = rusqlite::ffi::Error::new(code);
+            sqlite(&rusqlite::Error::SqliteFailure(failure, None), &path)
+        };
+        use rusqlite::ffi;
+        let is = |code, wanted: fn(&StoreError) -> bool| {
+            let found = of(code);
+            assert!(wanted(&found), "{code}: {found:?}");
+        };
+        is(ffi::SQLITE_FULL, |e| {
+            matches!(e, StoreError::DiskFull { .. })
+        });
+        is(ffi::SQLITE_READONLY, |e| {
+            matches!(e, StoreError::ReadOnly { .. })
+        });
+        is(ffi::SQLITE_PERM, |e| {
+            matches!(e, StoreError::ReadOnly { .. })
+        });
+        is(ffi::SQLITE_CORRUPT, |e| {
+            matches!(e, StoreError::Corrupt { .. })
+        });
+        is(ffi::SQLITE_NOTADB, |e| {
+            matches!(e, StoreError::Corrupt { .. })
+        });
+        is(ffi::SQLITE_IOERR_FSYNC, |e| {
+            matches!(e, StoreError::Io { .. })
+        });
+        is(ffi::SQLITE_BUSY, |e| matches!(e, StoreError::Io { .. }));
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert!(left.is_empty(), "the probe stayed: {left:?}");
     }
 }

@@ -2,11 +2,13 @@
 
 use crate::blobs::BlobFolder;
 use crate::error::{io_error, sqlite};
-use crate::migrations::migrate;
+use crate::migrations;
+use crate::prepare::{is_quick, prepare};
 use crate::read::Readers;
 use crate::sql;
+use crate::sweep::{Removal, Sweeps};
 use crate::verify::{self, DataStats, VerifyReport};
-use crate::writer::{Work, Writer};
+use crate::writer::{Answer, Work, Writer};
 use mainstay_contract::{Digest, Seq, SessionId, TurnId};
 use mainstay_sessions::{
     BoxFuture, Journal, JournalBatch, Record, SessionRow, StoreError, TurnRow, TurnState,
@@ -16,8 +18,8 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use tokio::sync::oneshot;
 
 /// Where a journal is.
@@ -33,7 +35,8 @@ pub struct OpenParams {
 pub struct SqliteJournal {
     database: PathBuf,
     blobs: BlobFolder,
-    readers: Readers,
+    readers: Arc<Readers>,
+    sweeps: Arc<Sweeps>,
     writer: Mutex<Option<(Sender<Work>, JoinHandle<()>)>>,
 }
 
@@ -46,13 +49,15 @@ impl SqliteJournal {
     pub fn open(params: OpenParams) -> Result<Self, StoreError> {
         let OpenParams { database, blobs } = params;
         make_private(&database)?;
+        migrations::examine(&database)?;
         let mut connection = connect(&database)?;
-        migrate(&mut connection, &database)?;
+        migrations::migrate(&mut connection, &database)?;
         let blobs = BlobFolder::open(blobs)?;
         let started = Writer::start(connection, database.clone(), blobs.clone());
         let started = started.map_err(|error| io_error(&error, &database))?;
         Ok(Self {
-            readers: Readers::new(database.clone()),
+            readers: Arc::new(Readers::new(database.clone())),
+            sweeps: Arc::default(),
             database,
             blobs,
             writer: Mutex::new(Some(started)),
@@ -64,8 +69,11 @@ impl SqliteJournal {
     /// # Errors
     /// [`StoreError`] where it cannot be looked at; damage is a finding.
     pub fn verify(&self) -> Result<VerifyReport, StoreError> {
-        self.readers
-            .with(|connection| verify::verify(connection, &self.blobs, &self.database))
+        // Before the snapshot: a file gets its row after it was made.
+        let files = self.blobs.files()?;
+        self.readers.with_snapshot(|connection| {
+            verify::verify(connection, &self.blobs, &files, &self.database)
+        })
     }
 
     /// How much is stored.
@@ -73,8 +81,10 @@ impl SqliteJournal {
     /// # Errors
     /// [`StoreError`].
     pub fn stats(&self) -> Result<DataStats, StoreError> {
+        let files = self.blobs.files()?;
+        let files = files.iter().map(|file| self.blobs.file_bytes(file)).sum();
         self.readers
-            .with(|connection| verify::stats(connection, &self.database))
+            .with_snapshot(|connection| verify::stats(connection, files, &self.database))
     }
 
     /// Folds the log into the database. The journal goes on working.
@@ -89,23 +99,59 @@ impl SqliteJournal {
             .unwrap_or_else(|_| Err(writer_ended()))
     }
 
-    fn send(&self, work: Work) -> Result<(), StoreError> {
+    fn sender(&self) -> Result<Sender<Work>, StoreError> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let (sender, _) = writer.as_ref().ok_or_else(writer_ended)?;
-        sender.send(work).map_err(|_| writer_ended())
+        Ok(sender.clone())
     }
 
-    fn ask(
-        &self,
-        work: impl FnOnce(oneshot::Sender<Result<(), StoreError>>) -> Work,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
-        let (answer, answered) = oneshot::channel();
-        let sent = self.send(work(answer));
-        Box::pin(async move {
-            sent?;
-            answered.await.unwrap_or_else(|_| Err(writer_ended()))
+    fn send(&self, work: Work) -> Result<(), StoreError> {
+        self.sender()?.send(work).map_err(|_| writer_ended())
+    }
+
+    /// Hands a batch to the writer; what takes time before that gets a thread of its own.
+    fn begin_append(&self, batch: JournalBatch, answer: Answer) -> Result<(), StoreError> {
+        if is_quick(&batch) {
+            let batch = prepare(batch, &self.blobs)?;
+            return self.send(Work::Append(Box::new(batch), answer));
+        }
+        let (writer, blobs) = (self.sender()?, self.blobs.clone());
+        self.spawn("journal-blobs", move || match prepare(batch, &blobs) {
+            Ok(batch) => drop(writer.send(Work::Append(Box::new(batch), answer))),
+            Err(error) => drop(answer.send(Err(error))),
         })
     }
+
+    fn begin_remove(&self, session: SessionId, answer: Answer) -> Result<(), StoreError> {
+        let removal = Removal {
+            session,
+            database: self.database.clone(),
+            blobs: self.blobs.clone(),
+            readers: Arc::clone(&self.readers),
+            writer: self.sender()?,
+            sweeps: Arc::clone(&self.sweeps),
+        };
+        self.spawn("journal-sweep", move || drop(answer.send(removal.run())))
+    }
+
+    fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+        let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
+        spawned
+            .map(drop)
+            .map_err(|error| io_error(&error, &self.database))
+    }
+}
+
+/// What a caller awaits.
+fn answer_of<'a>(
+    begin: impl FnOnce(Answer) -> Result<(), StoreError>,
+) -> BoxFuture<'a, Result<(), StoreError>> {
+    let (answer, answered) = oneshot::channel();
+    let begun = begin(answer);
+    Box::pin(async move {
+        begun?;
+        answered.await.unwrap_or_else(|_| Err(writer_ended()))
+    })
 }
 
 impl Drop for SqliteJournal {
@@ -122,7 +168,7 @@ impl Drop for SqliteJournal {
     }
 }
 
-fn writer_ended() -> StoreError {
+pub(crate) fn writer_ended() -> StoreError {
     StoreError::Io {
         what: "the thread that writes the journal has ended".to_owned(),
     }
@@ -130,7 +176,7 @@ fn writer_ended() -> StoreError {
 
 impl Journal for SqliteJournal {
     fn append(&self, batch: JournalBatch) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.ask(|answer| Work::Append(Box::new(batch), answer))
+        answer_of(|answer| self.begin_append(batch, answer))
     }
 
     fn records(
@@ -171,8 +217,7 @@ impl Journal for SqliteJournal {
     }
 
     fn remove_session(&self, session: &SessionId) -> BoxFuture<'_, Result<(), StoreError>> {
-        let session = session.clone();
-        self.ask(|answer| Work::Remove(session, answer))
+        answer_of(|answer| self.begin_remove(session.clone(), answer))
     }
 }
 
@@ -188,12 +233,17 @@ pub(crate) fn connect(database: &Path) -> Result<Connection, StoreError> {
 
 /// Makes the file before SQLite does, so that nobody else can read it for a moment.
 fn make_private(database: &Path) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| io_error(&error, database);
+    let is_new = !database.exists();
     let mut options = File::options();
     options.create(true).truncate(false).write(true).mode(0o600);
-    options
-        .open(database)
-        .map(drop)
-        .map_err(|error| io_error(&error, database))
+    options.open(database).map_err(failed)?;
+    if is_new && let Some(folder) = database.parent().filter(|at| !at.as_os_str().is_empty()) {
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// How a state is stored.
@@ -207,5 +257,27 @@ pub(crate) const fn state_text(state: TurnState) -> &'static str {
         TurnState::Failed => "failed",
         TurnState::Cancelled => "cancelled",
         TurnState::Steered => "steered",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_of_a_dead_writer_are_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = SqliteJournal::open(OpenParams {
+            database: folder.path().join("journal.db"),
+            blobs: folder.path().join("blobs"),
+        })
+        .unwrap();
+        journal.send(Work::Panic).unwrap();
+        for _ in 0..2 {
+            // The first may reach the thread before it dies, and must be answered all the same.
+            let error = journal.close().unwrap_err();
+            assert_eq!(error, writer_ended());
+        }
+        assert!(journal.sessions().unwrap().is_empty());
     }
 }

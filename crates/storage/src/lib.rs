@@ -4,13 +4,17 @@
 //! answers everybody at once. Readers have connections of their own. Large blobs are files that are
 //! durable before the transaction that names them.
 
+mod apply;
 mod blobs;
 mod error;
 mod journal;
 mod lock;
 mod migrations;
+mod names;
+mod prepare;
 mod read;
 mod sql;
+mod sweep;
 mod verify;
 mod writer;
 

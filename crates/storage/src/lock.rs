@@ -38,7 +38,10 @@ impl DataDirLock {
         let mut file = options
             .open(&path)
             .map_err(|error| io_error(&error, &path))?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK {
+                return Err(io_error(&error.into(), &path));
+            }
             let mut text = String::new();
             let _unreadable = file.read_to_string(&mut text);
             return Err(StoreError::Locked {

@@ -43,6 +43,20 @@ impl Readers {
         done
     }
 
+    /// Reads everything as it is at one moment, whatever is written meanwhile.
+    pub(crate) fn with_snapshot<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.with(|connection| {
+            let run = |text| connection.execute_batch(text);
+            run("BEGIN").map_err(|error| self.failed(&error))?;
+            let done = read(connection);
+            run("ROLLBACK").map_err(|error| self.failed(&error))?;
+            done
+        })
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -51,6 +65,7 @@ impl Readers {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(&self.database, flags);
         let connection = opened.map_err(|error| self.failed(&error))?;
+        connection.set_prepared_statement_cache_capacity(16);
         connection
             .busy_timeout(std::time::Duration::from_secs(5))
             .map_err(|error| self.failed(&error))?;

@@ -65,13 +65,18 @@ pub(crate) const INSERT_BLOB: &str =
     "INSERT OR IGNORE INTO blobs (digest, codec, bytes) VALUES (?1, ?2, ?3)";
 pub(crate) const GET_BLOB: &str = "SELECT codec, bytes FROM blobs WHERE digest = ?1";
 pub(crate) const DELETE_BLOB: &str = "DELETE FROM blobs WHERE digest = ?1";
-pub(crate) const ALL_BLOBS: &str = "SELECT digest, codec FROM blobs";
+pub(crate) const ALL_BLOBS: &str = "SELECT digest FROM blobs";
+pub(crate) const ALL_PAYLOADS: &str = "SELECT payload FROM records";
+pub(crate) const ALL_SESSIONS: &str = "SELECT rowid, id, last_seq FROM sessions ORDER BY rowid";
+pub(crate) const SESSION_RECORDS: &str =
+    "SELECT seq, payload FROM records WHERE session = ?1 ORDER BY seq";
+pub(crate) const SESSION_TURNS: &str = "SELECT id, state FROM turns WHERE session = ?1";
+pub(crate) const STRAY_RECORDS: &str = "
+    SELECT session, count(*) FROM records
+    WHERE session NOT IN (SELECT rowid FROM sessions) GROUP BY session";
 pub(crate) const RECORDS_AFTER: &str = "
     SELECT payload FROM records JOIN sessions ON sessions.rowid = records.session
     WHERE sessions.id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
-pub(crate) const ALL_RECORDS: &str = "
-    SELECT sessions.id, seq, payload FROM records
-    JOIN sessions ON sessions.rowid = records.session ORDER BY session, seq";
 pub(crate) const SESSIONS: &str = "
     SELECT s.id, s.agent, s.created_at, s.last_seq, s.changed_at,
            t.id, t.agent, t.state, t.accepted_at, t.changed_at

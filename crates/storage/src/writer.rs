@@ -1,13 +1,22 @@
 //! The one thread that writes. Everything that waits becomes one transaction; a batch that is refused
 //! takes no neighbour with it.
+//!
+//! A commit that fails may leave whole frames in the log whose sync failed. The connection stays: it
+//! knows that they do not count, and its next commit writes over them, where a new connection could
+//! take them for committed. Before anything more is written, the sessions concerned are compared with
+//! what they were. Only a crash in between can bring such a batch to light; the journal is then the
+//! truth, and sessions are rebuilt from it.
 
-use crate::blobs::{BlobFolder, Row};
+use crate::apply;
+use crate::blobs::BlobFolder;
 use crate::error::sqlite;
+use crate::names::Names;
+use crate::prepare::Prepared;
 use crate::{journal, sql};
-use mainstay_contract::{Digest, SessionId, Timestamp};
-use mainstay_sessions::{JournalBatch, StoreError};
-use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::HashSet;
+use mainstay_contract::{Digest, SessionId};
+use mainstay_sessions::StoreError;
+use rusqlite::{Connection, OptionalExtension};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -15,20 +24,50 @@ use tokio::sync::oneshot;
 
 /// The most batches in one transaction.
 const GROUP_MAX: usize = 256;
+/// The most blobs removed in one transaction.
+const SWEPT_MAX: usize = 1000;
 
-type Answer = oneshot::Sender<Result<(), StoreError>>;
+pub(crate) type Answer = oneshot::Sender<Result<(), StoreError>>;
 
 /// What the thread is asked for.
 pub(crate) enum Work {
-    Append(Box<JournalBatch>, Answer),
+    Append(Box<Prepared>, Answer),
+    /// Removes the rows of a session.
     Remove(SessionId, Answer),
+    /// Notes from now on what is appended, for a sweep.
+    Watch(Answer),
+    /// Ends a sweep: removes blobs and files that nothing named, unless something does by now.
+    Sweep {
+        unnamed: HashSet<Digest>,
+        files: Vec<Digest>,
+        answer: Answer,
+    },
     Close(Answer),
+    #[cfg(test)]
+    Panic,
+}
+
+/// Why a transaction did not happen.
+struct Failure {
+    error: StoreError,
+    /// Whether the same batches may have better luck one by one.
+    is_worth_splitting: bool,
 }
 
 pub(crate) struct Writer {
     connection: Option<Connection>,
     database: PathBuf,
     blobs: BlobFolder,
+    /// The last records of sessions before a commit that failed.
+    in_doubt: HashMap<SessionId, u64>,
+    /// What was appended since a sweep began.
+    watched: Option<Watched>,
+}
+
+#[derive(Default)]
+struct Watched {
+    payloads: Vec<String>,
+    blobs: Vec<Digest>,
 }
 
 impl Writer {
@@ -43,6 +82,8 @@ impl Writer {
             connection: Some(connection),
             database,
             blobs,
+            in_doubt: HashMap::new(),
+            watched: None,
         };
         let thread = thread::Builder::new().name("journal".to_owned());
         Ok((sender, thread.spawn(move || writer.run(&receiver))?))
@@ -54,14 +95,10 @@ impl Writer {
             let mut next = Some(first);
             while let Some(work) = next.take() {
                 match work {
-                    Work::Append(batch, answer) => group.push((*batch, answer)),
-                    Work::Remove(session, answer) => {
+                    Work::Append(batch, answer) => group.push((batch, answer)),
+                    other => {
                         self.append_all(std::mem::take(&mut group));
-                        let _gone = answer.send(self.remove(&session));
-                    }
-                    Work::Close(answer) => {
-                        self.append_all(std::mem::take(&mut group));
-                        let _gone = answer.send(self.checkpoint());
+                        self.perform(other);
                     }
                 }
                 if group.len() < GROUP_MAX {
@@ -75,79 +112,141 @@ impl Writer {
         }
     }
 
-    fn append_all(&mut self, group: Vec<(JournalBatch, Answer)>) {
+    fn perform(&mut self, work: Work) {
+        let (answer, done) = match work {
+            Work::Append(batch, answer) => return self.append_all(vec![(batch, answer)]),
+            Work::Remove(session, answer) => (answer, self.remove(&session)),
+            Work::Watch(answer) => {
+                self.watched = Some(Watched::default());
+                (answer, Ok(()))
+            }
+            Work::Sweep {
+                unnamed,
+                files,
+                answer,
+            } => (answer, self.sweep(unnamed, &files)),
+            Work::Close(answer) => (answer, self.checkpoint()),
+            #[cfg(test)]
+            Work::Panic => panic!("a test asked for it"),
+        };
+        let _gone = answer.send(done);
+    }
+
+    fn append_all(&mut self, group: Vec<(Box<Prepared>, Answer)>) {
         if group.is_empty() {
             return;
         }
-        let mut answers = Vec::with_capacity(group.len());
-        let committed = self.transact(|writer, connection| {
-            for (batch, answer) in group {
-                let written = writer.append(connection, batch);
-                answers.push((answer, written));
-            }
-            Ok(())
-        });
-        for (answer, written) in answers {
-            let result = match &committed {
-                Ok(()) => written,
-                Err(error) => Err(error.clone()),
-            };
-            let _gone = answer.send(result);
+        let batches: Vec<&Prepared> = group.iter().map(|(batch, _)| &**batch).collect();
+        let done: Vec<Result<(), StoreError>> = match self.append(&batches) {
+            Ok(done) => done,
+            Err(failure) if failure.is_worth_splitting && batches.len() > 1 => batches
+                .iter()
+                .map(|batch| match self.append(&[batch]) {
+                    Ok(done) => done.into_iter().collect(),
+                    Err(failure) => Err(failure.error),
+                })
+                .collect(),
+            Err(failure) => batches.iter().map(|_| Err(failure.error.clone())).collect(),
+        };
+        for ((_, answer), done) in group.into_iter().zip(done) {
+            let _gone = answer.send(done);
         }
     }
 
-    /// Runs a transaction. After any failure the connection is made anew: what a failed sync left
-    /// unknown is read back from the disk before anything more is written.
-    fn transact(
-        &mut self,
-        work: impl FnOnce(&Self, &Connection) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => journal::connect(&self.database)?,
-        };
-        let failed = |error: rusqlite::Error| sqlite(&error, &self.database);
-        let done = connection
-            .execute_batch("BEGIN IMMEDIATE")
-            .map_err(failed)
-            .and_then(|()| work(self, &connection))
-            .and_then(|()| connection.execute_batch("COMMIT").map_err(failed));
-        if done.is_ok() {
-            self.connection = Some(connection);
-        } else if let Err((_, error)) = connection.close() {
-            tracing::warn!(%error, "a failed connection did not close");
+    /// Writes batches in one transaction; the answer of each.
+    fn append(&mut self, batches: &[&Prepared]) -> Result<Vec<Result<(), StoreError>>, Failure> {
+        let done = self.transact(|writer, connection| {
+            let write = |batch: &&Prepared| apply::batch(connection, batch, &writer.database);
+            batches.iter().map(write).collect::<Result<Vec<_>, _>>()
+        });
+        match &done {
+            Ok(_) => self.watch(batches),
+            Err(failure) if !failure.is_worth_splitting => {
+                for batch in batches {
+                    if let Some((first, _, _)) = batch.records.first() {
+                        let session = batch.session.clone();
+                        self.in_doubt.entry(session).or_insert(first - 1);
+                    }
+                }
+            }
+            Err(_) => {}
         }
         done
     }
 
-    fn append(&self, connection: &Connection, batch: JournalBatch) -> Result<(), StoreError> {
-        let failed = |error: rusqlite::Error| sqlite(&error, &self.database);
-        let mut rows = Vec::with_capacity(batch.blobs.len());
-        let mut seen = HashSet::new();
-        for blob in batch.blobs.iter().filter(|blob| seen.insert(blob.digest)) {
-            if !has_blob(connection, &blob.digest).map_err(failed)? {
-                rows.push(self.blobs.prepare(blob.clone())?);
+    fn watch(&mut self, batches: &[&Prepared]) {
+        if let Some(watched) = &mut self.watched {
+            for batch in batches {
+                let payloads = batch.records.iter().map(|(_, _, payload)| payload.clone());
+                watched.payloads.extend(payloads);
+                let blobs = batch.blobs.iter().map(|blob| blob.digest);
+                watched.blobs.extend(blobs);
             }
         }
-        connection
-            .execute_batch("SAVEPOINT batch")
-            .map_err(failed)?;
-        let written = write(connection, &batch, &rows);
-        let end = match &written {
-            Ok(()) => "RELEASE batch",
-            Err(_) => "ROLLBACK TO batch; RELEASE batch",
+    }
+
+    /// Runs a transaction.
+    fn transact<T>(
+        &mut self,
+        work: impl FnOnce(&Self, &Connection) -> Result<T, StoreError>,
+    ) -> Result<T, Failure> {
+        let connection = self.connection().map_err(|error| Failure {
+            error,
+            is_worth_splitting: false,
+        })?;
+        let run = |text: &str| {
+            let done = connection
+                .prepare_cached(text)
+                .and_then(|mut statement| statement.execute([]));
+            done.map(drop)
+                .map_err(|error| sqlite(&error, &self.database))
         };
-        connection.execute_batch(end).map_err(failed)?;
-        written.map_err(|error| match error {
-            Refused::Conflict(what) => StoreError::Conflict { what },
-            Refused::Sqlite(error) => sqlite(&error, &self.database),
+        let worked = run("BEGIN IMMEDIATE").and_then(|()| work(self, &connection));
+        let (error, is_committing) = match worked {
+            Ok(value) => match run("COMMIT") {
+                Ok(()) => {
+                    self.connection = Some(connection);
+                    return Ok(value);
+                }
+                Err(error) => (error, true),
+            },
+            Err(error) => (error, false),
+        };
+        // SQLite gives up the whole transaction by itself after some failures.
+        if connection.is_autocommit() || run("ROLLBACK").is_ok() {
+            self.connection = Some(connection);
+        } else if let Err((_, error)) = connection.close() {
+            tracing::warn!(%error, "a failed connection did not close");
+        }
+        let is_full = matches!(error, StoreError::DiskFull { .. });
+        Err(Failure {
+            error,
+            is_worth_splitting: is_full || !is_committing,
         })
     }
 
-    /// Removes a session, then every blob that no other session names.
+    /// The connection, made anew where it was given up.
+    fn connection(&mut self) -> Result<Connection, StoreError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => journal::connect(&self.database)?,
+        };
+        for (session, expected) in &self.in_doubt {
+            let last: Option<i64> = connection
+                .query_row(sql::FIND_SESSION, [session.as_str()], |row| row.get(1))
+                .optional()
+                .map_err(|error| sqlite(&error, &self.database))?;
+            let last = last.unwrap_or_default();
+            if u64::try_from(last).ok() != Some(*expected) {
+                tracing::warn!(%session, expected, last, "a failed commit is there after all");
+            }
+        }
+        self.in_doubt.clear();
+        Ok(connection)
+    }
+
     fn remove(&mut self, session: &SessionId) -> Result<(), StoreError> {
-        let mut gone = Vec::new();
-        self.transact(|writer, connection| {
+        let removed = self.transact(|writer, connection| {
             let failed = |error: rusqlite::Error| sqlite(&error, &writer.database);
             let row: Option<i64> = connection
                 .query_row(sql::FIND_SESSION, [session.as_str()], |row| row.get(0))
@@ -157,157 +256,70 @@ impl Writer {
             for statement in sql::REMOVE_SESSION {
                 connection.execute(statement, [row]).map_err(failed)?;
             }
-            gone = writer.unnamed(connection)?;
-            for digest in &gone {
-                connection
-                    .execute(sql::DELETE_BLOB, [&digest.0[..]])
-                    .map_err(failed)?;
-            }
             Ok(())
-        })?;
-        gone.iter().for_each(|digest| self.blobs.remove(digest));
-        Ok(())
+        });
+        removed.map_err(|failure| failure.error)
     }
 
-    /// The blobs that no record names, directly or through another blob.
-    fn unnamed(&self, connection: &Connection) -> Result<Vec<Digest>, StoreError> {
-        let failed = |error: rusqlite::Error| sqlite(&error, &self.database);
-        let mut named = HashSet::new();
-        let mut todo = Vec::new();
-        let mut note = |text: &str, todo: &mut Vec<Digest>| {
-            for digest in digests(text) {
-                if named.insert(digest) {
-                    todo.push(digest);
+    fn sweep(&mut self, mut unnamed: HashSet<Digest>, files: &[Digest]) -> Result<(), StoreError> {
+        let watched = self.watched.take().unwrap_or_default();
+        for digest in self.revived(&watched, &unnamed)? {
+            unnamed.remove(&digest);
+        }
+        let all: Vec<Digest> = unnamed.into_iter().collect();
+        for some in all.chunks(SWEPT_MAX) {
+            let removed = self.transact(|writer, connection| {
+                for digest in some {
+                    let deleted = connection.execute(sql::DELETE_BLOB, [&digest.0[..]]);
+                    deleted.map_err(|error| sqlite(&error, &writer.database))?;
                 }
-            }
-        };
-        let mut all = connection
-            .prepare("SELECT payload FROM records")
-            .map_err(failed)?;
-        let mut rows = all.query([]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            note(&row.get::<_, String>(0).map_err(failed)?, &mut todo);
+                Ok(())
+            });
+            removed.map_err(|failure| failure.error)?;
+            some.iter().for_each(|digest| self.blobs.remove(digest));
         }
-        while let Some(digest) = todo.pop() {
-            let bytes = self.blobs.get(connection, &digest, &self.database)?;
-            if let Some(text) = bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
-                note(&text, &mut todo);
-            }
-        }
-        let mut stored = connection.prepare(sql::ALL_BLOBS).map_err(failed)?;
-        let stored = stored
-            .query_map([], |row| row.get::<_, [u8; 32]>(0))
-            .map_err(failed)?;
-        let stored: Vec<Digest> = stored
-            .map(|row| row.map(Digest))
-            .collect::<Result<_, _>>()
-            .map_err(failed)?;
-        Ok(stored
-            .into_iter()
-            .filter(|digest| !named.contains(digest))
-            .collect())
-    }
-
-    fn checkpoint(&mut self) -> Result<(), StoreError> {
         let Some(connection) = &self.connection else {
             return Ok(());
         };
+        for digest in files {
+            let has_row = apply::has_blob(connection, digest);
+            if !has_row.map_err(|error| sqlite(&error, &self.database))? {
+                self.blobs.remove(digest);
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of the unnamed blobs that were named since the sweep began.
+    fn revived(
+        &mut self,
+        watched: &Watched,
+        unnamed: &HashSet<Digest>,
+    ) -> Result<HashSet<Digest>, StoreError> {
+        let connection = self.connection()?;
+        let mut names = Names::new(unnamed);
+        watched
+            .payloads
+            .iter()
+            .for_each(|payload| names.text(payload));
+        let mut todo = watched.blobs.clone();
+        let given_again = watched.blobs.iter().filter(|blob| unnamed.contains(blob));
+        names.named.extend(given_again);
+        todo.append(&mut names.todo);
+        while let Some(digest) = todo.pop() {
+            self.blobs
+                .read(&connection, &digest, &self.database, &mut names)?;
+            names.end();
+            todo.append(&mut names.todo);
+        }
+        self.connection = Some(connection);
+        Ok(names.named)
+    }
+
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
+        let connection = self.connection()?;
         let folded = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        self.connection = Some(connection);
         folded.map_err(|error| sqlite(&error, &self.database))
     }
-}
-
-enum Refused {
-    Conflict(String),
-    Sqlite(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for Refused {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-fn write(connection: &Connection, batch: &JournalBatch, blobs: &[Row]) -> Result<(), Refused> {
-    let (session, mut last) = session(connection, batch)?;
-    let mut insert = connection.prepare_cached(sql::INSERT_RECORD)?;
-    for record in &batch.records {
-        if record.seq.0 != last + 1 {
-            let (found, session) = (record.seq.0, &batch.session);
-            return Err(Refused::Conflict(format!(
-                "record {found} of {session} after {last}"
-            )));
-        }
-        last = record.seq.0;
-        let payload = serde_json::to_string(record)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        insert.execute(params![session, number(last), payload])?;
-    }
-    for turn in &batch.turns {
-        let owner: Option<i64> = connection
-            .prepare_cached(sql::FIND_TURN_SESSION)?
-            .query_row([turn.turn.as_str()], |row| row.get(0))
-            .optional()?;
-        if owner.is_some_and(|owner| owner != session) {
-            return Err(Refused::Conflict(format!(
-                "turn {} belongs to another session",
-                turn.turn
-            )));
-        }
-        connection
-            .prepare_cached(sql::UPSERT_TURN)?
-            .execute(params![
-                turn.turn.as_str(),
-                session,
-                turn.agent.as_str(),
-                journal::state_text(turn.state),
-                number(turn.accepted_at.0),
-                number(turn.changed_at.0),
-            ])?;
-    }
-    let mut insert = connection.prepare_cached(sql::INSERT_BLOB)?;
-    for blob in blobs {
-        insert.execute(params![&blob.digest.0[..], blob.codec as i64, blob.bytes])?;
-    }
-    if let Some(record) = batch.records.last() {
-        let mut update = connection.prepare_cached(sql::UPDATE_SESSION)?;
-        update.execute(params![session, number(record.at.0), number(last)])?;
-    }
-    Ok(())
-}
-
-/// The row of a batch's session, made where it is new, and its last record.
-fn session(connection: &Connection, batch: &JournalBatch) -> Result<(i64, u64), Refused> {
-    let id = batch.session.as_str();
-    let found: Option<(i64, i64)> = connection
-        .prepare_cached(sql::FIND_SESSION)?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some((row, last)) = found {
-        return Ok((row, u64::try_from(last).unwrap_or_default()));
-    }
-    let at = batch
-        .records
-        .first()
-        .map_or(Timestamp(0), |record| record.at);
-    let mut insert = connection.prepare_cached(sql::INSERT_SESSION)?;
-    insert.execute(params![id, batch.agent.as_str(), number(at.0)])?;
-    Ok((connection.last_insert_rowid(), 0))
-}
-
-fn has_blob(connection: &Connection, digest: &Digest) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached(sql::HAS_BLOB)?
-        .exists([&digest.0[..]])
-}
-
-fn number(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// Every digest that a text names: 64 hexadecimal digits between quotes.
-fn digests(text: &str) -> impl Iterator<Item = Digest> + '_ {
-    text.split('"')
-        .filter(|part| part.len() == 64)
-        .filter_map(|part| part.parse().ok())
 }
