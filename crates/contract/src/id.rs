@@ -6,6 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 
 const LENGTH_MAX: usize = 128;
+/// What a step's id has more than its turn's: a dot and a number of ten digits.
+const STEP_LENGTH_MAX: usize = LENGTH_MAX + 11;
 
 /// Why a text is no id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,8 +18,8 @@ pub enum IdError {
         /// Which id.
         kind: &'static str,
     },
-    /// Longer than 128 bytes.
-    #[error("the {kind} id has {length} bytes, more than {LENGTH_MAX}")]
+    /// Longer than 128 bytes; for a step, than those of its turn and its number.
+    #[error("the {kind} id has {length} bytes, more than {}", length_max(.kind))]
     TooLong {
         /// Which id.
         kind: &'static str,
@@ -36,11 +38,18 @@ pub enum IdError {
     },
 }
 
+fn length_max(kind: &str) -> usize {
+    match kind {
+        "step" => STEP_LENGTH_MAX,
+        _ => LENGTH_MAX,
+    }
+}
+
 fn validate(kind: &'static str, text: &str) -> Result<(), IdError> {
     if text.trim().is_empty() {
         return Err(IdError::Blank { kind });
     }
-    if text.len() > LENGTH_MAX {
+    if text.len() > length_max(kind) {
         return Err(IdError::TooLong {
             kind,
             length: text.len(),
@@ -240,6 +249,15 @@ mod tests {
     fn a_step_names_its_turn() {
         let turn = TurnId::new("trn.1").unwrap();
         assert_eq!(StepId::of(&turn, 7).parts(), Some((turn, 7)));
+    }
+
+    #[test]
+    fn a_step_of_the_longest_turn_can_be_read_back() {
+        let turn = TurnId::new("a".repeat(128)).unwrap();
+        let step = StepId::of(&turn, u32::MAX);
+        let json = serde_json::to_string(&step).unwrap();
+        assert_eq!(serde_json::from_str::<StepId>(&json).unwrap(), step);
+        assert!(StepId::new("a".repeat(140)).is_err());
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //! a crash rebuilds is the state that was lost.
 
 use super::state::{ModelStep, State, Step, ToolStep, Turn};
-use crate::{CallRef, Record, RecordKind, Resolution, ToolStatus, TurnConfig, TurnState};
-use mainstay_contract::{Code, Digest, ErrorReport, StepId, Timestamp, TurnId};
+use crate::{
+    CallRef, EffectClass, OnBusy, Record, RecordKind, Resolution, ToolStatus, TurnConfig, TurnState,
+};
+use mainstay_contract::{Code, Digest, EffectState, ErrorReport, StepId, Timestamp, TurnId};
 use std::collections::HashSet;
 
 /// Why a record cannot follow.
@@ -23,7 +25,11 @@ impl State {
                 on_busy,
             } => {
                 let config = config.ok_or("its configuration is not at hand")?;
-                let is_first = *on_busy == crate::OnBusy::Interrupt;
+                let waits = matches!(on_busy, OnBusy::Queue | OnBusy::Interrupt);
+                if !waits && (self.current.is_some() || !self.queue.is_empty()) {
+                    return Err("the session was busy".to_owned());
+                }
+                let is_first = *on_busy == OnBusy::Interrupt;
                 self.accept(record, config, *digest, *input, is_first)?;
             }
             RecordKind::TurnStarted {} => self.start(record)?,
@@ -47,27 +53,8 @@ impl State {
         if self.by_id.contains_key(&record.turn) {
             return Err("the turn was accepted before".to_owned());
         }
-        let at = self.add(Turn {
-            id: record.turn.clone(),
-            agent: config.agent.clone(),
-            config_digest,
-            config,
-            input,
-            state: TurnState::Accepted,
-            accepted_at: record.at,
-            changed_at: record.at,
-            steps: Vec::new(),
-            settled: 0,
-            model_calls: 0,
-            usage: mainstay_contract::Usage::default(),
-            usd: mainstay_contract::Usd::ZERO,
-            attempt: 0,
-            is_cancelling: false,
-            steered: Vec::new(),
-            answer: None,
-            is_answered: false,
-            error: None,
-        });
+        let turn = record.turn.clone();
+        let at = self.add(Turn::new(turn, config, config_digest, input, record.at));
         if is_first {
             self.queue.push_front(at);
         } else {
@@ -100,7 +87,7 @@ impl State {
         let place = self.queued(&record.turn).ok_or("the turn does not wait")?;
         let at = self.queue.remove(place).ok_or("the turn does not wait")?;
         let turn = self.turns.get_mut(at).ok_or("the turn is unknown")?;
-        turn.end(TurnState::Cancelled, record.at, Some(cancelled(&turn.id)));
+        turn.end(TurnState::Cancelled, record.at, Some(cancelled(turn)));
         Ok(())
     }
 
@@ -109,18 +96,19 @@ impl State {
         let turn = self.turns.get_mut(at).filter(|turn| turn.id == record.turn);
         let turn = turn.ok_or("another turn holds the session")?;
         let now = record.at;
+        turn.must_fit(&record.kind)?;
         match &record.kind {
-            RecordKind::TurnResumed { attempt } => turn.attempt = *attempt,
+            RecordKind::TurnResumed { attempt } => turn.resumed(*attempt)?,
             RecordKind::WorkspaceOpened { state, mode } => {
                 self.workspace = Some((*state, *mode));
                 turn.attempt = 0;
             }
             RecordKind::InputSteered { from, input } => {
-                turn.steered.push(*input);
-                let steered = turn.steering(from.clone(), *input, now);
                 if self.by_id.contains_key(from) {
                     return Err("the steering turn was accepted before".to_owned());
                 }
+                turn.steered.push(*input);
+                let steered = turn.steering(from.clone(), *input, now);
                 self.add(steered);
             }
             RecordKind::ModelCallFailed {
@@ -138,25 +126,22 @@ impl State {
                 usage,
                 cost,
             } => {
+                turn.answered(step, *message, calls)?;
                 turn.usage = turn.usage.plus(*usage);
                 turn.usd = turn.usd.plus(*cost);
                 self.transcript.push(*message);
-                turn.answered(step, *message, calls)?;
                 turn.flush_steered(&mut self.transcript);
             }
-            RecordKind::ToolIntended { step, call, .. } => {
-                turn.tool(step, Some(call))?.is_intended = true;
-            }
+            RecordKind::ToolIntended { step, call, class } => turn.intended(step, call, *class)?,
             RecordKind::ToolInDoubt { step, error } => {
-                let tool = turn.tool(step, None)?;
-                tool.is_in_doubt = true;
+                turn.tool_in_flight(step)?.is_in_doubt = true;
                 turn.park(TurnState::InDoubt, now, error);
             }
             RecordKind::ToolResolved {
-                step, resolution, ..
-            } => {
-                turn.resolved(step, resolution, now)?;
-            }
+                step,
+                resolution,
+                by_probe,
+            } => turn.resolved(step, resolution, *by_probe, now)?,
             RecordKind::ToolCompleted {
                 step,
                 call,
@@ -194,18 +179,22 @@ impl State {
             RecordKind::TurnQuarantined { error } => turn.park(TurnState::Quarantined, now, error),
             RecordKind::TurnCompleted { message, .. } => {
                 turn.must_have_no_open_call()?;
-                turn.answer = Some(*message);
+                if !turn.is_answered || turn.answer != Some(*message) {
+                    return Err("it is not the last answer of the model".to_owned());
+                }
                 turn.end(TurnState::Completed, now, None);
                 self.current = None;
             }
             RecordKind::TurnFailed { error } => {
                 turn.must_have_no_open_call()?;
+                self.transcript.append(&mut turn.steered);
                 turn.end(TurnState::Failed, now, Some((**error).clone()));
                 self.current = None;
             }
             RecordKind::TurnCancelled { spent } => {
                 turn.must_have_no_open_call()?;
-                let mut error = cancelled(&turn.id);
+                self.transcript.append(&mut turn.steered);
+                let mut error = cancelled(turn);
                 error.spent = *spent;
                 turn.end(TurnState::Cancelled, now, Some(error));
                 self.current = None;
@@ -217,6 +206,78 @@ impl State {
 }
 
 impl Turn {
+    /// Whether a record of this kind can come where the turn stands.
+    fn must_fit(&self, kind: &RecordKind) -> Result<(), Impossible> {
+        let is_running = self.state == TurnState::Running;
+        let is_free = is_running && !self.is_cancelling;
+        let fits = match kind {
+            RecordKind::WorkspaceOpened { .. } => is_running && self.config.has_workspace,
+            RecordKind::TurnQuarantined { .. }
+            | RecordKind::ToolInDoubt { .. }
+            | RecordKind::ToolIntended { .. } => is_free,
+            RecordKind::InputSteered { .. }
+            | RecordKind::TurnFailed { .. }
+            | RecordKind::ModelCallFailed { .. } => is_free && !self.is_answered,
+            RecordKind::TurnCompleted { .. } => is_free && self.is_answered,
+            RecordKind::ModelAnswered { .. } => {
+                is_running && self.model_calls < self.config.steps_max
+            }
+            RecordKind::ToolResolved { by_probe, .. } => {
+                is_running == *by_probe && self.state != TurnState::Quarantined
+            }
+            RecordKind::TurnReleased {} => self.state == TurnState::Quarantined,
+            RecordKind::CancelRequested {} => !self.is_cancelling,
+            RecordKind::TurnCancelled { .. } => is_running && self.is_cancelling,
+            _ => is_running,
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(format!("the turn is {:?} and cannot take it", self.state))
+        }
+    }
+
+    /// A crash counts as a start without progress, a store that refused does not.
+    fn resumed(&mut self, attempt: u32) -> Result<(), Impossible> {
+        if attempt != self.attempt && Some(attempt) != self.attempt.checked_add(1) {
+            return Err(format!("attempt {attempt} cannot follow {}", self.attempt));
+        }
+        self.attempt = attempt;
+        Ok(())
+    }
+
+    fn intended(
+        &mut self,
+        step: &StepId,
+        call: &str,
+        class: EffectClass,
+    ) -> Result<(), Impossible> {
+        let tools = &self.config.tools;
+        let declared = |name: &str| tools.get(name).map(|policy| policy.class);
+        let open = self
+            .open_tool()
+            .and_then(|(_, tool)| declared(&tool.call.name));
+        if class != EffectClass::Once || open != Some(class) {
+            return Err("the tool needs no intent".to_owned());
+        }
+        let tool = self.tool(step, Some(call))?;
+        if tool.is_duplicate || tool.is_intended {
+            return Err("the call was intended before".to_owned());
+        }
+        tool.is_intended = true;
+        Ok(())
+    }
+
+    /// The tool call whose intent is recorded and whose outcome is not.
+    fn tool_in_flight(&mut self, step: &StepId) -> Result<&mut ToolStep, Impossible> {
+        let tool = self.tool(step, None)?;
+        if tool.is_intended {
+            Ok(tool)
+        } else {
+            Err("the step is not waiting for an outcome".to_owned())
+        }
+    }
+
     fn model_failed(
         &mut self,
         step: &StepId,
@@ -224,6 +285,12 @@ impl Turn {
         retry_at: Timestamp,
     ) -> Result<(), Impossible> {
         let model = self.model(step)?;
+        if model.failures.checked_add(1) != Some(attempt) {
+            return Err(format!(
+                "failure {attempt} cannot follow {}",
+                model.failures
+            ));
+        }
         model.failures = attempt;
         model.retry_at = Some(retry_at);
         self.attempt = 0;
@@ -263,11 +330,12 @@ impl Turn {
         &mut self,
         step: &StepId,
         resolution: &Resolution,
+        by_probe: bool,
         now: Timestamp,
     ) -> Result<(), Impossible> {
-        let tool = self.tool(step, None)?;
-        if !tool.is_intended {
-            return Err("the step is not waiting for an outcome".to_owned());
+        let tool = self.tool_in_flight(step)?;
+        if tool.is_in_doubt == by_probe {
+            return Err("somebody else has the word on it".to_owned());
         }
         tool.is_in_doubt = false;
         if *resolution == Resolution::Retry {
@@ -286,11 +354,24 @@ impl Turn {
         status: &ToolStatus,
         result: Digest,
     ) -> Result<(), Impossible> {
+        let name = self.open_tool().map(|(_, tool)| tool.call.name.as_str());
+        let policy = name.and_then(|name| self.config.tools.get(name));
+        let class = policy.map(|policy| policy.class);
         let tool = self.tool(step, Some(call))?;
+        let needs_intent = class == Some(EffectClass::Once) && !tool.is_duplicate;
+        let is_given_up = *status == ToolStatus::Cancelled;
+        if needs_intent && !tool.is_intended && !is_given_up {
+            return Err("the call was never intended".to_owned());
+        }
+        if *status == ToolStatus::Succeeded && (class.is_none() || tool.is_duplicate) {
+            return Err("the call cannot have run".to_owned());
+        }
+        let is_unknown = tool.is_intended && is_given_up;
         tool.status = Some(status.clone());
         tool.result = Some(result);
         tool.is_intended = false;
         tool.is_in_doubt = false;
+        self.has_unknown |= is_unknown;
         self.settled += 1;
         self.attempt = 0;
         Ok(())
@@ -331,21 +412,9 @@ impl Turn {
 
     /// The row of a turn whose input this one took.
     fn steering(&self, id: TurnId, input: Digest, now: Timestamp) -> Self {
-        Self {
-            id,
-            input,
-            state: TurnState::Steered,
-            accepted_at: now,
-            changed_at: now,
-            steps: Vec::new(),
-            settled: 0,
-            steered: Vec::new(),
-            answer: None,
-            error: None,
-            usage: mainstay_contract::Usage::default(),
-            usd: mainstay_contract::Usd::ZERO,
-            ..self.clone()
-        }
+        let mut turn = Self::new(id, self.config.clone(), self.config_digest, input, now);
+        turn.state = TurnState::Steered;
+        turn
     }
 
     fn must_have_no_open_call(&self) -> Result<(), Impossible> {
@@ -375,7 +444,16 @@ impl Turn {
     }
 }
 
-fn cancelled(turn: &TurnId) -> ErrorReport {
-    ErrorReport::new(Code::TurnCancelled, format!("turn {turn} was cancelled"))
-        .about("turn", turn.as_str())
+fn cancelled(turn: &Turn) -> ErrorReport {
+    let report = ErrorReport::new(
+        Code::TurnCancelled,
+        format!("turn {} was cancelled", turn.id),
+    )
+    .about("turn", turn.id.as_str());
+    if turn.has_unknown {
+        return report
+            .effect(EffectState::Unknown)
+            .hint("a tool call was under way; see its result, and look at its target");
+    }
+    report
 }

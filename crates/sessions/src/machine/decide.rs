@@ -48,6 +48,7 @@ enum Move {
         message: Digest,
     },
     Fail(Box<ErrorReport>),
+    Cancel,
 }
 
 impl Session {
@@ -79,30 +80,54 @@ impl Session {
 
     /// Decides until an outcome or a command is needed.
     pub(super) fn advance(&mut self, now: Timestamp) {
-        while self.awaited.is_none() {
-            let Some(turn) = self.state.current() else {
-                let next = self
-                    .state
-                    .queue
-                    .front()
-                    .and_then(|&at| self.state.turns.get(at));
-                let Some(next) = next.map(|turn| turn.id.clone()) else {
-                    return;
-                };
-                self.record(now, &next, RecordKind::TurnStarted {});
-                continue;
+        while self.awaited.is_none() && self.decide(now) {}
+    }
+
+    /// Takes one decision; `false` where there is none to take.
+    fn decide(&mut self, now: Timestamp) -> bool {
+        let before = self.state.last_seq;
+        let Some(turn) = self.state.current() else {
+            let next = self
+                .state
+                .queue
+                .front()
+                .and_then(|&at| self.state.turns.get(at));
+            let Some(next) = next.map(|turn| turn.id.clone()) else {
+                return false;
             };
-            if turn.state != TurnState::Running {
-                return;
-            }
-            let id = turn.id.clone();
-            if turn.is_cancelling {
-                self.finish_cancel(now, &id);
-            } else {
-                let next = self.next_move(turn, now);
-                self.take(now, &id, next);
-            }
+            self.record(now, &next, RecordKind::TurnStarted {});
+            return self.state.last_seq > before;
+        };
+        // Turns behind one that is parked wait for its operator.
+        if turn.state != TurnState::Running {
+            return false;
         }
+        let id = turn.id.clone();
+        let next = match turn.is_cancelling {
+            true => self.last_move(turn),
+            false => self.next_move(turn, now),
+        };
+        self.take(now, &id, next);
+        self.awaited.is_some() || self.state.last_seq > before
+    }
+
+    /// What comes next in a turn that is to end: what a crash left unknown is looked into, where a
+    /// probe can answer and did not yet.
+    fn last_move(&self, turn: &Turn) -> Move {
+        if turn.attempt <= turn.config.attempts_max
+            && self.unknown.is_none()
+            && let Some((number, tool)) = turn.open_tool()
+            && tool.is_intended
+            && !tool.is_in_doubt
+            && has_probe(turn, tool)
+        {
+            return Move::FindOut {
+                step: turn.step_id(number),
+                tool: tool.clone(),
+                has_probe: true,
+            };
+        }
+        Move::Cancel
     }
 
     fn next_move(&self, turn: &Turn, now: Timestamp) -> Move {
@@ -110,6 +135,16 @@ impl Session {
             && let Some(message) = turn.answer
         {
             return Move::Complete { message };
+        }
+        // What became of an effect outside does not depend on the view, and must not be lost with it.
+        if let Some((number, tool)) = turn.open_tool()
+            && tool.is_intended
+        {
+            return Move::FindOut {
+                step: turn.step_id(number),
+                tool: tool.clone(),
+                has_probe: has_probe(turn, tool),
+            };
         }
         if turn.config.has_workspace && !self.is_workspace_open {
             return Move::OpenWorkspace;
@@ -197,6 +232,7 @@ impl Session {
                 self.record(now, turn, RecordKind::TurnCompleted { message, spent });
             }
             Move::Fail(error) => self.fail(now, turn, *error),
+            Move::Cancel => self.finish_cancel(now, turn),
         }
     }
 
@@ -210,6 +246,7 @@ impl Session {
         class: EffectClass,
     ) {
         let call = tool.call.id;
+        self.unknown = None;
         if class == EffectClass::Once {
             let (step, call) = (step.clone(), call.clone());
             self.record(now, turn, RecordKind::ToolIntended { step, call, class });
@@ -278,11 +315,7 @@ impl Session {
                 tool.is_intended,
             ))
         }) {
-            let text = if is_intended {
-                words::CANCELLED_UNKNOWN
-            } else {
-                text
-            };
+            let text = if is_intended { words::UNKNOWN } else { text };
             let result = self.own_result(&call, text);
             self.complete_tool(now, turn, step, call, ToolStatus::Cancelled, result, None);
         }
@@ -345,7 +378,7 @@ impl Session {
 }
 
 fn next_tool(turn: &Turn, step: StepId, tool: &ToolStep) -> Move {
-    if turn.model_calls >= turn.config.steps_max && !tool.is_intended {
+    if turn.model_calls >= turn.config.steps_max {
         return Move::Fail(Box::new(words::step_limit(turn)));
     }
     let answer = |code, text: String| Move::Answer {
@@ -363,20 +396,16 @@ fn next_tool(turn: &Turn, step: StepId, tool: &ToolStep) -> Move {
             words::unknown_tool(turn, &tool.call.name),
         );
     };
-    let tool = tool.clone();
-    if tool.is_intended {
-        Move::FindOut {
-            step,
-            tool,
-            has_probe: policy.has_probe,
-        }
-    } else {
-        Move::RunTool {
-            step,
-            tool,
-            class: policy.class,
-        }
+    Move::RunTool {
+        step,
+        tool: tool.clone(),
+        class: policy.class,
     }
+}
+
+fn has_probe(turn: &Turn, tool: &ToolStep) -> bool {
+    let policy = turn.config.tools.get(&tool.call.name);
+    policy.is_some_and(|policy| policy.has_probe)
 }
 
 /// Whether the step is the tool call that comes next and waits for a word.

@@ -72,7 +72,8 @@ impl Session {
                 holder: turn.id.clone(),
             }),
             (OnBusy::Steer, Some(turn)) => {
-                if turn.state != TurnState::Running || turn.is_cancelling {
+                let is_other = turn.agent != start.config.agent;
+                if turn.state != TurnState::Running || turn.is_cancelling || is_other {
                     return Err(Rejected::Busy {
                         holder: turn.id.clone(),
                     });
@@ -320,7 +321,7 @@ impl Session {
             }
             ToolOutcome::Aborted if is_cancelling => {
                 let text = if class == Some(EffectClass::Once) {
-                    words::CANCELLED_UNKNOWN
+                    words::UNKNOWN
                 } else {
                     words::CANCELLED
                 };
@@ -339,8 +340,8 @@ impl Session {
             ProbeOutcome::Absent => self.settle(now, turn, step, Resolution::Retry, true),
             ProbeOutcome::Unknown(error) => {
                 let is_cancelling = self.state.turn(turn).is_some_and(|turn| turn.is_cancelling);
+                self.unknown = Some(error);
                 if !is_cancelling {
-                    self.unknown = Some(error);
                     self.doubt(now, turn, step);
                 }
             }

@@ -257,12 +257,11 @@ impl Session {
             turn: turn.clone(),
             kind,
         };
-        let applied = self.state.apply(&record, config);
-        debug_assert_eq!(
-            applied,
-            Ok(()),
-            "the machine decided what cannot follow: {record:?}"
-        );
+        if let Err(why) = self.state.apply(&record, config) {
+            // What replay would refuse must never reach the journal.
+            debug_assert!(false, "decided what cannot follow ({why}): {record:?}");
+            return self.state.last_seq;
+        }
         self.outbox.records.push(record);
         if self.turn_state(turn) != before {
             self.note_row(turn);

@@ -40,6 +40,8 @@ pub(super) struct Turn {
     pub(super) usd: Usd,
     pub(super) attempt: u32,
     pub(super) is_cancelling: bool,
+    /// Whether it ended with a call of which nobody knows whether it took effect.
+    pub(super) has_unknown: bool,
     /// Inputs handed over while it ran, not yet in the conversation.
     pub(super) steered: Vec<Digest>,
     pub(super) answer: Option<Digest>,
@@ -93,6 +95,37 @@ impl State {
 }
 
 impl Turn {
+    pub(super) fn new(
+        id: TurnId,
+        config: TurnConfig,
+        config_digest: Digest,
+        input: Digest,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            agent: config.agent.clone(),
+            config_digest,
+            config,
+            input,
+            state: TurnState::Accepted,
+            accepted_at: now,
+            changed_at: now,
+            steps: Vec::new(),
+            settled: 0,
+            model_calls: 0,
+            usage: Usage::default(),
+            usd: Usd::ZERO,
+            attempt: 0,
+            is_cancelling: false,
+            has_unknown: false,
+            steered: Vec::new(),
+            answer: None,
+            is_answered: false,
+            error: None,
+        }
+    }
+
     /// The step that comes next: an unsettled tool call, a model call to repeat, or a new one.
     pub(super) fn open_step(&self) -> Option<(u32, &Step)> {
         let step = self.steps.get(self.settled)?;
@@ -121,7 +154,8 @@ impl Turn {
 
     pub(super) fn step(&self, id: &StepId) -> Option<&Step> {
         let (turn, number) = id.parts()?;
-        if turn != self.id || number == 0 {
+        // Only the canonical form is an id: `t.02` parses, and is no step.
+        if turn != self.id || number == 0 || *id != self.step_id(number) {
             return None;
         }
         self.steps.get(usize::try_from(number).ok()? - 1)

@@ -14,6 +14,9 @@ pub(super) fn unknown_tool(turn: &Turn, name: &str) -> String {
         .filter(|known| distance(name, known) <= DISTANCE_MAX)
         .collect();
     let offered = if near.is_empty() { names } else { near };
+    if offered.is_empty() {
+        return format!("There is no tool `{name}`: this agent has none.");
+    }
     format!(
         "There is no tool `{name}`. Available: {}.",
         offered.join(", ")
@@ -23,8 +26,8 @@ pub(super) fn unknown_tool(turn: &Turn, name: &str) -> String {
 pub(super) const DUPLICATE_CALL: &str =
     "Not run: another call of the same answer carries the same id.";
 pub(super) const CANCELLED: &str = "Not run to its end: the turn was cancelled.";
-pub(super) const CANCELLED_UNKNOWN: &str =
-    "The turn was cancelled while this call was under way; whether it took effect is unknown.";
+pub(super) const UNKNOWN: &str =
+    "The turn ended while this call was under way; whether it took effect is unknown.";
 pub(super) const NOT_RUN: &str = "Not run: the turn ended before it.";
 
 pub(super) fn in_doubt(
