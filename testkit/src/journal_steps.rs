@@ -9,8 +9,8 @@
 use mainstay_contract::{AgentName, Seq, SessionId, Spent, StepId, Timestamp, TurnId, Usage, Usd};
 use mainstay_resilience::RetryPolicy;
 use mainstay_sessions::{
-    Blob, CallRef, JournalBatch, OnBusy, Price, Record, RecordKind, ToolStatus, TurnConfig,
-    TurnRow, TurnState, digest,
+    Blob, CallRef, EffectClass, JournalBatch, OnBusy, Price, Record, RecordKind, ToolPolicy,
+    ToolStatus, TurnConfig, TurnRow, TurnState, digest,
 };
 
 /// Makes the batches of one turn of one session.
@@ -116,6 +116,10 @@ impl Steps {
     }
 
     fn begin(&mut self, content: &[u8]) -> JournalBatch {
+        let policy = ToolPolicy {
+            class: EffectClass::Pure,
+            has_probe: false,
+        };
         let config = TurnConfig {
             agent: self.agent.clone(),
             steps_max: u32::MAX,
@@ -123,7 +127,7 @@ impl Steps {
             price: Price::default(),
             retry: RetryPolicy::default(),
             attempts_max: 3,
-            tools: [].into(),
+            tools: [("shell".to_owned(), policy)].into(),
             has_workspace: false,
             shell: serde_json::Value::Null,
         };
@@ -143,7 +147,10 @@ impl Steps {
     pub fn end(&mut self, now: Timestamp) -> JournalBatch {
         self.now = now;
         let spent = Spent::default();
-        let kinds = vec![RecordKind::TurnCancelled { spent }];
+        let kinds = vec![
+            RecordKind::CancelRequested {},
+            RecordKind::TurnCancelled { spent },
+        ];
         let turns = vec![self.row(TurnState::Cancelled)];
         self.batch(kinds, Vec::new(), turns)
     }

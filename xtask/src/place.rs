@@ -37,10 +37,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The workspace this program was built from.
+    /// The workspace that cargo runs this program for, or else the one it was built from.
     pub(crate) fn here() -> Self {
-        let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-        Self::at(crate_dir.parent().unwrap_or(crate_dir))
+        let built_from = || PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let crate_dir =
+            std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(built_from, PathBuf::from);
+        Self::at(crate_dir.parent().unwrap_or(&crate_dir))
     }
 
     pub(crate) fn at(root: &Path) -> Self {

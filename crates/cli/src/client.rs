@@ -11,8 +11,10 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The name of the socket in a data directory.
+/// The socket of the node that owns a data directory.
 pub(crate) const SOCKET: &str = "node.sock";
+/// The socket of a node that a command has for itself.
+pub(crate) const PRIVATE_SOCKET: &str = "command.sock";
 
 /// A path to the socket of a data directory that fits a socket address (108 bytes on Linux),
 /// however long the directory's own path is.
@@ -23,10 +25,10 @@ pub(crate) struct SocketPath {
 }
 
 impl SocketPath {
-    /// The socket of `data_dir`, which must exist.
-    pub(crate) fn of(data_dir: &Path) -> std::io::Result<Self> {
+    /// A socket in `data_dir`, which must exist.
+    pub(crate) fn of(data_dir: &Path, name: &str) -> std::io::Result<Self> {
         const LENGTH_MAX: usize = 100;
-        let path = data_dir.join(SOCKET);
+        let path = data_dir.join(name);
         if path.as_os_str().len() <= LENGTH_MAX {
             return Ok(Self {
                 path,
@@ -34,7 +36,7 @@ impl SocketPath {
             });
         }
         let directory = File::open(data_dir)?;
-        let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()));
+        let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()));
         Ok(Self {
             path,
             _directory: Some(Arc::new(directory)),

@@ -2,7 +2,7 @@
 //! embedded here for as long as the command runs.
 
 use crate::args::Global;
-use crate::client::{Client, SocketPath};
+use crate::client::{Client, PRIVATE_SOCKET, SOCKET, SocketPath};
 use crate::error::CliError;
 use crate::output::Output;
 use mainstay_contract::{Code, Coded};
@@ -18,6 +18,8 @@ const DATA_DIR: &str = ".mainstay";
 
 /// How long to wait for a node that holds the data directory to open its socket.
 const START_LIMIT: Duration = Duration::from_secs(5);
+
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What a command works with.
 #[derive(Debug, Clone)]
@@ -95,13 +97,31 @@ impl Context {
             manifest: self.manifest().ok(),
             cache_dir: self.cache_dir()?,
             exe,
+            works_on_turns: true,
             record: None,
         })
     }
 
-    /// A node to talk to: the one at `--url`, the one that owns the data directory, or our own.
+    /// A node to look at or to give a word to: the one at `--url`, the one that owns the data
+    /// directory, or one of our own that leaves the work on turns to others.
     pub(crate) async fn connect(&self) -> Result<Connection, CliError> {
-        self.connect_with(self.node_config()?).await
+        let mut config = self.node_config()?;
+        config.works_on_turns = false;
+        self.connect_with(config).await
+    }
+
+    /// Whether the node is named by its URL.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.global.url.is_some()
+    }
+
+    /// Waits until a node works in the data directory.
+    pub(crate) async fn node_comes(&self) -> Result<(), CliError> {
+        let data_dir = self.data_dir()?;
+        while running_node(&data_dir).await?.is_none() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ok(())
     }
 
     pub(crate) async fn connect_with(&self, config: NodeConfig) -> Result<Connection, CliError> {
@@ -120,23 +140,50 @@ impl Context {
                 });
             }
             match Node::open(config.clone()).await {
-                Ok(node) => return Connection::embed(node, &config.data_dir).await,
+                Ok(node) => return Connection::embed(node, &config).await,
                 Err(error) if error.code() == Code::StoreLocked && Instant::now() < patience => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) => return Err(error.report().into()),
             }
         }
     }
+
+    /// A node that is to own the data directory: refused by another that does, while a command that
+    /// only looks is waited for.
+    pub(crate) async fn open_node(&self, config: NodeConfig) -> Result<Node, CliError> {
+        let patience = Instant::now() + START_LIMIT;
+        loop {
+            let error = match Node::open(config.clone()).await {
+                Ok(node) => return Ok(node),
+                Err(error) => error,
+            };
+            let is_owned = || running_node(&config.data_dir);
+            if error.code() != Code::StoreLocked
+                || Instant::now() > patience
+                || is_owned().await?.is_some()
+            {
+                return Err(error.report().into());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
 }
 
 impl Connection {
-    async fn embed(node: Node, data_dir: &Path) -> Result<Self, CliError> {
+    async fn embed(node: Node, config: &NodeConfig) -> Result<Self, CliError> {
+        let data_dir = &config.data_dir;
         let path = |error| CliError::File {
             path: data_dir.to_owned(),
             error,
         };
-        let socket = SocketPath::of(data_dir).map_err(path)?;
+        // Others may use a node that works; one that only looks is gone before they could.
+        let name = if config.works_on_turns {
+            SOCKET
+        } else {
+            PRIVATE_SOCKET
+        };
+        let socket = SocketPath::of(data_dir, name).map_err(path)?;
         let client = Client::unix(socket.clone())?;
         let (stop, stopped) = oneshot::channel::<()>();
         let listen = Listen {
@@ -162,6 +209,11 @@ impl Connection {
         })
     }
 
+    /// Whether the node is one of our own.
+    pub(crate) fn is_own(&self) -> bool {
+        self.embedded.is_some()
+    }
+
     /// Ends an embedded node in good order.
     pub(crate) async fn close(self) {
         if let Some(Embedded { node, stop, server }) = self.embedded {
@@ -178,10 +230,10 @@ impl Connection {
 }
 
 async fn running_node(data_dir: &Path) -> Result<Option<Client>, CliError> {
-    if !data_dir.join(crate::client::SOCKET).exists() {
+    if !data_dir.join(SOCKET).exists() {
         return Ok(None);
     }
-    let socket = SocketPath::of(data_dir).map_err(|error| CliError::File {
+    let socket = SocketPath::of(data_dir, SOCKET).map_err(|error| CliError::File {
         path: data_dir.to_owned(),
         error,
     })?;

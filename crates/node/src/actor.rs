@@ -7,7 +7,8 @@ use crate::error::RequestError;
 use crate::node::Inner;
 use mainstay_contract::{AgentName, Coded, SessionId, Timestamp, TurnId};
 use mainstay_sessions::{
-    Blob, Effect, Input, Interruption, JournalBatch, Outbox, RecordKind, Reply, Session, StoreError,
+    Blob, Effect, EffectClass, Input, Interruption, JournalBatch, Outbox, RecordKind, Reply,
+    Session, StoreError,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,9 @@ const COMMANDS_MAX: usize = 256;
 /// How long to wait before a store that failed is tried again; doubled up to the last.
 const STORE_PAUSE: Duration = Duration::from_millis(100);
 const STORE_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// How long a tool that must not be repeated may finish when the node stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A command of a caller, with the blobs it names.
 pub(crate) struct Command {
@@ -213,7 +217,33 @@ impl Actor {
                     }
                 }
                 Happened::Time => machine.handle_timeout(now()),
-                Happened::Command(None) | Happened::Stop => return Ended::Stopping,
+                Happened::Command(None) | Happened::Stop => return self.stop(machine).await,
+            }
+        }
+    }
+
+    /// Ends in good order: a tool that must not be repeated may finish, all else is given up, and
+    /// the tape says that no crash did it.
+    async fn stop(&mut self, mut machine: Session) -> Ended {
+        let mut blobs = Vec::new();
+        if let Some(Running { task, failed, .. }) = &mut self.running
+            && is_once(failed)
+            && let Ok(Ok((input, made))) = tokio::time::timeout(STOP_PATIENCE, task).await
+        {
+            self.running = None;
+            blobs = made;
+            if let Err(rejected) = machine.handle(now(), input) {
+                tracing::error!(session = %self.id, %rejected, "an outcome was refused");
+            }
+        }
+        if let Err(rejected) = machine.handle(now(), Input::Suspend) {
+            tracing::error!(session = %self.id, %rejected, "the session cannot be suspended");
+        }
+        match self.write(&mut machine, &mut blobs).await {
+            Ok(()) => Ended::Stopping,
+            Err(error) => {
+                tracing::warn!(session = %self.id, %error, "the store did not take the stop");
+                Ended::Stopping
             }
         }
     }
@@ -255,24 +285,12 @@ impl Actor {
         machine: &mut Session,
         blobs: &mut Vec<Blob>,
     ) -> Result<(), StoreError> {
-        let Some(Outbox {
-            records,
-            blobs: own,
-            turns,
-        }) = machine.poll_outbox()
-        else {
-            blobs.clear();
+        let blobs = std::mem::take(blobs);
+        let Some(outbox) = machine.poll_outbox() else {
             return Ok(());
         };
-        let mut batch_blobs = std::mem::take(blobs);
-        batch_blobs.extend(own);
-        let batch = JournalBatch {
-            session: self.id.clone(),
-            agent: agent_of(machine, &records[0].turn),
-            records: records.clone(),
-            blobs: batch_blobs,
-            turns,
-        };
+        let batch = batch_of(machine, outbox, blobs);
+        let records = batch.records.clone();
         let started = Instant::now();
         let written = self.inner.journal.append(batch).await;
         self.inner
@@ -365,6 +383,18 @@ impl Actor {
     }
 }
 
+/// What a machine decided, with the blobs that came with what it was told.
+pub(crate) fn batch_of(machine: &Session, outbox: Outbox, mut blobs: Vec<Blob>) -> JournalBatch {
+    blobs.extend(outbox.blobs);
+    JournalBatch {
+        session: machine.id().clone(),
+        agent: agent_of(machine, &outbox.records[0].turn),
+        records: outbox.records,
+        blobs,
+        turns: outbox.turns,
+    }
+}
+
 fn agent_of(machine: &Session, turn: &TurnId) -> AgentName {
     match machine.config(turn) {
         Some(config) => config.agent.clone(),
@@ -385,6 +415,16 @@ fn turn_of(effect: &Effect) -> &TurnId {
         | Effect::ProbeTool { turn, .. }
         | Effect::Abort { turn } => turn,
     }
+}
+
+fn is_once(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::RunTool {
+            class: EffectClass::Once,
+            ..
+        }
+    )
 }
 
 /// The time, as the shell reads it.

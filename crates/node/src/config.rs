@@ -20,6 +20,9 @@ pub struct NodeConfig {
     pub cache_dir: PathBuf,
     /// The program that is started again as the sandbox helper.
     pub exe: PathBuf,
+    /// Whether it takes up and works on turns. A node that does not lets sessions be looked at and
+    /// takes in commands; what follows from them is left to the next node that works.
+    pub works_on_turns: bool,
     /// Where to record the model's answers as a script.
     pub record: Option<PathBuf>,
 }

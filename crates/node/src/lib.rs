@@ -3,6 +3,7 @@
 
 mod actor;
 pub mod api;
+mod at_rest;
 mod config;
 mod doctor;
 mod effects;

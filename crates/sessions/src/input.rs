@@ -112,6 +112,8 @@ pub enum Input {
         /// The word.
         resolution: Resolution,
     },
+    /// The node stops in good order. Nothing but [`Session::resume`](crate::Session::resume) follows.
+    Suspend,
     /// The view is open.
     WorkspaceOpened {
         /// The turn.

@@ -68,9 +68,11 @@ pub enum RecordKind {
     },
     /// The turn left the queue.
     TurnStarted {},
-    /// A node took the turn up again after a crash.
+    /// The node stops in good order; the turn goes on when a node takes it up again.
+    TurnSuspended {},
+    /// A node took the turn up again.
     TurnResumed {
-        /// How many starts without progress this makes.
+        /// How many crashes without progress this makes.
         attempt: u32,
     },
     /// The private view is open.
@@ -186,6 +188,7 @@ impl RecordKind {
         match self {
             Self::TurnAccepted { .. } => "turn_accepted",
             Self::TurnStarted {} => "turn_started",
+            Self::TurnSuspended {} => "turn_suspended",
             Self::TurnResumed { .. } => "turn_resumed",
             Self::WorkspaceOpened { .. } => "workspace_opened",
             Self::InputSteered { .. } => "input_steered",

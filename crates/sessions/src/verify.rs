@@ -290,6 +290,7 @@ impl Driver<'_> {
                 },
             },
             RecordKind::CancelRequested {} => Input::Cancel { turn: Some(turn) },
+            RecordKind::TurnSuspended {} => Input::Suspend,
             RecordKind::TurnCancelled { .. } => self.stopped(turn)?,
             RecordKind::TurnReleased {} => Input::Resolve {
                 step: mainstay_contract::StepId::of(&turn, 1),
@@ -436,6 +437,7 @@ fn is_command(kind: &RecordKind) -> bool {
         RecordKind::TurnAccepted { .. }
             | RecordKind::InputSteered { .. }
             | RecordKind::CancelRequested {}
+            | RecordKind::TurnSuspended {}
             | RecordKind::TurnReleased {}
             | RecordKind::ToolResolved {
                 by_probe: false,

@@ -13,6 +13,10 @@ struct Turn {
     is_answered: bool,
     /// Its end is asked for; finishing that is no new attempt at its work.
     is_cancelling: bool,
+    /// A node stopped in good order.
+    is_suspended: bool,
+    /// Crashes without progress that the records tell of.
+    attempt: u32,
     /// Calls that wait for their result, in order.
     open: VecDeque<String>,
     results: BTreeSet<StepId>,
@@ -20,6 +24,17 @@ struct Turn {
 }
 
 impl Turn {
+    fn resume(&mut self, attempt: u32, attempts_max: u32) -> Result<(), String> {
+        if attempt > attempts_max && !self.is_cancelling {
+            return Err(format!("started {attempt} times without progress"));
+        }
+        if std::mem::take(&mut self.is_suspended) && attempt > self.attempt {
+            return Err("a stop in good order was counted as a crash".to_owned());
+        }
+        self.attempt = attempt;
+        Ok(())
+    }
+
     fn intend(&mut self, step: &StepId) -> Result<(), String> {
         match self.intended.replace(step.clone()) {
             Some(_) => Err("a second intent without an outcome of the first".to_owned()),
@@ -107,9 +122,8 @@ fn read(
                 return Err(format!("turn {holder} still holds the session"));
             }
         }
-        RecordKind::TurnResumed { attempt } if *attempt > attempts_max && !turn.is_cancelling => {
-            return Err(format!("started {attempt} times without progress"));
-        }
+        RecordKind::TurnSuspended {} => turn.is_suspended = true,
+        RecordKind::TurnResumed { attempt } => turn.resume(*attempt, attempts_max)?,
         RecordKind::ModelAnswered { calls, .. } => {
             if !turn.open.is_empty() {
                 return Err("the model was called before every call had its result".to_owned());

@@ -71,8 +71,13 @@ pub struct World {
     trace: Trace,
 }
 
-/// The process died; everything that was not durable is gone.
-struct Crashed;
+/// The process ended; everything that was not durable is gone.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    Crashed,
+    /// In good order.
+    Stopped,
+}
 
 impl World {
     /// A world of a seed, which dies at these points.
@@ -121,9 +126,12 @@ impl World {
     /// What went wrong while it ran.
     pub fn run(&mut self) -> Result<(), String> {
         let mut rounds = 0;
-        while self.live(&mut rounds)?.is_err() {
-            self.trace.crashes += 1;
-            self.say("crash");
+        while let Err(ended) = self.live(&mut rounds)? {
+            self.trace.crashes += u64::from(ended == Ended::Crashed);
+            self.say(&format!("{ended:?}"));
+            if draw(&mut self.random, 6) == 0 {
+                self.visit()?;
+            }
             self.recover()?;
         }
         if let Some(violation) = self.violation.take() {
@@ -158,6 +166,16 @@ impl World {
         self.config.attempts_max
     }
 
+    /// A node that does not work on turns takes in a command, which may come to nothing.
+    fn visit(&mut self) -> Result<(), String> {
+        self.effects.clear();
+        self.machine = self.replayed()?;
+        self.now = self.now.after(std::time::Duration::from_millis(50));
+        self.command();
+        let _ended = self.stop();
+        Ok(())
+    }
+
     fn recover(&mut self) -> Result<(), String> {
         self.effects.clear();
         self.machine = self.replayed()?;
@@ -166,15 +184,15 @@ impl World {
         Ok(())
     }
 
-    /// Lives until a crash or until nothing is left to do.
-    fn live(&mut self, rounds: &mut u32) -> Result<Result<(), Crashed>, String> {
+    /// Lives until the process ends or until nothing is left to do.
+    fn live(&mut self, rounds: &mut u32) -> Result<Result<(), Ended>, String> {
         loop {
             *rounds += 1;
             if *rounds > ROUNDS_MAX {
                 return Err("it never comes to rest".to_owned());
             }
-            if self.write().is_err() {
-                return Ok(Err(Crashed));
+            if let Err(ended) = self.write() {
+                return Ok(Err(ended));
             }
             while let Some(effect) = self.machine.poll_effect() {
                 if let Effect::Abort { .. } = effect {
@@ -186,11 +204,14 @@ impl World {
             self.now = self.now.after(std::time::Duration::from_millis(1));
             if self.commands > 0 && draw(&mut self.random, 4) == 0 {
                 self.commands -= 1;
+                if draw(&mut self.random, 12) == 0 {
+                    return Ok(Err(self.stop()));
+                }
                 self.command();
             } else if let Some(effect) = self.effects.pop_front() {
                 match self.perform(effect) {
                     Ok(input) => self.tell(input),
-                    Err(Crashed) => return Ok(Err(Crashed)),
+                    Err(ended) => return Ok(Err(ended)),
                 }
             } else if let Some(at) = self.machine.poll_timeout() {
                 self.now = self.now.max(at);
@@ -205,18 +226,18 @@ impl World {
     }
 
     /// A point where the process may die.
-    fn may_die(&mut self) -> Result<(), Crashed> {
+    fn may_die(&mut self) -> Result<(), Ended> {
         let point = self.point;
         self.point += 1;
         if self.crashes.contains(&point) {
-            Err(Crashed)
+            Err(Ended::Crashed)
         } else {
             Ok(())
         }
     }
 
     /// Makes what was decided durable: the process may die before or after.
-    fn write(&mut self) -> Result<(), Crashed> {
+    fn write(&mut self) -> Result<(), Ended> {
         let Some(outbox) = self.machine.poll_outbox() else {
             return Ok(());
         };
@@ -243,6 +264,12 @@ impl World {
         self.may_die()?;
         self.machine.written(self.machine.last_seq());
         Ok(())
+    }
+
+    /// Stops in good order, which may come to nothing on the way.
+    fn stop(&mut self) -> Ended {
+        self.tell(Input::Suspend);
+        self.write().err().unwrap_or(Ended::Stopped)
     }
 
     fn allow(&mut self, step: &StepId) {
@@ -315,7 +342,7 @@ impl World {
     }
 
     /// Performs an effect; the process may die before it, and after it took place outside.
-    fn perform(&mut self, effect: Effect) -> Result<Input, Crashed> {
+    fn perform(&mut self, effect: Effect) -> Result<Input, Ended> {
         self.may_die()?;
         let input = match effect {
             Effect::OpenWorkspace { turn, at, .. } => {

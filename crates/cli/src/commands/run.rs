@@ -5,12 +5,17 @@ use crate::client::{Client, Follow, events_path};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::Output;
-use mainstay_contract::{AgentName, ErrorReport, Event, Seq, SessionId, TurnId};
+use mainstay_contract::{AgentName, Code, Coded, ErrorReport, Event, Seq, SessionId, TurnId};
 use mainstay_sessions::OnBusy;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::io::Read;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How long a node that went away may take to come back.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(context: &Context, args: Run) -> Result<ExitCode, CliError> {
     let agent = AgentName::new(&args.agent)?;
@@ -29,81 +34,139 @@ pub(crate) async fn run(context: &Context, args: Run) -> Result<ExitCode, CliErr
     };
     let mut config = context.node_config()?;
     config.record = args.record;
-    let connection = context.connect_with(config).await?;
     let body = json!({
         "agent": agent, "input": input, "turn_id": turn, "on_busy": OnBusy::from(args.on_busy),
     });
-    let client = connection.client.clone();
-    let interrupted = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    let ended = tokio::select! {
-        ended = follow(context.output, &client, &session, &turn, &body) => ended,
-        () = interrupted => cancel(context.output, &client, &session, &turn).await,
-    };
-    connection.close().await;
-    ended
-}
-
-async fn follow(
-    output: Output,
-    client: &Client,
-    session: &SessionId,
-    turn: &TurnId,
-    body: &Value,
-) -> Result<ExitCode, CliError> {
-    let path = format!("/api/sessions/{session}/turns");
-    let accepted: Value = client.json(Method::POST, &path, Some(body)).await?;
-    output.note(&output.paint("2", &format!("session {session} · turn {turn}")));
-    let mut shown = Shown {
-        output,
-        turn,
-        is_streaming: false,
-        stalled: None,
-    };
-    let mut cursor = Seq(accepted["seq"].as_u64().unwrap_or(1).saturating_sub(1));
-    let followed = accepted["steered_into"].as_str().map(ToOwned::to_owned);
+    let mut followed = Followed::new(context.output, session, turn, body);
+    let mut lost: Option<Instant> = None;
     loop {
-        let mut ended = false;
-        let path = events_path(session.as_str(), cursor);
-        client
-            .events(&path, |event| {
-                cursor = cursor.max(event.seq);
-                ended = shown.show(&event, followed.as_deref());
-                if ended { Follow::Stop } else { Follow::Next }
-            })
-            .await?;
-        if let Some(stalled) = shown.stalled.take() {
-            return Err(stalled.into());
+        let before = followed.cursor;
+        let connection = context.connect_with(config.clone()).await?;
+        let ended = tokio::select! {
+            ended = followed.follow(&connection.client) => ended,
+            () = interrupted() => followed.cancel(&connection.client).await,
+        };
+        let is_own = connection.is_own();
+        connection.close().await;
+        if followed.cursor != before {
+            lost = None;
         }
-        if !ended {
-            continue;
-        }
-        let turn = followed.as_deref().unwrap_or(turn.as_str());
-        let result: Value = client.get(&format!("/api/turns/{turn}")).await?;
-        // A word may have been given since: then the turn goes on, and so does the tape.
-        if !matches!(result["state"].as_str(), Some("accepted" | "running")) {
-            return Ok(shown.finish(&result));
+        match ended {
+            // The turn is durable: with the next node, or one of our own, it goes on.
+            Err(error) if error.code() == Code::NodeUnreachable && !is_own => {
+                let since = *lost.get_or_insert_with(Instant::now);
+                if followed.cursor.is_none() || since.elapsed() > PATIENCE {
+                    return Err(error);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            ended => return ended,
         }
     }
 }
 
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A turn that is followed, from node to node if need be.
+struct Followed {
+    session: SessionId,
+    body: Value,
+    /// The last event seen, once the turn is accepted.
+    cursor: Option<Seq>,
+    shown: Shown,
+}
+
+impl Followed {
+    fn new(output: Output, session: SessionId, turn: TurnId, body: Value) -> Self {
+        Self {
+            session,
+            body,
+            cursor: None,
+            shown: Shown {
+                output,
+                turn,
+                is_streaming: false,
+                stalled: None,
+            },
+        }
+    }
+
+    /// Asks for the turn, which is the same one however often it is asked for, and follows it.
+    async fn follow(&mut self, client: &Client) -> Result<ExitCode, CliError> {
+        let path = format!("/api/sessions/{}/turns", self.session);
+        let accepted: Value = client.json(Method::POST, &path, Some(&self.body)).await?;
+        let output = self.shown.output;
+        if self.cursor.is_none() {
+            let (session, turn) = (&self.session, &self.shown.turn);
+            output.note(&output.paint("2", &format!("session {session} · turn {turn}")));
+        }
+        let first = Seq(accepted["seq"].as_u64().unwrap_or(1).saturating_sub(1));
+        let mut cursor = self.cursor.unwrap_or(first);
+        self.cursor = Some(cursor);
+        if let Some(into) = accepted["steered_into"].as_str() {
+            self.shown.turn = TurnId::new(into)?;
+        }
+        loop {
+            let mut ended = false;
+            let path = events_path(self.session.as_str(), cursor);
+            let shown = &mut self.shown;
+            let read = client
+                .events(&path, |event| {
+                    cursor = cursor.max(event.seq);
+                    ended = shown.show(&event);
+                    if ended { Follow::Stop } else { Follow::Next }
+                })
+                .await;
+            self.cursor = Some(cursor);
+            read?;
+            if let Some(stalled) = self.shown.stalled.take() {
+                return Err(stalled.into());
+            }
+            if !ended {
+                continue;
+            }
+            let turn = &self.shown.turn;
+            let result: Value = client.get(&format!("/api/turns/{turn}")).await?;
+            // A word may have been given since: then the turn goes on, and so does the tape.
+            if !matches!(result["state"].as_str(), Some("accepted" | "running")) {
+                return Ok(self.shown.finish(&result));
+            }
+        }
+    }
+
+    async fn cancel(&self, client: &Client) -> Result<ExitCode, CliError> {
+        self.shown
+            .output
+            .note("cancelling; interrupt again to leave at once (the turn then goes on next time)");
+        let path = format!("/api/sessions/{}/cancel", self.session);
+        let body = json!({ "turn": self.shown.turn });
+        let asked = client.json::<Value>(Method::POST, &path, Some(&body));
+        tokio::select! {
+            answer = asked => { answer?; }
+            () = interrupted() => {}
+        }
+        Ok(ExitCode::from(128 + 2))
+    }
+}
+
 /// Shows a turn as it goes.
-struct Shown<'a> {
+struct Shown {
     output: Output,
-    turn: &'a TurnId,
+    /// The turn asked for, or the one that took its input.
+    turn: TurnId,
     is_streaming: bool,
     /// Why the turn cannot go on for now: the store does not write.
     stalled: Option<ErrorReport>,
 }
 
-impl Shown<'_> {
+impl Shown {
     /// Shows one event; answers whether the turn has ended or waits for an operator.
-    fn show(&mut self, event: &Event, followed: Option<&str>) -> bool {
-        let turn = followed.unwrap_or(self.turn.as_str());
-        if event.turn.as_ref().is_none_or(|of| of.as_str() != turn) {
+    fn show(&mut self, event: &Event) -> bool {
+        if event.turn.as_ref() != Some(&self.turn) {
             return false;
         }
         if self.output.is_json {
@@ -186,23 +249,6 @@ fn ends_turn(kind: &str) -> bool {
         kind,
         "turn_completed" | "turn_failed" | "turn_cancelled" | "turn_quarantined" | "tool_in_doubt"
     )
-}
-
-async fn cancel(
-    output: Output,
-    client: &Client,
-    session: &SessionId,
-    turn: &TurnId,
-) -> Result<ExitCode, CliError> {
-    output.note("cancelling; interrupt again to leave at once (the turn then goes on next time)");
-    let path = format!("/api/sessions/{session}/cancel");
-    let body = json!({ "turn": turn });
-    let asked = client.json::<Value>(Method::POST, &path, Some(&body));
-    tokio::select! {
-        answer = asked => { answer?; }
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    Ok(ExitCode::from(128 + 2))
 }
 
 fn standard_input() -> Result<String, CliError> {

@@ -1,12 +1,12 @@
 //! `serve`: a node for others, until a signal ends it.
 
 use crate::args::Serve;
-use crate::client::SocketPath;
+use crate::client::{SOCKET, SocketPath};
 use crate::context::Context;
 use crate::error::CliError;
 use mainstay_contract::Coded;
+use mainstay_node::StoreUrl;
 use mainstay_node::api::{self, Listen};
-use mainstay_node::{Node, StoreUrl};
 use serde_json::json;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,10 +20,8 @@ pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliE
     }
     config.blobs = args.blobs;
     let data_dir = config.data_dir.clone();
-    let node = Node::open(config)
-        .await
-        .map_err(|error| CliError::from(error.report()))?;
-    let socket = SocketPath::of(&data_dir).map_err(|error| CliError::File {
+    let node = context.open_node(config).await?;
+    let socket = SocketPath::of(&data_dir, SOCKET).map_err(|error| CliError::File {
         path: data_dir.clone(),
         error,
     })?;

@@ -6,13 +6,21 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::output::Output;
 use futures_util::StreamExt;
-use mainstay_contract::{ErrorReport, Event, Seq, SessionId, StepId, TurnId};
+use mainstay_contract::{Code, Coded, ErrorReport, Event, Seq, SessionId, StepId, TurnId};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub(crate) async fn run(context: &Context, command: Session) -> Result<ExitCode, CliError> {
+    if let Session::Events {
+        id,
+        after,
+        follow: true,
+    } = command
+    {
+        return follow(context, &SessionId::new(id)?, Seq(after)).await;
+    }
     let connection = context.connect().await?;
     let ended = act(context.output, &connection.client, command).await;
     connection.close().await;
@@ -23,8 +31,11 @@ async fn act(output: Output, client: &Client, command: Session) -> Result<ExitCo
     match command {
         Session::Ls => list(output, client).await,
         Session::Show { id } => show(output, client, &SessionId::new(id)?).await,
-        Session::Events { id, after, follow } => {
-            events(output, client, &SessionId::new(id)?, Seq(after), follow).await
+        Session::Events { id, after, .. } => {
+            let path = events_path(SessionId::new(id)?.as_str(), Seq(after));
+            let events: Vec<Event> = client.get(&path).await?;
+            events.iter().for_each(|event| print(output, event));
+            Ok(ExitCode::SUCCESS)
         }
         Session::Cancel { id, turn } => {
             let turn = turn.map(TurnId::new).transpose()?;
@@ -117,36 +128,49 @@ async fn show(output: Output, client: &Client, id: &SessionId) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-async fn events(
-    output: Output,
-    client: &Client,
-    id: &SessionId,
-    after: Seq,
-    follow: bool,
-) -> Result<ExitCode, CliError> {
-    let print = |event: &Event| {
-        if output.is_json {
-            output.json(event);
-        } else {
-            output.line(&format!(
-                "{:>6} {:<20} {}",
-                event.seq.0, event.kind, event.data
-            ));
-        }
-    };
-    let path = events_path(id.as_str(), after);
-    if follow {
-        client
-            .events(&path, |event| {
-                print(&event);
-                Follow::Next
-            })
-            .await?;
+fn print(output: Output, event: &Event) {
+    if output.is_json {
+        output.json(event);
     } else {
-        let events: Vec<Event> = client.get(&path).await?;
-        events.iter().for_each(print);
+        let Event {
+            seq, kind, data, ..
+        } = event;
+        output.line(&format!("{:>6} {kind:<20} {data}", seq.0));
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what happened and what happens, from one node to the next: while none works on the
+/// session nothing can happen, and the data directory is left to the one to come.
+async fn follow(context: &Context, id: &SessionId, after: Seq) -> Result<ExitCode, CliError> {
+    let mut cursor = after;
+    loop {
+        let connection = context.connect().await?;
+        let path = events_path(id.as_str(), cursor);
+        let mut see = |event: Event| {
+            cursor = cursor.max(event.seq);
+            print(context.output, &event);
+            Follow::Next
+        };
+        let read = if connection.is_own() {
+            let events = connection.client.get::<Vec<Event>>(&path).await;
+            events.map(|events| {
+                for event in events {
+                    see(event);
+                }
+            })
+        } else {
+            connection.client.events(&path, see).await.map(drop)
+        };
+        let is_own = connection.is_own();
+        connection.close().await;
+        match read {
+            Err(error) if error.code() != Code::NodeUnreachable || context.is_remote() => {
+                return Err(error);
+            }
+            _ if is_own => context.node_comes().await?,
+            _ => {}
+        }
+    }
 }
 
 async fn resolve(output: Output, client: &Client, args: Resolve) -> Result<ExitCode, CliError> {

@@ -14,6 +14,7 @@ mod inference_errors;
 mod kill_sweep;
 mod provider;
 mod request_errors;
+mod restarts;
 mod store_errors;
 mod tool_errors;
 mod turn_errors;

@@ -99,6 +99,7 @@ async fn parked() -> f64 {
         manifest: None,
         cache_dir: folder.path().join("cache"),
         exe: std::env::current_exe().unwrap(),
+        works_on_turns: true,
         record: None,
     })
     .await

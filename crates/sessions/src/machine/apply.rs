@@ -98,6 +98,7 @@ impl State {
         let now = record.at;
         turn.must_fit(&record.kind)?;
         match &record.kind {
+            RecordKind::TurnSuspended {} => turn.is_suspended = true,
             RecordKind::TurnResumed { attempt } => turn.resumed(*attempt)?,
             RecordKind::WorkspaceOpened { state, mode } => {
                 self.workspace = Some((*state, *mode));
@@ -208,7 +209,7 @@ impl State {
 impl Turn {
     /// Whether a record of this kind can come where the turn stands.
     fn must_fit(&self, kind: &RecordKind) -> Result<(), Impossible> {
-        let is_running = self.state == TurnState::Running;
+        let is_running = self.is_running();
         let is_free = is_running && !self.is_cancelling;
         let fits = match kind {
             RecordKind::WorkspaceOpened { .. } => is_running && self.config.has_workspace,
@@ -225,6 +226,7 @@ impl Turn {
             RecordKind::ToolResolved { by_probe, .. } => {
                 is_running == *by_probe && self.state != TurnState::Quarantined
             }
+            RecordKind::TurnResumed { .. } => self.state == TurnState::Running,
             RecordKind::TurnReleased {} => self.state == TurnState::Quarantined,
             RecordKind::CancelRequested {} => !self.is_cancelling,
             RecordKind::TurnCancelled { .. } => is_running && self.is_cancelling,
@@ -237,12 +239,14 @@ impl Turn {
         }
     }
 
-    /// A crash counts as a start without progress, a store that refused does not.
+    /// A crash counts, a store that refused or a stop in good order does not.
     fn resumed(&mut self, attempt: u32) -> Result<(), Impossible> {
-        if attempt != self.attempt && Some(attempt) != self.attempt.checked_add(1) {
+        let counted = self.attempt.checked_add(1).filter(|_| !self.is_suspended);
+        if attempt != self.attempt && Some(attempt) != counted {
             return Err(format!("attempt {attempt} cannot follow {}", self.attempt));
         }
         self.attempt = attempt;
+        self.is_suspended = false;
         Ok(())
     }
 
@@ -425,6 +429,7 @@ impl Turn {
     }
 
     fn run(&mut self, now: Timestamp) {
+        self.is_suspended = false;
         if self.state != TurnState::Running {
             self.state = TurnState::Running;
             self.changed_at = now;

@@ -9,7 +9,8 @@ use std::time::Duration;
 /// Why a turn has to be taken up again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
-    /// The process ended; perhaps because of the turn, so it counts towards its quarantine.
+    /// The process ended; perhaps because of the turn, so it counts towards its quarantine, unless
+    /// the turn had been suspended before.
     Crash,
     /// The store refused to write, which is no fault of the turn.
     Store,
@@ -54,11 +55,13 @@ enum Move {
 impl Session {
     /// Takes up an interrupted turn, once, after the replay of a whole journal.
     pub fn resume(&mut self, now: Timestamp, interruption: Interruption) {
+        self.is_taken_up = true;
         if let Some(turn) = self.state.current()
             && turn.state == TurnState::Running
         {
             let id = turn.id.clone();
-            let counted = u32::from(interruption == Interruption::Crash);
+            let is_crash = interruption == Interruption::Crash && !turn.is_suspended;
+            let counted = u32::from(is_crash);
             let attempt = turn.attempt.saturating_add(counted);
             if attempt > turn.config.attempts_max && !turn.is_cancelling {
                 let error = Box::new(words::quarantined(turn, attempt, now));
@@ -99,7 +102,7 @@ impl Session {
             return self.state.last_seq > before;
         };
         // Turns behind one that is parked wait for its operator.
-        if turn.state != TurnState::Running {
+        if !turn.is_running() {
             return false;
         }
         let id = turn.id.clone();

@@ -18,6 +18,10 @@ impl Session {
             Input::StartTurn(start) => return self.start_turn(now, *start),
             Input::Cancel { turn } => return self.cancel(now, turn),
             Input::Resolve { step, resolution } => return self.resolve(now, step, resolution),
+            Input::Suspend => {
+                self.suspend(now);
+                return Ok(Reply::Done);
+            }
             Input::WorkspaceOpened { turn, state, mode } => {
                 self.workspace_opened(now, &turn, state, mode);
             }
@@ -44,6 +48,17 @@ impl Session {
         }
         self.advance(now);
         Ok(Reply::Done)
+    }
+
+    /// Notes that what is under way was given up on purpose, so that it does not count as a crash.
+    fn suspend(&mut self, now: Timestamp) {
+        let is_under_way = self.is_taken_up && self.awaited.is_some();
+        let running = self.state.current().filter(|_| is_under_way);
+        if let Some(turn) = running.map(|turn| turn.id.clone()) {
+            self.record(now, &turn, RecordKind::TurnSuspended {});
+        }
+        self.awaited = None;
+        self.effects.clear();
     }
 
     fn start_turn(&mut self, now: Timestamp, start: StartTurn) -> Result<Reply, Rejected> {

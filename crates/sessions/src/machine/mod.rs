@@ -42,6 +42,8 @@ pub struct Session {
     effects: VecDeque<Effect>,
     awaited: Option<Awaited>,
     is_workspace_open: bool,
+    /// Whether the turn that holds the session was taken up, or set going, since the replay.
+    is_taken_up: bool,
     /// Why the outcome of the tool under way is unknown, where somebody said.
     unknown: Option<Box<ErrorReport>>,
 }
@@ -68,6 +70,7 @@ impl Session {
             effects: VecDeque::new(),
             awaited: None,
             is_workspace_open: false,
+            is_taken_up: false,
             unknown: None,
         }
     }
@@ -250,7 +253,8 @@ impl Session {
             RecordKind::InputSteered { from, .. } => Some(from.clone()),
             _ => None,
         };
-        let before = self.turn_state(turn);
+        let is_running = |state: &State| state.turn(turn).is_some_and(Turn::is_running);
+        let (before, was_running) = (self.turn_state(turn), is_running(&self.state));
         let record = Record {
             seq,
             at: now,
@@ -263,6 +267,7 @@ impl Session {
             return self.state.last_seq;
         }
         self.outbox.records.push(record);
+        self.is_taken_up |= !was_running && is_running(&self.state);
         if self.turn_state(turn) != before {
             self.note_row(turn);
         }

@@ -40,6 +40,8 @@ pub(super) struct Turn {
     pub(super) usd: Usd,
     pub(super) attempt: u32,
     pub(super) is_cancelling: bool,
+    /// Whether a node stopped in good order and none took the turn up again.
+    pub(super) is_suspended: bool,
     /// Whether it ended with a call of which nobody knows whether it took effect.
     pub(super) has_unknown: bool,
     /// Inputs handed over while it ran, not yet in the conversation.
@@ -118,12 +120,18 @@ impl Turn {
             usd: Usd::ZERO,
             attempt: 0,
             is_cancelling: false,
+            is_suspended: false,
             has_unknown: false,
             steered: Vec::new(),
             answer: None,
             is_answered: false,
             error: None,
         }
+    }
+
+    /// Whether it is worked on now.
+    pub(super) fn is_running(&self) -> bool {
+        self.state == TurnState::Running && !self.is_suspended
     }
 
     /// The step that comes next: an unsettled tool call, a model call to repeat, or a new one.

@@ -58,6 +58,7 @@ impl Place {
             manifest: Some(self.path("mainstay.yaml")),
             cache_dir: self.path("cache"),
             exe: std::env::current_exe().unwrap(),
+            works_on_turns: true,
             record: None,
         }
     }

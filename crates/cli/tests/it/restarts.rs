@@ -1,0 +1,186 @@
+//! Nodes that come and go, in good order or not, and those who look on.
+
+use crate::harness::{Place, Server, manifest, wait_until};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout};
+
+const SLOW: &str = "- {text: slow, delay: 20s}\n";
+
+fn place(script: &str) -> Place {
+    let models = "  m: {provider: script, file: script.yaml}\n";
+    Place::new(&manifest(models, "    max_attempts: 1\n"), script)
+}
+
+async fn start_turn(server: &Server, turn: &str) {
+    let body = json!({"agent": "a", "input": "go", "turn_id": turn});
+    let (status, answer) = server.post("/api/sessions/s/turns", &body).await;
+    assert_eq!(status, 202, "{answer}");
+}
+
+fn count(place: &Place, kind: &str) -> usize {
+    let events = place.events("s");
+    events.iter().filter(|event| event["kind"] == kind).count()
+}
+
+/// A command whose events are read as they come.
+struct Followed {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Followed {
+    fn start(place: &Place, args: &[&str]) -> Self {
+        let mut child = place.command(args).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Reads on until an event of this kind.
+    fn until(&mut self, kind: &str) -> Value {
+        for line in self.lines.by_ref() {
+            let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            if event["kind"] == kind {
+                return event;
+            }
+        }
+        panic!("the output ended before {kind}");
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_stop_in_good_order_is_no_crash() {
+    let place = place(SLOW);
+    for round in 0..4 {
+        let server = place.serve();
+        start_turn(&server, "t").await;
+        let started = |place: &Place| count(place, "workspace_opened") > 0;
+        wait_until("the turn is at work", || started(&place));
+        assert_eq!(count(&place, "turn_suspended"), round);
+        assert_eq!(server.stop(), Some(0));
+    }
+    assert_eq!(count(&place, "turn_suspended"), 4);
+    assert_eq!(count(&place, "turn_quarantined"), 0);
+    let view = place.mainstay(&["--json", "session", "show", "s"]).json();
+    assert_eq!(view["turns"][0]["attempt"], 0, "{view}");
+}
+
+#[tokio::test]
+async fn who_only_looks_sets_nothing_going() {
+    let place = place(SLOW);
+    let server = place.serve();
+    start_turn(&server, "t").await;
+    wait_until("the turn is at work", || {
+        count(&place, "workspace_opened") > 0
+    });
+    server.kill();
+    let before = place.events("s").len();
+    for _ in 0..3 {
+        place.mainstay(&["session", "show", "s"]).ok();
+        place.mainstay(&["session", "ls"]).ok();
+        place.mainstay(&["session", "diff", "s"]).ok();
+        place.mainstay(&["doctor"]);
+    }
+    assert_eq!(place.events("s").len(), before);
+    place.mainstay(&["session", "cancel", "s"]).ok();
+    let view = place.mainstay(&["--json", "session", "show", "s"]).json();
+    assert_eq!(view["turns"][0]["state"], "cancelled", "{view}");
+    place.mainstay(&["session", "replay", "t"]).ok();
+}
+
+#[test]
+fn a_run_outlives_the_node_that_began_it() {
+    let script = "- {text: first, delay: 20s}\n";
+    let place = place(script);
+    let holder = Followed::start(&place, &["--json", "run", "a", "hold", "--session", "h"]);
+    let mut holder = holder;
+    holder.until("workspace_opened");
+    place.write("script.yaml", "- {text: second, delay: 300ms}\n");
+    let mut guest = Followed::start(&place, &["--json", "run", "a", "go", "--session", "s"]);
+    guest.until("turn_started");
+    drop(holder);
+    let result = guest.until("result");
+    assert_eq!(result["data"]["state"], "completed", "{result}");
+    assert_eq!(guest.child.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn events_are_followed_from_node_to_node() {
+    let place = place("- {text: one}\n- {text: two}\n");
+    let server = place.serve();
+    start_turn(&server, "one").await;
+    let mut follower = Followed::start(&place, &["--json", "session", "events", "s", "--follow"]);
+    let first = follower.until("turn_completed");
+    assert_eq!(first["turn"], "one");
+    server.kill();
+    let server = place.serve();
+    start_turn(&server, "two").await;
+    let second = follower.until("turn_accepted");
+    assert_eq!(
+        second["seq"].as_u64(),
+        first["seq"].as_u64().map(|seq| seq + 1)
+    );
+    follower.until("turn_completed");
+}
+
+#[tokio::test]
+async fn a_tool_that_must_not_be_repeated_may_finish_before_the_stop() {
+    let call =
+        "- tool_calls: [{name: shell, arguments: {command: 'sleep 1; echo x >> /dev/null'}}]\n";
+    let place = Place::new(
+        "version: 1\nmodels:\n  m: {provider: script, file: script.yaml}\nagents:\n  a:\n    \
+         model: m\n    tools: [{shell: {effect: once}}]\n",
+        &format!("{call}- {{text: done}}\n"),
+    );
+    let server = place.serve();
+    start_turn(&server, "t").await;
+    wait_until("the tool is intended", || {
+        count(&place, "tool_intended") > 0
+    });
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(count(&place, "tool_completed"), 1);
+    let server = place.serve();
+    assert_eq!(server.settled("t").await["state"], "completed");
+    assert_eq!(count(&place, "tool_intended"), 1);
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_where_it_was_left() {
+    use futures_util::StreamExt;
+    let place = place("- {text: one}\n- {text: two}\n");
+    let server = place.serve();
+    start_turn(&server, "one").await;
+    server.settled("one").await;
+    server.kill();
+    let server = place.serve();
+    let request = server
+        .client()
+        .get(format!("{}/api/sessions/s/events", server.url));
+    let request = request
+        .bearer_auth(&server.key)
+        .header("last-event-id", "2");
+    let response = request
+        .header("accept", "text/event-stream")
+        .send()
+        .await
+        .unwrap();
+    start_turn(&server, "two").await;
+    let mut text = String::new();
+    let mut stream = response.bytes_stream();
+    while text.matches("turn_completed").count() < 2 {
+        text.push_str(&String::from_utf8_lossy(
+            &stream.next().await.unwrap().unwrap(),
+        ));
+    }
+    let ids = text.lines().filter_map(|line| line.strip_prefix("id:"));
+    let ids: Vec<u64> = ids.map(|id| id.trim().parse().unwrap()).collect();
+    let expected: Vec<u64> = (3..3 + ids.len() as u64).collect();
+    assert_eq!(ids, expected, "{text}");
+}

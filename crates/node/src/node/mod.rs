@@ -1,0 +1,186 @@
+//! The node as its callers see it. Every method is one verb of the interface.
+
+mod changes;
+mod turns;
+mod views;
+
+pub use turns::{ResolveWord, TurnAccepted, TurnRequest};
+
+use crate::actor::Actors;
+use crate::config::{NodeConfig, StoreUrl};
+use crate::doctor::{self, DoctorReport};
+use crate::effects::Providers;
+use crate::error::{NodeOpenError, RequestError};
+use crate::feed::Feeds;
+use crate::journal::Reader;
+use crate::manifest_file::ManifestFile;
+use crate::metrics::Metrics;
+use crate::workspaces::{Blobs, Workspaces};
+use mainstay_contract::SessionId;
+use mainstay_runtimes::sandbox::{
+    Chunk, Sandbox, SandboxConfig, SandboxError, SandboxExit, SandboxSpec,
+};
+use mainstay_sessions::{Journal, StoreError, WorkspaceMode};
+use mainstay_storage::{DataDirLock, OpenParams, SqliteJournal};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::{Mutex, Semaphore, mpsc, watch};
+
+/// How many sandboxes run at once on one node.
+const SANDBOXES_MAX: usize = 64;
+
+/// A running node. Cheap to clone.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+/// What all parts of a node share.
+pub(crate) struct Inner {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) store: Arc<SqliteJournal>,
+    pub(crate) reader: Reader,
+    pub(crate) manifest: ManifestFile,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) workspaces: Workspaces,
+    pub(crate) providers: Providers,
+    pub(crate) tls: rustls::ClientConfig,
+    pub(crate) feeds: Feeds,
+    pub(crate) metrics: Metrics,
+    pub(crate) actors: Actors,
+    pub(crate) stopping: watch::Sender<bool>,
+    /// Held while a node at rest takes in a command; `None` where the node works on turns.
+    pub(crate) at_rest: Option<Mutex<()>>,
+    sandboxes: Semaphore,
+    _lock: DataDirLock,
+}
+
+impl Inner {
+    /// Runs a tool in a sandbox when there is room for one.
+    pub(crate) async fn run_sandboxed(
+        &self,
+        spec: &SandboxSpec,
+        live: Option<mpsc::Sender<Chunk>>,
+    ) -> Result<SandboxExit, SandboxError> {
+        let _room = self.sandboxes.acquire().await;
+        self.sandbox.run(spec, live).await
+    }
+}
+
+impl Node {
+    /// Opens a node: takes the data directory, and takes up every turn that was interrupted, where
+    /// it is to work on turns.
+    ///
+    /// # Errors
+    /// [`NodeOpenError`].
+    pub async fn open(config: NodeConfig) -> Result<Self, NodeOpenError> {
+        let lock = DataDirLock::acquire(&config.data_dir)?;
+        let StoreUrl::Sqlite(database) = config.store.clone();
+        let blobs = config
+            .blobs
+            .clone()
+            .unwrap_or_else(|| config.data_dir.join("blobs"));
+        let opened = tokio::task::spawn_blocking(move || {
+            SqliteJournal::open(OpenParams { database, blobs })
+        });
+        let opened = opened
+            .await
+            .map_err(|error| NodeOpenError::Internal(error.to_string()))?;
+        let store = Arc::new(opened?);
+        let sandbox = Sandbox::new(SandboxConfig {
+            exe: config.exe.clone(),
+            node: node_name(&config.data_dir),
+            scratch: config.data_dir.join("scratch"),
+        })
+        .await?;
+        let mode = match sandbox.support().overlay {
+            Ok(()) => WorkspaceMode::Overlay,
+            Err(_) => WorkspaceMode::Copy,
+        };
+        let journal: Arc<dyn Journal> = Arc::clone(&store) as Arc<dyn Journal>;
+        let views = Blobs(Arc::clone(&journal));
+        let inner = Arc::new(Inner {
+            reader: Reader::new(Arc::clone(&journal)),
+            manifest: ManifestFile::new(config.manifest),
+            workspaces: Workspaces::new(config.data_dir, config.cache_dir, mode, views),
+            providers: Providers::new(config.record),
+            tls: tls().map_err(|error| NodeOpenError::Internal(error.to_string()))?,
+            feeds: Feeds::default(),
+            metrics: Metrics::new(),
+            actors: Actors::default(),
+            stopping: watch::channel(false).0,
+            at_rest: (!config.works_on_turns).then(Mutex::default),
+            sandboxes: Semaphore::new(SANDBOXES_MAX),
+            journal,
+            store,
+            sandbox,
+            _lock: lock,
+        });
+        let node = Self { inner };
+        if config.works_on_turns {
+            node.recover().await?;
+        }
+        Ok(node)
+    }
+
+    /// Wakes every session with a turn that has not ended and does not wait for an operator.
+    async fn recover(&self) -> Result<(), StoreError> {
+        let open = self
+            .inner
+            .reader
+            .with(|journal| journal.open_turns())
+            .await?;
+        for row in open.iter().filter(|row| !row.state.is_parked()) {
+            tracing::info!(session = %row.session, turn = %row.turn, "taking up a turn");
+            self.inner.actors.wake(&self.inner, &row.session);
+        }
+        Ok(())
+    }
+
+    /// Whether nothing happens in a session without a command.
+    #[must_use]
+    pub fn is_idle(&self, session: &SessionId) -> bool {
+        !self.inner.actors.is_awake(session)
+    }
+
+    /// What the host can do, and whether what is stored is sound.
+    ///
+    /// # Errors
+    /// [`RequestError::Store`].
+    pub async fn doctor(&self) -> Result<DoctorReport, RequestError> {
+        doctor::examine(&self.inner).await
+    }
+
+    /// What the node counted, for Prometheus.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        self.inner.metrics.text()
+    }
+
+    /// Ends the node in good order: effects under way are given up and begin again at the next start.
+    pub async fn shutdown(&self) {
+        self.inner.stopping.send_replace(true);
+        while self.inner.metrics.sessions_active.get() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        self.inner.workspaces.cleaned().await;
+        let store = Arc::clone(&self.inner.store);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.close()).await {
+            tracing::warn!(%error, "the store was not closed cleanly");
+        }
+    }
+}
+
+fn node_name(data_dir: &Path) -> String {
+    let path = std::fs::canonicalize(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    let hash = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
+    hash.as_str()[..16].to_owned()
+}
+
+fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
+    let roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
