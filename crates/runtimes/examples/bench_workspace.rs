@@ -1,6 +1,6 @@
-//! What committing a view costs: a folder of 20,000 files, 1,000 of them changed before.
+//! What committing a view costs: a folder of 10,000 files, some of them changed before.
 //!
-//! `bench_workspace still`: ms to find that nothing changed. `edit`: ms when one file did.
+//! `bench_workspace still [CHANGED]`: ms to find that nothing changed. `edit`: ms when one file did.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -13,8 +13,8 @@ use mainstay_sessions::WorkspaceMode;
 use std::path::Path;
 use std::time::Instant;
 
-const FOLDER: usize = 20_000;
-const CHANGED: usize = 1_000;
+const FOLDER: usize = 10_000;
+const CHANGED: usize = 200;
 const ROUNDS: usize = 51;
 
 fn main() {
@@ -23,6 +23,7 @@ fn main() {
         Some("edit") => true,
         other => panic!("still or edit, not {other:?}"),
     };
+    let changed = std::env::args().nth(2).map(|count| count.parse().unwrap());
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path().join("folder");
     fill(&folder, FOLDER);
@@ -34,7 +35,7 @@ fn main() {
     };
     let upper = params.root.join("upper");
     let (mut view, _) = View::create(params).unwrap();
-    fill(&upper, CHANGED);
+    fill(&upper, changed.unwrap_or(CHANGED));
     // Files are trusted by their times only once those have settled.
     std::thread::sleep(std::time::Duration::from_millis(100));
     view.commit().unwrap().unwrap();

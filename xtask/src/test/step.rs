@@ -184,7 +184,7 @@ mod tests {
             plain("test result: \u{1b}[32mok\u{1b}[m. 1 passed"),
             "test result: ok. 1 passed"
         );
-        let kept = shown(&b"test result: \x1b[1mok\x1b[0m. 2 passed;\nnoise\xff\nskipped: x"[..]);
+        let kept = shown(&b"test result: \x1b[1mok\x1b[0m. 2 passed;\nnoise\xff\n---- x"[..]);
         assert_eq!(Tally::of_lines(kept.iter().map(String::as_str)).passed, 1);
     }
 }

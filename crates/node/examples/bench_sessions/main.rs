@@ -19,11 +19,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const STEPS: u32 = 400;
+const STEPS: u32 = 2000;
+/// Until the log has its size and caches are warm.
+const WARM_UP: usize = 300;
 const SESSIONS: usize = 64;
 const STEPS_EACH: u32 = 150;
 const PARKED: usize = 10_000;
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 15;
+const TURNS: u32 = 20;
 
 fn main() {
     if std::env::args().nth(1).as_deref() == Some("__sandbox") {
@@ -36,37 +39,43 @@ async fn measure() {
     let value = match std::env::args().nth(1).as_deref() {
         Some("overhead") => overhead().await,
         Some("rate") => rate().await,
-        Some("step") => turn(150).await.0 as f64 / 150.0 / 1024.0,
-        Some("bytes") => turn(150).await.0 as f64 / turn(50).await.0 as f64,
-        Some("time") => median(150).await.as_secs_f64() / median(50).await.as_secs_f64(),
+        Some("step") => bytes(150).await / 150.0 / 1024.0,
+        Some("bytes") => bytes(150).await / bytes(50).await,
+        Some("time") => time().await,
         Some("parked") => parked().await,
         other => panic!("{other:?} is no figure"),
     };
     println!("{}", serde_json::json!({ "value": value }));
 }
 
-/// The bytes that a turn adds to an empty store, and how long it takes.
-async fn turn(steps: u32) -> (u64, Duration) {
+/// The bytes that turns of this length add to a store, each. There are several, because a store grows
+/// by pages, and the first records go into pages that an empty store has already.
+async fn bytes(steps: u32) -> f64 {
     let folder = tempfile::tempdir().unwrap();
     let journal = journal(folder.path());
     let empty = size(folder.path());
-    let started = Instant::now();
-    Drive::new(journal.clone(), "one", steps).run().await;
-    let elapsed = started.elapsed();
-    tokio::task::spawn_blocking(move || journal.close())
-        .await
-        .unwrap()
-        .unwrap();
-    (size(folder.path()) - empty, elapsed)
+    for turn in 0..TURNS {
+        let session = format!("s{turn}");
+        Drive::new(journal.clone(), &session, steps).run().await;
+    }
+    let closed = tokio::task::spawn_blocking(move || journal.close());
+    closed.await.unwrap().unwrap();
+    (size(folder.path()) - empty) as f64 / f64::from(TURNS)
 }
 
-async fn median(steps: u32) -> Duration {
-    let mut times = Vec::new();
+/// How long a turn of 150 steps takes over one of 50: medians of runs that take turns.
+async fn time() -> f64 {
+    let (mut long, mut short) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        times.push(turn(steps).await.1);
+        for (steps, times) in [(150, &mut long), (50, &mut short)] {
+            let folder = tempfile::tempdir().unwrap();
+            let journal = journal(folder.path());
+            let started = Instant::now();
+            Drive::new(journal, "one", steps).run().await;
+            times.push(started.elapsed());
+        }
     }
-    times.sort_unstable();
-    times[ROUNDS / 2]
+    middle(&mut long).as_secs_f64() / middle(&mut short).as_secs_f64()
 }
 
 fn size(folder: &Path) -> u64 {
@@ -122,8 +131,9 @@ fn resident() -> f64 {
 async fn overhead() -> f64 {
     let folder = tempfile::tempdir().unwrap();
     let journal = journal(folder.path());
-    let mut times = Drive::new(journal, "one", STEPS).run().await;
-    middle(&mut times).as_secs_f64() * 1000.0
+    let session = tokio::spawn(Drive::new(journal, "one", STEPS).run());
+    let mut times = session.await.unwrap();
+    middle(&mut times[WARM_UP..]).as_secs_f64() * 1000.0
 }
 
 async fn rate() -> f64 {
