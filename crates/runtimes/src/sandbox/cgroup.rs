@@ -3,8 +3,9 @@
 //! stays inside it.
 
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -39,6 +40,33 @@ pub(super) struct Cgroup {
     folders: Vec<PathBuf>,
     memory: PathBuf,
     is_v1: bool,
+}
+
+/// The way into a group. Moving any other process than oneself makes the kernel wait until every
+/// processor has taken note, which takes longer than all the rest of a start.
+#[derive(Debug)]
+pub(super) enum Door {
+    /// The process itself writes to these.
+    Files(Vec<File>),
+    /// Version 2: it is cloned into this folder.
+    Group(File),
+}
+
+impl Door {
+    /// Lets the calling process in, which has one thread, where it was not cloned into the group.
+    pub(super) fn enter(&self) -> io::Result<()> {
+        match self {
+            Self::Files(files) => files.iter().try_for_each(|mut file| file.write_all(b"0")),
+            Self::Group(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn group(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Files(_) => None,
+            Self::Group(folder) => Some(folder.as_fd()),
+        }
+    }
 }
 
 impl Hierarchy {
@@ -152,11 +180,21 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Puts a process in.
-    pub(super) fn add(&self, pid: libc::pid_t) -> io::Result<()> {
-        self.folders
-            .iter()
-            .try_for_each(|folder| fs::write(folder.join("cgroup.procs"), pid.to_string()))
+    /// Opens the way in for a process to be made.
+    pub(super) fn door(&self) -> io::Result<Door> {
+        let open = |path: PathBuf| File::options().write(true).open(path);
+        if self.is_v1 {
+            let tasks = self.folders.iter().map(|folder| open(folder.join("tasks")));
+            return Ok(Door::Files(tasks.collect::<io::Result<_>>()?));
+        }
+        File::open(&self.memory).map(Door::Group)
+    }
+
+    /// The way in where processes cannot be cloned into a group.
+    pub(super) fn slow_door(&self) -> io::Result<Door> {
+        let file = self.memory.join("cgroup.procs");
+        let file = File::options().write(true).open(file)?;
+        Ok(Door::Files(vec![file]))
     }
 
     /// Whether the kernel killed a process of the group for want of memory.
@@ -289,8 +327,7 @@ mod tests {
         assert_eq!(read("memory.max"), "1048576");
         assert_eq!(read("memory.swap.max"), "0");
         assert_eq!(read("pids.max"), "8");
-        group.add(42).unwrap();
-        assert_eq!(read("cgroup.procs"), "42");
+        assert!(group.door().unwrap().group().is_some());
         assert!(!group.has_killed());
         fs::write(
             folder.path().join("run/memory.events"),

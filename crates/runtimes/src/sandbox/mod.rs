@@ -12,6 +12,7 @@ mod run;
 mod spec;
 mod support;
 mod sys;
+mod zygote;
 
 pub use capture::{Chunk, Stream};
 pub use helper::{InProcess, sandbox_main};

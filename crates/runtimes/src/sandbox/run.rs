@@ -4,21 +4,20 @@ use super::capture::{Chunk, Stream, capture};
 use super::cgroup::{CgroupPlace, Hierarchy};
 use super::job::{Ended, Job};
 use super::spec::{
-    Captured, ExitKind, Network, Program, SandboxError, SandboxExit, SandboxSpec, WorkspaceMount,
+    ExitKind, Network, Program, SandboxError, SandboxExit, SandboxSpec, WorkspaceMount,
 };
 use super::support::{self, HostSupport};
+use super::zygote::{Helper, Zygote};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{RwLock, mpsc};
 
 /// How long output may lag behind the end of a run; nothing can hold the pipes by then.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -38,6 +37,9 @@ pub struct SandboxConfig {
 #[derive(Debug)]
 pub struct Sandbox {
     config: SandboxConfig,
+    zygote: Zygote,
+    /// Held by every helper whose outcome is known and which still cleans up.
+    leaving: Arc<RwLock<()>>,
     hierarchy: Option<Hierarchy>,
     masks: Vec<PathBuf>,
     support: HostSupport,
@@ -76,6 +78,8 @@ impl Sandbox {
                 Vec::new()
             },
             hierarchy,
+            zygote: Zygote::new(config.exe.clone()),
+            leaving: Arc::default(),
             config,
             runs: AtomicU64::new(0),
         };
@@ -101,15 +105,18 @@ impl Sandbox {
     ) -> Result<SandboxExit, SandboxError> {
         let (job, weaker) = self.job(spec)?;
         let started = Instant::now();
-        let (mut child, mut socket) = self.start(&job).await?;
+        let Helper {
+            mut socket,
+            stdout,
+            stderr,
+        } = self.start(&job).await?;
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let file = |stream: &str| self.config.scratch.join(format!("{run}.{stream}"));
-        let (out, err) = (child.stdout.take(), child.stderr.take());
         let most = spec.output_bytes_max;
         let output = async {
             tokio::try_join!(
-                read(out, Stream::Stdout, most, file("out"), live.clone()),
-                read(err, Stream::Stderr, most, file("err"), live.clone()),
+                capture(stdout, Stream::Stdout, most, file("out"), live.clone()),
+                capture(stderr, Stream::Stderr, most, file("err"), live.clone()),
             )
         };
         let mut output = std::pin::pin!(output);
@@ -129,7 +136,10 @@ impl Sandbox {
                 .await
                 .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut))),
         };
-        let ended = self.reap(ended, &mut child).await?;
+        let ended = ended.map_err(|error| SandboxError::HelperDied {
+            why: error.to_string(),
+        })?;
+        self.let_go(socket).await;
         let (stdout, stderr) = captured.map_err(|error| SandboxError::Setup {
             step: "reading output".to_owned(),
             error: error.to_string(),
@@ -143,45 +153,27 @@ impl Sandbox {
         })
     }
 
-    async fn reap(
-        &self,
-        ended: io::Result<Ended>,
-        child: &mut Child,
-    ) -> Result<Ended, SandboxError> {
-        match ended {
-            Ok(ended) => {
-                let _reaped = child.wait().await;
-                Ok(ended)
-            }
-            Err(error) => {
-                let _killed = child.start_kill();
-                let how = child.wait().await.map(|status| status.to_string());
-                let why = format!("{} ({error})", how.unwrap_or_default());
-                Err(SandboxError::HelperDied { why })
-            }
-        }
+    /// Leaves a helper to its cleaning up.
+    async fn let_go(&self, mut socket: UnixStream) {
+        let leaving = Arc::clone(&self.leaving).read_owned().await;
+        tokio::spawn(async move {
+            let _closed = socket.read(&mut [0]).await;
+            drop(leaving);
+        });
     }
 
-    async fn start(&self, job: &Job) -> Result<(Child, UnixStream), SandboxError> {
+    /// Waits until helpers whose runs are over have cleaned up.
+    pub async fn settled(&self) {
+        let _all = self.leaving.write().await;
+    }
+
+    async fn start(&self, job: &Job) -> Result<Helper, SandboxError> {
         let failed = |error: io::Error| SandboxError::Setup {
             step: "starting the helper".to_owned(),
             error: error.to_string(),
         };
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
-        ours.set_nonblocking(true).map_err(failed)?;
-        let mut socket = UnixStream::from_std(ours).map_err(failed)?;
-        let child = Command::new(&self.config.exe)
-            .arg("__sandbox")
-            .env_clear()
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(failed)?;
         let message = Job::encode(job).map_err(failed)?;
-        socket.write_all(&message).await.map_err(failed)?;
-        Ok((child, socket))
+        self.zygote.fork(&message).await.map_err(failed)
     }
 
     fn job(&self, spec: &SandboxSpec) -> Result<(Job, Vec<String>), SandboxError> {
@@ -319,19 +311,6 @@ impl Drop for Sandbox {
         if let Some(hierarchy) = &self.hierarchy {
             hierarchy.remove();
         }
-    }
-}
-
-async fn read(
-    from: Option<impl tokio::io::AsyncRead + Unpin>,
-    stream: Stream,
-    most: usize,
-    file: PathBuf,
-    live: Option<mpsc::Sender<Chunk>>,
-) -> io::Result<Captured> {
-    match from {
-        Some(from) => capture(from, stream, most, file, live).await,
-        None => Ok(Captured::default()),
     }
 }
 

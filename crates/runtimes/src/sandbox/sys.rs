@@ -23,11 +23,46 @@ fn c_path(path: &Path) -> io::Result<CString> {
     c_string(path.as_os_str().as_bytes())
 }
 
-/// Forks into new namespaces; 0 in the child. Only for single-threaded processes.
-pub(crate) fn clone_into(namespaces: libc::c_int) -> io::Result<libc::pid_t> {
-    let flags = libc::c_long::from(namespaces | libc::SIGCHLD);
-    // SAFETY: without CLONE_VM and a null stack this is a fork; the callers have one thread.
-    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `struct clone_args` of `clone3`, in its version of Linux 5.7.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// Forks into new namespaces, and into a control group of version 2; 0 in the child. Only for
+/// single-threaded processes.
+pub(crate) fn clone_into(
+    namespaces: libc::c_int,
+    group: Option<BorrowedFd<'_>>,
+) -> io::Result<libc::pid_t> {
+    let Some(group) = group else {
+        let flags = libc::c_long::from(namespaces | libc::SIGCHLD);
+        // SAFETY: without CLONE_VM and a null stack this is a fork; the callers have one thread.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+        return check(pid).map(|pid| libc::pid_t::try_from(pid).unwrap_or(-1));
+    };
+    let arguments = CloneArguments {
+        flags: u64::from(namespaces.cast_unsigned()) | CLONE_INTO_CGROUP,
+        exit_signal: u64::from(libc::SIGCHLD.cast_unsigned()),
+        cgroup: u64::try_from(group.as_raw_fd()).unwrap_or_default(),
+        ..CloneArguments::default()
+    };
+    let size = size_of::<CloneArguments>();
+    // SAFETY: without CLONE_VM and a stack this is a fork; the callers have one thread.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size) };
     check(pid).map(|pid| libc::pid_t::try_from(pid).unwrap_or(-1))
 }
 
@@ -70,7 +105,7 @@ struct MountAttr {
 }
 
 /// Sets attributes of a mount and all mounts below it.
-pub(crate) fn mount_setattr(target: &Path, set: u64) -> io::Result<()> {
+pub(crate) fn mount_setattr(target: &Path, set: u64, is_recursive: bool) -> io::Result<()> {
     let target = c_path(target)?;
     let attr = MountAttr {
         attr_set: set,
@@ -84,7 +119,7 @@ pub(crate) fn mount_setattr(target: &Path, set: u64) -> io::Result<()> {
             libc::SYS_mount_setattr,
             libc::AT_FDCWD,
             target.as_ptr(),
-            libc::AT_RECURSIVE,
+            if is_recursive { libc::AT_RECURSIVE } else { 0 },
             &raw const attr,
             size_of::<MountAttr>(),
         )
@@ -284,6 +319,35 @@ pub(crate) fn reset_signals() {
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
     }
+}
+
+/// Puts a filter on system calls, which needs `no_new_privs`.
+pub(crate) fn set_seccomp(program: &[libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(io::Error::other)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: the kernel reads as many instructions as there are, and keeps nothing of them.
+    let set = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &raw const program,
+        )
+    };
+    check(set).map(drop)
+}
+
+/// Whether the ends of child processes are of no interest, so that nobody has to wait for them.
+pub(crate) fn ignore_children(is_ignored: bool) {
+    let action = if is_ignored {
+        libc::SIG_IGN
+    } else {
+        libc::SIG_DFL
+    };
+    // SAFETY: both actions are valid for this signal.
+    unsafe { libc::signal(libc::SIGCHLD, action) };
 }
 
 pub(crate) fn new_session() {

@@ -1,9 +1,10 @@
 //! Process 1 of the run: builds the world, gives up every privilege, starts the tool and reaps.
 
+use super::super::cgroup::Door;
 use super::super::job::{Ended, InitReport, Job};
 use super::super::spec::{Network, Program};
 use super::super::sys;
-use super::{Failed, InProcess, Step, privileges, root};
+use super::{Failed, InProcess, Step, privileges, root, seccomp};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -18,13 +19,19 @@ pub(super) fn run(
     job: &Job,
     mut gate: PipeReader,
     mut reporter: PipeWriter,
+    door: Option<Door>,
     in_process: InProcess,
 ) -> ! {
+    let entered = door.as_ref().map_or(Ok(()), Door::enter);
+    drop(door);
     let mut word = [0; 2];
     if gate.read_exact(&mut word).is_err() {
         sys::exit(1);
     }
-    let ended = match live(job, in_process) {
+    let lived = entered
+        .step("joining the control group")
+        .and_then(|()| live(job, in_process));
+    let ended = match lived {
         Ok(ended) => ended,
         Err((step, error)) => Ended::Failed {
             step: step.to_owned(),
@@ -57,7 +64,9 @@ fn live(job: &Job, in_process: InProcess) -> Result<Ended, Failed> {
     sys::drop_capabilities().step("dropping capabilities")?;
     // Changing users clears it.
     sys::prctl(libc::PR_SET_PDEATHSIG, death, 0).step("tying it to the helper")?;
-    let tool = sys::clone_into(0).step("starting the tool")?;
+    // The tool has the same user, and must not look into or change its init.
+    sys::prctl(libc::PR_SET_DUMPABLE, 0, 0).step("hiding init")?;
+    let tool = sys::clone_into(0, None).step("starting the tool")?;
     if tool == 0 {
         let code = be_the_tool(job, in_process);
         sys::exit(code);
@@ -97,11 +106,12 @@ fn prepare_tool(job: &Job) -> Result<(), Failed> {
     sys::duplicate(null.as_raw_fd(), 0).step("closing standard input")?;
     drop(null);
     sys::close_from(3).step("closing descriptors")?;
+    sys::prctl(libc::PR_SET_DUMPABLE, 1, 0).step("ending to hide")?;
     sys::reset_signals();
     sys::new_session();
     sys::set_umask(0o022);
     privileges::landlock(job)?;
-    privileges::seccomp()
+    seccomp::restrict()
 }
 
 fn strings(job: &Job, argv: &[String]) -> io::Result<(Vec<CString>, Vec<CString>)> {

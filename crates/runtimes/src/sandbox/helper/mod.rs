@@ -1,4 +1,4 @@
-//! The helper process: this program, started again by the node for one run.
+//! The helper process: forked by the zygote, which is this program, started again by the node.
 //!
 //! It has one thread from beginning to end, so it may fork and then run ordinary code, which the
 //! node must never do. Its standard input is a socket to the node: the job comes in, the outcome
@@ -8,8 +8,10 @@
 mod init;
 mod privileges;
 mod root;
+mod seccomp;
+mod zygote;
 
-use super::cgroup::Cgroup;
+use super::cgroup::{Cgroup, Door};
 use super::job::{Ended, InitReport, Job};
 use super::sys;
 use std::fs;
@@ -25,19 +27,21 @@ pub type InProcess = fn(serde_json::Value) -> i32;
 /// The longest that one wait lasts, so that no arithmetic on it can overflow.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// The whole life of a helper. Call it first in `main`, before any thread exists, when the first
-/// argument is `__sandbox`.
+/// The whole life of the zygote and of each helper. Call it first in `main`, before any thread exists,
+/// when the first argument is `__sandbox`.
 pub fn sandbox_main(in_process: InProcess) -> ! {
+    if zygote::become_helper().is_err() {
+        sys::exit(1);
+    }
     // SAFETY: descriptor 0 is the socket that the node passed; it is never closed here.
     let socket = ManuallyDrop::new(unsafe { UnixStream::from_raw_fd(0) });
-    let ended = match run(&socket, in_process) {
-        Ok(ended) => ended,
-        Err((step, error)) => Ended::Failed {
+    if let Err((step, error)) = run(&socket, in_process) {
+        let failed = Ended::Failed {
             step: step.to_owned(),
             error: error.to_string(),
-        },
-    };
-    let _the_node_is_gone = Job::send(&*socket, &ended);
+        };
+        let _the_node_is_gone = Job::send(&*socket, &failed);
+    }
     sys::exit(0)
 }
 
@@ -54,7 +58,7 @@ impl<T> Step<T> for io::Result<T> {
     }
 }
 
-fn run(socket: &UnixStream, in_process: InProcess) -> Result<Ended, Failed> {
+fn run(socket: &UnixStream, in_process: InProcess) -> Result<(), Failed> {
     let job: Job = Job::receive(socket).step("reading the job")?;
     let (gate, opener) = io::pipe().step("making a pipe")?;
     let (outcome, reporter) = io::pipe().step("making a pipe")?;
@@ -62,27 +66,54 @@ fn run(socket: &UnixStream, in_process: InProcess) -> Result<Ended, Failed> {
         Some(place) => Some(Cgroup::create(place).step("making the control group")?),
         None => None,
     };
-    let pid = sys::clone_into(job.namespaces()).step("making the namespaces")?;
+    let (pid, door) = clone(&job, cgroup.as_ref())?;
     if pid == 0 {
         drop(opener);
         drop(outcome);
-        init::run(&job, gate, reporter, in_process);
+        init::run(&job, gate, reporter, door, in_process);
     }
+    drop(door);
     drop(gate);
     drop(reporter);
-    let ended = supervise(socket, &job, pid, opener, outcome, cgroup.as_ref());
+    let ended = supervise(socket, &job, pid, opener, outcome);
     if ended.is_err() {
         let _gone = sys::kill(pid, libc::SIGKILL);
         let _reaped = sys::wait(pid);
     }
     let killed = cgroup.as_ref().is_some_and(Cgroup::has_killed);
+    let ended = ended.map(|ended| match ended {
+        Ended::Code(_) | Ended::Signal(_) if killed => Ended::OutOfMemory,
+        ended => ended,
+    });
+    // The node goes on with the outcome, and waits for the rest only when it ends itself.
+    let told = ended.map(|ended| Job::send(socket, &ended));
     if let Some(cgroup) = cgroup {
         cgroup.remove();
     }
-    Ok(match ended? {
-        Ended::Code(_) | Ended::Signal(_) if killed => Ended::OutOfMemory,
-        ended => ended,
-    })
+    told.map(|_the_node_is_gone| ())
+}
+
+/// Clones init into its namespaces, and with it the way into its control group.
+fn clone(job: &Job, cgroup: Option<&Cgroup>) -> Result<(libc::pid_t, Option<Door>), Failed> {
+    let door = cgroup.map(Cgroup::door).transpose();
+    let mut door = door.step("opening the control group")?;
+    let group = door.as_ref().and_then(Door::group);
+    let cloned = match (sys::clone_into(job.namespaces(), group), cgroup) {
+        // Before Linux 5.7, or forbidden by the container that this runs in.
+        (Err(error), Some(cgroup)) if group.is_some() && is_too_new(&error) => {
+            door = Some(cgroup.slow_door().step("opening the control group")?);
+            sys::clone_into(job.namespaces(), None)
+        }
+        (cloned, _) => cloned,
+    };
+    Ok((cloned.step("making the namespaces")?, door))
+}
+
+fn is_too_new(error: &io::Error) -> bool {
+    let refused = [libc::ENOSYS, libc::EINVAL, libc::EPERM, libc::E2BIG];
+    error
+        .raw_os_error()
+        .is_some_and(|code| refused.contains(&code))
 }
 
 fn supervise(
@@ -91,12 +122,8 @@ fn supervise(
     pid: libc::pid_t,
     mut opener: PipeWriter,
     mut outcome: PipeReader,
-    cgroup: Option<&Cgroup>,
 ) -> Result<Ended, Failed> {
     map_ids(job, pid).step("mapping users")?;
-    if let Some(cgroup) = cgroup {
-        cgroup.add(pid).step("joining the control group")?;
-    }
     let process = sys::pidfd_open(pid).step("watching the run")?;
     let deadline = Instant::now().checked_add(job.spec.timeout);
     opener.write_all(b"go").step("starting the run")?;

@@ -164,7 +164,7 @@ fn bind(path: &Path, attributes: u64) -> io::Result<()> {
 
 fn bind_to(from: &Path, to: &Path, attributes: u64) -> io::Result<()> {
     sys::mount(from, to, NONE, libc::MS_BIND | libc::MS_REC, NONE)?;
-    sys::mount_setattr(to, attributes)
+    sys::mount_setattr(to, attributes, true)
 }
 
 fn mount_workspace(workspace: &WorkspaceMount) -> io::Result<()> {
@@ -186,14 +186,31 @@ fn mount_workspace(workspace: &WorkspaceMount) -> io::Result<()> {
                     NONE,
                 )?;
             }
-            let options = format!(
-                "userxattr,lowerdir=/lower,upperdir=/view/{},workdir=/view/{}",
-                name(upper)?,
-                name(work)?
-            );
-            let flags = libc::MS_NOSUID | libc::MS_NODEV;
-            sys::mount(Path::new("overlay"), &at, "overlay", flags, &options)
+            let (upper, work) = (name(upper)?, name(work)?);
+            overlay(
+                &format!("upperdir=/view/{upper},workdir=/view/{work}"),
+                work,
+                &at,
+            )
         }
+    }
+}
+
+/// Mounts the overlay so that its end does not wait for the host's whole disk: what counts of a view
+/// is committed to the store, and a view that a power failure tore is made anew.
+fn overlay(folders: &str, work: &str, at: &Path) -> io::Result<()> {
+    let mount = |more: &str| {
+        let options = format!("userxattr,{more}lowerdir=/lower,{folders}");
+        let flags = libc::MS_NOSUID | libc::MS_NODEV;
+        sys::mount(Path::new("overlay"), at, "overlay", flags, &options)
+    };
+    // The kernel's note that the last mount was such a one.
+    let note = &Path::new("/view").join(work).join("work/incompat/volatile");
+    let _none = fs::remove_file(note.join("dirty")).and_then(|()| fs::remove_dir(note));
+    match mount("volatile,") {
+        // Linux before 5.10.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => mount(""),
+        done => done,
     }
 }
 
@@ -209,6 +226,8 @@ fn hide(job: &Job) -> io::Result<()> {
     DirBuilder::new().mode(0o555).create("/empty")?;
     File::create("/nothing")?;
     fs::set_permissions("/nothing", Permissions::from_mode(0o000))?;
+    // What is bound from here is like this from the start.
+    sys::mount_setattr(Path::new("/"), READ_ONLY, false)?;
     for path in covers {
         let to = inside(&path)?;
         let Ok(found) = fs::symlink_metadata(&to) else {
@@ -218,7 +237,7 @@ fn hide(job: &Job) -> io::Result<()> {
             continue;
         }
         let from = if found.is_dir() { "/empty" } else { "/nothing" };
-        bind_to(Path::new(from), &to, READ_ONLY)?;
+        sys::mount(Path::new(from), &to, NONE, libc::MS_BIND, NONE)?;
     }
     Ok(())
 }
