@@ -112,7 +112,7 @@ const FIGURES: &[Figure] = &[
     node(
         "mainstay --version",
         "ms",
-        Below(20.0),
+        Below(5.0),
         "bench_process",
         &["version"],
     ),

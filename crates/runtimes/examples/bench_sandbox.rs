@@ -1,5 +1,6 @@
 //! Start to exit of `/bin/true` with every protection on, against `bwrap --unshare-all`, in turn.
-//! The value is the ratio of the medians. `MAINSTAY_EXE` names the program that is started again.
+//! The value is the ratio of the medians. The helpers are those of the
+//! whole program, `mainstay`, which has to be built beside this one.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,16 +10,13 @@
 )]
 
 use mainstay_runtimes::sandbox::{
-    Network, Program, Sandbox, SandboxConfig, SandboxSpec, WorkspaceMount, sandbox_main,
+    Network, Program, Sandbox, SandboxConfig, SandboxSpec, WorkspaceMount,
 };
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some("__sandbox") {
-        sandbox_main(|_| 0);
-    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -26,11 +24,18 @@ fn main() {
     runtime.block_on(measure());
 }
 
+/// The program, built beside this one.
+fn program() -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let program = here.parent().unwrap().parent().unwrap().join("mainstay");
+    assert!(program.exists(), "build {} first", program.display());
+    program
+}
+
 async fn measure() {
     let folder = tempfile::tempdir().unwrap();
     let config = SandboxConfig {
-        exe: std::env::var_os("MAINSTAY_EXE")
-            .map_or_else(|| std::env::current_exe().unwrap(), Into::into),
+        exe: program(),
         node: "bench".to_owned(),
         scratch: folder.path().join("scratch"),
     };

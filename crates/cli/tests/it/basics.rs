@@ -213,20 +213,41 @@ fn private_files_are_private() {
     drop(server);
 }
 
+const WHO: &str =
+    "- tool_calls: [{name: shell, arguments: {command: 'id -u > who'}}]\n- text: done\n";
+
+/// Gives files to an ordinary user.
+fn give_away(place: &Place, names: &[&str]) {
+    for name in names {
+        let path = place.path().join(name);
+        std::os::unix::fs::chown(path, Some(1000), Some(1000)).unwrap();
+    }
+}
+
+#[test]
+fn root_works_on_a_folder_as_its_owner() {
+    if !is_root() {
+        return skipped("only root can become somebody else");
+    }
+    let place = Place::scripted(WHO);
+    give_away(&place, &["work", "work/hello.txt"]);
+    place.run(&["--session", "s"]).ok();
+    place.mainstay(&["session", "apply", "s"]).ok();
+    assert_eq!(place.read("work/who").trim(), "1000");
+    let made = std::fs::metadata(place.path().join("work/who")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), 1000);
+}
+
 #[test]
 fn an_ordinary_user_can_do_it_all() {
     if !is_root() {
         return skipped("these tests are run by an ordinary user already");
     }
-    let place = Place::scripted(
-        "- tool_calls: [{name: shell, arguments: {command: 'id -u > who'}}]\n- text: done\n",
+    let place = Place::scripted(WHO);
+    give_away(
+        &place,
+        &["", "mainstay.yaml", "script.yaml", "work", "work/hello.txt"],
     );
-    let own = |path: &std::path::Path| {
-        std::os::unix::fs::chown(path, Some(1000), Some(1000)).unwrap();
-    };
-    for name in ["", "mainstay.yaml", "script.yaml", "work", "work/hello.txt"] {
-        own(&place.path().join(name));
-    }
     let binary = place.path().join("mainstay");
     std::fs::copy(crate::harness::BINARY, &binary).unwrap();
     std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755)).unwrap();

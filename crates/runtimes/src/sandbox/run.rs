@@ -8,6 +8,7 @@ use super::spec::{
 };
 use super::support::{self, HostSupport};
 use super::zygote::{Helper, Zygote};
+use crate::workspace::disk;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -56,7 +57,7 @@ impl Sandbox {
             step: format!("making {}", config.scratch.display()),
             error: error.to_string(),
         };
-        let _nothing_there = std::fs::remove_dir_all(&config.scratch);
+        let _nothing_there = disk::remove(&config.scratch);
         std::fs::create_dir_all(&config.scratch).map_err(failed)?;
         let hierarchy = Hierarchy::find(&format!("mainstay-{}", config.node));
         if let Some(hierarchy) = &hierarchy {
@@ -301,7 +302,7 @@ impl Sandbox {
             at: PathBuf::from("/probe"),
         };
         let probed = self.probe(Some(workspace)).await;
-        let _left_for_the_next_start = std::fs::remove_dir_all(&root);
+        let _left_for_the_next_start = disk::remove(&root);
         probed
     }
 }

@@ -163,9 +163,8 @@ struct CapHeader {
     pid: i32,
 }
 
-/// Gives up all capabilities: the bounding, ambient, inheritable, permitted and effective sets.
-pub(crate) fn drop_capabilities() -> io::Result<()> {
-    const VERSION_3: u32 = 0x2008_0522;
+/// Gives up capabilities for whatever is executed later, which takes one of them to do.
+pub(crate) fn drop_bounding_capabilities() -> io::Result<()> {
     for capability in 0..64 {
         if let Err(error) = prctl(libc::PR_CAPBSET_DROP, capability, 0)
             && error.raw_os_error() != Some(libc::EINVAL)
@@ -173,6 +172,12 @@ pub(crate) fn drop_capabilities() -> io::Result<()> {
             return Err(error);
         }
     }
+    Ok(())
+}
+
+/// Gives up all capabilities: the ambient, inheritable, permitted and effective sets.
+pub(crate) fn drop_capabilities() -> io::Result<()> {
+    const VERSION_3: u32 = 0x2008_0522;
     prctl(
         libc::PR_CAP_AMBIENT,
         libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong,

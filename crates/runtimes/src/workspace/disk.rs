@@ -188,7 +188,7 @@ pub(super) fn give_to(path: &Path, owner: (u32, u32)) -> Result<(), WorkspaceErr
 }
 
 /// Removes a file or a whole folder, whatever their permissions and depth; nothing there is fine.
-pub(super) fn remove(path: &Path) -> Result<(), WorkspaceError> {
+pub(crate) fn remove(path: &Path) -> Result<(), WorkspaceError> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if is_absent(&error) => return Ok(()),
         found => found.at(path)?,

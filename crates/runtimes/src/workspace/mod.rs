@@ -13,7 +13,7 @@ mod build;
 mod change;
 mod copy;
 mod diff;
-mod disk;
+pub(crate) mod disk;
 mod error;
 mod name;
 mod scan;

@@ -56,6 +56,8 @@ fn live(job: &Job, in_process: InProcess) -> Result<Ended, Failed> {
     sys::set_host_name("sandbox").step("naming the host")?;
     root::build(job)?;
     std::env::set_current_dir(&job.spec.cwd).step("entering the working folder")?;
+    // Changing users loses the right to do so.
+    sys::drop_bounding_capabilities().step("dropping capabilities")?;
     if job.is_root {
         sys::become_user(job.uid, job.gid, true).step("becoming the workspace's owner")?;
     }

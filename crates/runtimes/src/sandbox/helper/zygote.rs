@@ -6,20 +6,22 @@ use super::super::zygote::DESCRIPTORS;
 use super::seccomp;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
-use std::io::{self, IoSliceMut, Read, Write};
+use std::io::{self, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// Answers in each helper, with the descriptors of its run in the places 0, 1 and 2; in the zygote
 /// itself never. There is always one helper ahead, which waits for its run.
 pub(super) fn become_helper() -> io::Result<()> {
+    // What the node's own parent left open is for nobody here.
+    sys::close_from(3)?;
     seccomp::prepare();
     // Nobody waits for helpers: the node sees their sockets close.
     sys::ignore_children(true);
     // SAFETY: descriptor 0 is the socket to the node, and stays open until the process ends.
     let node = unsafe { BorrowedFd::borrow_raw(0) };
     loop {
-        let (mut taken, mut taker) = io::pipe()?;
+        let (mut taken, taker) = io::pipe()?;
         if sys::clone_into(0, None)? > 0 {
             drop(taker);
             // It has a run now, or it died.
@@ -34,7 +36,6 @@ pub(super) fn become_helper() -> io::Result<()> {
         let Some(run) = receive(node)? else {
             sys::exit(0);
         };
-        taker.write_all(b"t")?;
         drop(taker);
         for (place, descriptor) in (0..).zip(&run) {
             sys::duplicate(descriptor.as_raw_fd(), place)?;
