@@ -112,7 +112,8 @@ pub struct AllowRule {
     pub host: String,
     /// The port.
     pub port: u16,
-    /// The path: `*` stands for anything in one segment, `**` for anything.
+    /// The path: `*` stands for anything in one segment, at the end for anything below; `**` for
+    /// anything anywhere.
     pub path: String,
 }
 
@@ -209,6 +210,7 @@ fn glob(pattern: &str, path: &str) -> bool {
     while let Some((&first, after)) = rest.split_first() {
         let (token, after) = match (first, after) {
             (b'*', [b'*', after @ ..]) => (Token::Anything, after),
+            (b'*', []) => (Token::Anything, after),
             (b'*', after) => (Token::Segment, after),
             (byte, after) => (Token::Byte(byte), after),
         };
@@ -337,6 +339,8 @@ mod tests {
             ("/", "/"),
             ("/*", "/"),
             ("/*", "/x"),
+            ("/*", "/x/y"),
+            ("/a/*", "/a/b/c"),
             ("/a/*/c", "/a/b/c"),
             ("/**", "/"),
             ("/**", "/a/b"),
@@ -347,7 +351,7 @@ mod tests {
         }
         for (pattern, path) in [
             ("/", "/x"),
-            ("/*", "/x/y"),
+            ("/a/*", "/ab"),
             ("/a/*/c", "/a/b/b/c"),
             ("/a/**", "/ab"),
             ("/a/**", "/b/a/c"),

@@ -468,7 +468,7 @@ static HTTP: Shape = Shape {
     title: "http tool",
     doc: "Options of the `http` tool.",
     fields: &[
-        Field::required("allow", Kind::List { of: &Kind::Format(&RULE), min: 1 }, "What may be requested: method, scheme, host and path. `*` stands for anything in one path segment, `**` for anything.")
+        Field::required("allow", Kind::List { of: &Kind::Format(&RULE), min: 1 }, "What may be requested: method, scheme, host and path. `*` stands for anything in one path segment, at the end for anything below; `**` for anything.")
             .example(r#"["POST https://tracker.example/issues/*"]"#),
         Field::default("effect", Kind::Choice(EFFECTS), "\"once\"", "How its effect relates to repetition."),
         Field::optional("probe", Kind::Object(&PROBE), "For `once`: a request that tells whether an unknown call took effect."),

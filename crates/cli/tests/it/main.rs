@@ -12,6 +12,7 @@ mod harness;
 mod hostile;
 mod inference_errors;
 mod kill_sweep;
+mod outside;
 mod provider;
 mod request_errors;
 mod restarts;

@@ -184,3 +184,73 @@ async fn a_stream_goes_on_where_it_was_left() {
     let expected: Vec<u64> = (3..3 + ids.len() as u64).collect();
     assert_eq!(ids, expected, "{text}");
 }
+
+/// Kills the sandbox helper above the command that has this marker.
+fn kill_helper(marker: &str) {
+    let line = |process: i32| {
+        let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).into_owned()
+    };
+    let processes = || {
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+    };
+    let parent = |process: i32| {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+        parent.trim().parse::<i32>().ok()
+    };
+    let is_tool =
+        |&process: &i32| line(process).starts_with("sleep") && line(process).contains(marker);
+    wait_until("the tool runs", || {
+        processes().any(|process| is_tool(&process))
+    });
+    let mut process = processes().find(is_tool).unwrap();
+    let mut helpers = Vec::new();
+    while let Some(above) = parent(process).filter(|&above| above > 1) {
+        if line(above).contains("__sandbox") {
+            helpers.push(above);
+        }
+        process = above;
+    }
+    // Init, helper, zygote: the second is the one that would tell.
+    let helper = rustix::process::Pid::from_raw(helpers[1]).unwrap();
+    rustix::process::kill_process(helper, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_sandbox_that_dies_is_repeated_where_that_is_harmless() {
+    let marker = format!("1.{}", std::process::id());
+    let place = self::place(&format!(
+        "- tool_calls: [{{name: shell, arguments: {{command: 'echo x >> log; sleep {marker}; cat log'}}}}]\n\
+         - text: done\n"
+    ));
+    let mut run = Followed::start(&place, &["--json", "run", "a", "go", "--session", "s"]);
+    kill_helper(&marker);
+    let result = run.until("result");
+    assert_eq!(result["data"]["state"], "completed", "{result}");
+    assert_eq!(count(&place, "tool_completed"), 1);
+    place.mainstay(&["session", "apply", "s"]).ok();
+    assert_eq!(
+        place.read("work/log"),
+        "x\n",
+        "the first run was rolled back"
+    );
+}
+
+#[test]
+fn a_sandbox_that_dies_leaves_what_is_once_in_doubt() {
+    let marker = format!("2.{}", std::process::id());
+    let place = Place::new(
+        "version: 1\nmodels:\n  m: {provider: script, file: script.yaml}\nagents:\n  a:\n    \
+         model: m\n    tools: [{shell: {effect: once}}]\n",
+        &format!(
+            "- tool_calls: [{{name: shell, arguments: {{command: 'sleep {marker}'}}}}]\n- text: done\n"
+        ),
+    );
+    let mut run = Followed::start(&place, &["--json", "run", "a", "go", "--session", "s"]);
+    kill_helper(&marker);
+    let result = run.until("result");
+    assert_eq!(result["data"]["state"], "in_doubt", "{result}");
+    assert_eq!(result["data"]["error"]["effect"], "unknown", "{result}");
+}

@@ -58,9 +58,23 @@ async fn attempt(
         key: &run.key,
         secrets: &secrets,
     };
-    match tools::run(&context, &call, aborted).await {
+    let mut ran = tools::run(&context, &call, aborted.clone()).await;
+    if matches!(ran, Ran::Interrupted(_)) && run.class != EffectClass::Once {
+        // What died was ours, and the tool may be repeated.
+        roll_back(inner, run, &shell).await?;
+        ran = tools::run(&context, &call, aborted).await;
+    }
+    match ran {
+        Ran::Ended(result) if run.class == EffectClass::Once => {
+            let finished = finish(inner, run, &shell, result).await;
+            // It ran; only what it left in the view is lost.
+            Ok(finished.unwrap_or_else(|error| (ToolOutcome::Unknown(error), Vec::new())))
+        }
         Ran::Ended(result) => finish(inner, run, &shell, result).await,
-        Ran::Failed(error) => {
+        Ran::Interrupted(error) if run.class == EffectClass::Once => {
+            Ok((ToolOutcome::Unknown(error), Vec::new()))
+        }
+        Ran::Failed(error) | Ran::Interrupted(error) => {
             roll_back(inner, run, &shell).await?;
             Err(error)
         }

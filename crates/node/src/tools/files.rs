@@ -2,7 +2,7 @@
 
 use super::{Context, Ran, ToolResult, arguments};
 use crate::wiring;
-use mainstay_contract::{Code, Coded, ToolCall};
+use mainstay_contract::{Code, ToolCall};
 use mainstay_manifest::Network;
 use mainstay_providers::ToolSpec;
 use mainstay_runtimes::sandbox::{ExitKind, Program, SandboxExit};
@@ -53,7 +53,7 @@ pub(super) async fn run(
     };
     match ran {
         Ok(exit) => Ran::Ended(result(&exit)),
-        Err(error) => Ran::Failed(Box::new(error.report())),
+        Err(error) => Ran::unsandboxed(&error),
     }
 }
 

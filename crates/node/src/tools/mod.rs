@@ -6,9 +6,10 @@ mod shell;
 
 use crate::node::Inner;
 use crate::snapshot::ShellConfig;
-use mainstay_contract::{Code, ErrorReport, Secret, SessionId, StepId, ToolCall, TurnId};
+use mainstay_contract::{Code, Coded, ErrorReport, Secret, SessionId, StepId, ToolCall, TurnId};
 use mainstay_manifest::Tool;
 use mainstay_providers::ToolSpec;
+use mainstay_runtimes::sandbox::SandboxError;
 use mainstay_sessions::Blob;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -44,10 +45,23 @@ pub(crate) enum Ran {
     Ended(ToolResult),
     /// Not at all, for reasons that are not the agent's.
     Failed(Box<ErrorReport>),
+    /// What ran it died in the middle, for reasons that are not the agent's.
+    Interrupted(Box<ErrorReport>),
     /// It reached the outside, and nobody knows whether it took effect.
     Unknown(Box<ErrorReport>),
     /// It was stopped on request.
     Aborted,
+}
+
+impl Ran {
+    /// A sandbox that did not come to its end.
+    fn unsandboxed(error: &SandboxError) -> Self {
+        let report = Box::new(error.report());
+        match error {
+            SandboxError::HelperDied { .. } => Self::Interrupted(report),
+            _ => Self::Failed(report),
+        }
+    }
 }
 
 /// The names under which the model calls a tool.

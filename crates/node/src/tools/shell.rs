@@ -3,7 +3,7 @@
 use super::{Context, Ran, ToolResult, arguments, object};
 use crate::actor::now;
 use crate::wiring;
-use mainstay_contract::{Code, Coded, ToolCall};
+use mainstay_contract::{Code, ToolCall};
 use mainstay_manifest::Shell;
 use mainstay_providers::ToolSpec;
 use mainstay_runtimes::sandbox::{
@@ -67,7 +67,7 @@ pub(super) async fn run(
     };
     match ran {
         Ok(exit) => Ran::Ended(result(exit, spec.timeout)),
-        Err(error) => Ran::Failed(Box::new(error.report())),
+        Err(error) => Ran::unsandboxed(&error),
     }
 }
 

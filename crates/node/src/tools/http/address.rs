@@ -91,7 +91,9 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     // Global unicast is 2000::/3; all else is reserved, local or multicast.
     let is_global = segments[0] & 0xe000 == 0x2000;
     let is_documentation = segments[0] == 0x2001 && segments[1] == 0x0db8;
-    is_global && !is_documentation
+    // IETF protocol assignments (RFC 2928), Teredo among them, which carries other addresses.
+    let is_protocol = segments[0] == 0x2001 && segments[1] < 0x0200;
+    is_global && !is_documentation && !is_protocol
 }
 
 /// The IPv4 address inside a mapped, translated (64:ff9b::/96) or 6to4 address.
@@ -133,6 +135,7 @@ mod tests {
             "64:ff9b::7f00:1",
             "2002:7f00:1::",
             "2001:db8::1",
+            "2001:0:7f00:1::",
         ] {
             assert!(!is_public(text.parse().unwrap()), "{text}");
         }

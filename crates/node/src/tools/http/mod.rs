@@ -110,7 +110,7 @@ pub(super) async fn run(
     };
     match sent {
         Fate::Answered { status, text } => {
-            let text = redact(context, &format!("HTTP {status}\n{text}"));
+            let text = format!("HTTP {status}\n{text}");
             Ran::Ended(ToolResult {
                 code: None,
                 text,
@@ -156,10 +156,9 @@ pub(super) async fn probe(
     };
     match send(context, options, request).await {
         Fate::Answered { status, text } => match probe.verdict(status) {
-            Some(true) => {
-                let found = format!("It took effect. The probe answered HTTP {status}\n{text}");
-                Ok(Some(redact(context, &found)))
-            }
+            Some(true) => Ok(Some(format!(
+                "It took effect. The probe answered HTTP {status}\n{text}"
+            ))),
             Some(false) => Ok(None),
             None => Err(unknown(format!("it answered HTTP {status}"))),
         },
@@ -259,7 +258,7 @@ async fn send(context: &Context<'_>, options: &Http, request: Request) -> Fate {
         sending = sending.body(body);
     }
     match sending.send().await {
-        Ok(response) => read(response, options.response_bytes_max).await,
+        Ok(response) => read(context, response, options.response_bytes_max).await,
         Err(error) if error.is_connect() || error.is_builder() => Fate::Kept(explain(&error)),
         Err(error) => Fate::Lost(explain(&error)),
     }
@@ -289,36 +288,48 @@ fn client_for(
         .map_err(|error| error.to_string())
 }
 
-/// Reads an answer up to its limit; what is beyond is left and said.
-async fn read(mut response: reqwest::Response, bytes_max: u64) -> Fate {
+/// Reads an answer up to its limit, without the secrets it may repeat; what is beyond is left and said.
+async fn read(context: &Context<'_>, mut response: reqwest::Response, bytes_max: u64) -> Fate {
     let status = response.status().as_u16();
-    let location = response
-        .headers()
-        .get("location")
-        .and_then(|value| value.to_str().ok());
-    let location = location
-        .map(|to| format!("location: {to}\n"))
-        .unwrap_or_default();
+    let location = response.headers().get("location");
+    let mut text = match location.and_then(|value| value.to_str().ok()) {
+        Some(to) => redact(context, &format!("location: {to}\n")),
+        None => String::new(),
+    };
     let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    // A secret that stands across the cut is read whole, so that it is known for what it is.
+    let longest = context
+        .secrets
+        .iter()
+        .map(|(_, it)| it.expose().len())
+        .max();
+    let enough = most.saturating_add(longest.unwrap_or(0));
     let mut bytes = Vec::new();
-    loop {
+    while bytes.len() <= enough {
         match response.chunk().await {
-            Ok(Some(chunk)) => {
-                let room = most - bytes.len();
-                bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                if chunk.len() > room {
-                    let text = String::from_utf8_lossy(&bytes);
-                    let text = format!("{location}{text}\n[… cut after {most} bytes]");
-                    return Fate::Answered { status, text };
-                }
-            }
-            Ok(None) => {
-                let text = format!("{location}{}", String::from_utf8_lossy(&bytes));
-                return Fate::Answered { status, text };
-            }
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => break,
             Err(error) => return Fate::Lost(format!("HTTP {status}, then {}", explain(&error))),
         }
     }
+    let is_cut = bytes.len() > most;
+    bytes.truncate(enough);
+    let body = redact(context, &String::from_utf8_lossy(&bytes));
+    if is_cut {
+        text.push_str(cut(context, &body, most));
+        text.push_str(&format!("\n[… cut after {most} bytes]"));
+    } else {
+        text.push_str(&body);
+    }
+    Fate::Answered { status, text }
+}
+
+/// The beginning of a text that goes on, without what may be the beginning of a secret.
+fn cut<'a>(context: &Context<'_>, text: &'a str, most: usize) -> &'a str {
+    let text = &text[..text.floor_char_boundary(most)];
+    let begun = context.secrets.iter();
+    let begun = begun.map(|(_, secret)| secret.begun_at_end_of(text)).max();
+    &text[..text.len() - begun.unwrap_or(0)]
 }
 
 fn explain(error: &reqwest::Error) -> String {
