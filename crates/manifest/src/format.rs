@@ -1,5 +1,6 @@
 //! Texts of a certain form: durations, sizes, money, names, paths, addresses.
 
+use crate::refusal::Refusal;
 use crate::rule::{AllowRule, StatusRange};
 use crate::url::Url;
 use crate::value::Value;
@@ -18,21 +19,6 @@ pub(crate) struct Format {
     pub(crate) is_secret: bool,
     /// Understands the text.
     pub(crate) read: fn(&str) -> Result<Value, Refusal>,
-}
-
-/// Why a text does not have its form: a hint, or nothing better than what was expected.
-pub(crate) struct Refusal(pub(crate) Option<String>);
-
-impl From<&str> for Refusal {
-    fn from(hint: &str) -> Self {
-        Self(Some(hint.to_owned()))
-    }
-}
-
-impl From<String> for Refusal {
-    fn from(hint: String) -> Self {
-        Self(Some(hint))
-    }
 }
 
 const NOTHING: Refusal = Refusal(None);

@@ -15,6 +15,7 @@ mod finding;
 mod format;
 mod manifest;
 mod near;
+mod refusal;
 mod rule;
 mod schema;
 mod sections;
@@ -31,9 +32,10 @@ pub use manifest::{
     SecretRef, SecretSource, Shell, Timeouts, Tool,
 };
 pub use near::near;
-pub use rule::{AllowRule, Method, Scheme, StatusRange};
+pub use rule::{AllowRule, Method, StatusRange};
 pub use schema::schema;
 pub use template::{Starter, starter};
+pub use url::Scheme;
 
 /// The file name that commands look for.
 pub const FILE_NAME: &str = "mainstay.yaml";

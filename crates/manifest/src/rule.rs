@@ -3,8 +3,8 @@
 //! Rules are matched against what is really sent: lower-case host, explicit port, and a path in which
 //! nothing can climb or hide (no dot segments, no backslash, no encoded slash).
 
-use crate::format::Refusal;
-use crate::url::Url;
+use crate::refusal::Refusal;
+use crate::url::{Scheme, Url};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -70,34 +70,6 @@ impl Method {
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// The scheme of a URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scheme {
-    /// Plain.
-    Http,
-    /// Over TLS.
-    Https,
-}
-
-impl Scheme {
-    /// The scheme as text.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    pub(crate) const fn port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
     }
 }
 

@@ -2,13 +2,14 @@
 //! the machine asks for, and answers callers once what they asked for is durable. A session with
 //! nothing under way has no task.
 
+use crate::batch::batch_of;
+use crate::clock::now;
 use crate::effects::{self, Performed};
 use crate::error::RequestError;
 use crate::node::Inner;
-use mainstay_contract::{AgentName, Coded, SessionId, Timestamp, TurnId};
+use mainstay_contract::{Coded, SessionId, Timestamp, TurnId};
 use mainstay_sessions::{
-    Blob, Effect, EffectClass, Input, Interruption, JournalBatch, Outbox, RecordKind, Reply,
-    Session, StoreError,
+    Blob, Effect, EffectClass, Input, Interruption, RecordKind, Reply, Session, StoreError,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -383,30 +384,6 @@ impl Actor {
     }
 }
 
-/// What a machine decided, with the blobs that came with what it was told.
-pub(crate) fn batch_of(machine: &Session, outbox: Outbox, mut blobs: Vec<Blob>) -> JournalBatch {
-    blobs.extend(outbox.blobs);
-    JournalBatch {
-        session: machine.id().clone(),
-        agent: agent_of(machine, &outbox.records[0].turn),
-        records: outbox.records,
-        blobs,
-        turns: outbox.turns,
-    }
-}
-
-fn agent_of(machine: &Session, turn: &TurnId) -> AgentName {
-    match machine.config(turn) {
-        Some(config) => config.agent.clone(),
-        None => unreachable_agent(),
-    }
-}
-
-/// Every record belongs to a turn that has a configuration; should that ever fail, the row says so.
-fn unreachable_agent() -> AgentName {
-    AgentName::new("unknown").unwrap_or_else(|_| unreachable_agent())
-}
-
 fn turn_of(effect: &Effect) -> &TurnId {
     match effect {
         Effect::OpenWorkspace { turn, .. }
@@ -425,10 +402,4 @@ fn is_once(effect: &Effect) -> bool {
             ..
         }
     )
-}
-
-/// The time, as the shell reads it.
-pub(crate) fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Timestamp(u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX))
 }

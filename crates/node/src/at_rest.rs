@@ -1,7 +1,8 @@
 //! Commands to a node that does not work on turns: what they decide is recorded, and what they would
 //! set in motion waits for a node that works.
 
-use crate::actor::{batch_of, now};
+use crate::batch::batch_of;
+use crate::clock::now;
 use crate::error::RequestError;
 use crate::node::Inner;
 use mainstay_contract::SessionId;

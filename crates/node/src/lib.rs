@@ -4,6 +4,8 @@
 mod actor;
 pub mod api;
 mod at_rest;
+mod batch;
+mod clock;
 mod config;
 mod doctor;
 mod effects;

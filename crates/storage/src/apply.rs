@@ -2,7 +2,7 @@
 
 use crate::error::sqlite;
 use crate::prepare::Prepared;
-use crate::{journal, sql};
+use crate::sql;
 use mainstay_contract::{Digest, Timestamp};
 use mainstay_sessions::StoreError;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -89,7 +89,7 @@ fn turns(connection: &Connection, batch: &Prepared, session: i64) -> Result<(), 
                 turn.turn.as_str(),
                 session,
                 turn.agent.as_str(),
-                journal::state_text(turn.state),
+                sql::state_text(turn.state),
                 number(turn.accepted_at.0),
                 number(turn.changed_at.0),
             ])?;

@@ -66,6 +66,13 @@ pub(crate) fn io_error(error: &io::Error, path: &Path) -> StoreError {
     }
 }
 
+/// The writer is gone, so that nothing more can be written.
+pub(crate) fn writer_ended() -> StoreError {
+    StoreError::Io {
+        what: "the thread that writes the journal has ended".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,21 +1,18 @@
 //! The journal port on SQLite.
 
 use crate::blobs::BlobFolder;
-use crate::error::{io_error, sqlite};
+use crate::connection::{connect, make_private};
+use crate::error::{io_error, writer_ended};
 use crate::migrations;
 use crate::prepare::{is_quick, prepare};
 use crate::read::Readers;
-use crate::sql;
 use crate::sweep::{Removal, Sweeps};
 use crate::verify::{self, DataStats, VerifyReport};
 use crate::writer::{Answer, Work, Writer};
 use mainstay_contract::{Digest, Seq, SessionId, TurnId};
 use mainstay_sessions::{
-    BoxFuture, Journal, JournalBatch, Record, SessionRow, StoreError, TurnRow, TurnState,
+    BoxFuture, Journal, JournalBatch, Record, SessionRow, StoreError, TurnRow,
 };
-use rusqlite::{Connection, OpenFlags};
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -168,12 +165,6 @@ impl Drop for SqliteJournal {
     }
 }
 
-pub(crate) fn writer_ended() -> StoreError {
-    StoreError::Io {
-        what: "the thread that writes the journal has ended".to_owned(),
-    }
-}
-
 impl Journal for SqliteJournal {
     fn append(&self, batch: JournalBatch) -> BoxFuture<'_, Result<(), StoreError>> {
         answer_of(|answer| self.begin_append(batch, answer))
@@ -218,45 +209,6 @@ impl Journal for SqliteJournal {
 
     fn remove_session(&self, session: &SessionId) -> BoxFuture<'_, Result<(), StoreError>> {
         answer_of(|answer| self.begin_remove(session.clone(), answer))
-    }
-}
-
-/// Opens a connection that may write.
-pub(crate) fn connect(database: &Path) -> Result<Connection, StoreError> {
-    let failed = |error: rusqlite::Error| sqlite(&error, database);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(database, flags).map_err(failed)?;
-    connection.execute_batch(sql::PRAGMAS).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
-}
-
-/// Makes the file before SQLite does, so that nobody else can read it for a moment.
-fn make_private(database: &Path) -> Result<(), StoreError> {
-    let failed = |error: std::io::Error| io_error(&error, database);
-    let is_new = !database.exists();
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    options.open(database).map_err(failed)?;
-    if is_new && let Some(folder) = database.parent().filter(|at| !at.as_os_str().is_empty()) {
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed)?;
-    }
-    Ok(())
-}
-
-/// How a state is stored.
-pub(crate) const fn state_text(state: TurnState) -> &'static str {
-    match state {
-        TurnState::Accepted => "accepted",
-        TurnState::Running => "running",
-        TurnState::InDoubt => "in_doubt",
-        TurnState::Quarantined => "quarantined",
-        TurnState::Completed => "completed",
-        TurnState::Failed => "failed",
-        TurnState::Cancelled => "cancelled",
-        TurnState::Steered => "steered",
     }
 }
 

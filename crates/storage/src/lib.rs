@@ -6,6 +6,7 @@
 
 mod apply;
 mod blobs;
+mod connection;
 mod error;
 mod journal;
 mod lock;

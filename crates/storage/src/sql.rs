@@ -1,5 +1,7 @@
 //! Every statement, in one place.
 
+use mainstay_sessions::TurnState;
+
 /// `mnst`: tells our databases from everybody else's.
 pub(crate) const APPLICATION_ID: i32 = 0x6d6e_7374;
 
@@ -92,3 +94,17 @@ pub(crate) const REMOVE_SESSION: [&str; 3] = [
     "DELETE FROM turns WHERE session = ?1",
     "DELETE FROM sessions WHERE rowid = ?1",
 ];
+
+/// A turn's state as the statements above name it.
+pub(crate) const fn state_text(state: TurnState) -> &'static str {
+    match state {
+        TurnState::Accepted => "accepted",
+        TurnState::Running => "running",
+        TurnState::InDoubt => "in_doubt",
+        TurnState::Quarantined => "quarantined",
+        TurnState::Completed => "completed",
+        TurnState::Failed => "failed",
+        TurnState::Cancelled => "cancelled",
+        TurnState::Steered => "steered",
+    }
+}

@@ -7,7 +7,7 @@
 
 use crate::blobs::BlobFolder;
 use crate::error::sqlite;
-use crate::journal::writer_ended;
+use crate::error::writer_ended;
 use crate::names::Names;
 use crate::read::Readers;
 use crate::sql;

@@ -233,7 +233,7 @@ impl Check<'_> {
         let rows = select.query_map([row], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let mut rows: BTreeMap<String, String> = rows.collect::<Result<_, _>>()?;
         for turn in replayed.view().turns {
-            let state = crate::journal::state_text(turn.state);
+            let state = crate::sql::state_text(turn.state);
             let row = rows.remove(turn.turn.as_str());
             let row = row.unwrap_or_else(|| "nothing".to_owned());
             if row != state {

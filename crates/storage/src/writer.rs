@@ -9,10 +9,11 @@
 
 use crate::apply;
 use crate::blobs::BlobFolder;
+use crate::connection::connect;
 use crate::error::sqlite;
 use crate::names::Names;
 use crate::prepare::Prepared;
-use crate::{journal, sql};
+use crate::sql;
 use mainstay_contract::{Digest, SessionId};
 use mainstay_sessions::StoreError;
 use rusqlite::{Connection, OptionalExtension};
@@ -229,7 +230,7 @@ impl Writer {
     fn connection(&mut self) -> Result<Connection, StoreError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => journal::connect(&self.database)?,
+            None => connect(&self.database)?,
         };
         for (session, expected) in &self.in_doubt {
             let last: Option<i64> = connection

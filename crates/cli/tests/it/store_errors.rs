@@ -1,6 +1,7 @@
 //! What goes wrong with the disk. Nothing acknowledged is lost, nothing is repeated.
 
-use crate::harness::{Place, is_root, skipped};
+use crate::harness::{Place, Ran, is_root, skipped};
+use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -138,6 +139,26 @@ fn a_full_disk_from_the_start() {
     let place = Place::scripted("- text: hi\n");
     let args = ["--data-dir", mount.text(), "--json", "run", "a", "go"];
     place.mainstay_at(&args).failed_with("store.disk_full");
+}
+
+#[test]
+fn a_limit_on_file_sizes_is_a_full_disk() {
+    let place = Place::scripted("- text: done\n- text: again\n");
+    place.run(&["--session", "s"]).ok();
+    let binary = crate::harness::BINARY;
+    let script = format!("ulimit -f 8; exec {binary} \"$@\"");
+    let whole = place.command(&["--json", "run", "a", "go", "--session", "s", "--turn", "t"]);
+    let mut limited = std::process::Command::new("sh");
+    limited
+        .args(["-c", &script, "sh"])
+        .args(whole.get_args())
+        .current_dir(place.path())
+        .env("HOME", place.path());
+    let ran = Ran::of(&limited.output().unwrap());
+    let report = ran.report();
+    let told = [&report["code"], &report["causes"][0]["code"]];
+    assert!(told.contains(&&Value::from("store.disk_full")), "{ran:?}");
+    place.run(&["--session", "s", "--turn", "t"]).ok();
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use super::Decoder;
 use crate::finding::{Place, Problem, shorten};
-use crate::format::{Format, Refusal};
+use crate::format::Format;
 use crate::near::near;
+use crate::refusal::Refusal;
 use crate::shape::Word;
 use crate::value::Value;
 use crate::yaml::{Content, Node};

@@ -1,7 +1,7 @@
 //! The event tape of a session: what is stored as a list, or all that comes as a stream.
 
+use super::call::{Answer, Call};
 use super::problem::Problem;
-use super::router::{Answer, Call};
 use super::sse;
 use crate::Node;
 use axum::body::{Body, Bytes};

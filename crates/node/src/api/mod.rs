@@ -5,6 +5,7 @@
 //! bounded in size and time; what would be ignored is refused.
 
 mod body;
+mod call;
 mod document;
 mod events;
 mod guard;

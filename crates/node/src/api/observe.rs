@@ -1,6 +1,6 @@
 //! Looking at the node itself.
 
-use super::router::{Answer, Call};
+use super::call::{Answer, Call};
 use axum::Json;
 use axum::http::header;
 use axum::response::IntoResponse;

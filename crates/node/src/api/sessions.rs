@@ -1,6 +1,6 @@
 //! Sessions: listed, shown, compared with their folder, brought home, exported and removed.
 
-use super::router::{Answer, Call};
+use super::call::{Answer, Call};
 use super::{body, messages};
 use axum::Json;
 use axum::body::Body;

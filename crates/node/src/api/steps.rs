@@ -1,8 +1,8 @@
 //! An operator's word on a step in doubt.
 
 use super::body::{self, Fields};
+use super::call::{Answer, Call};
 use super::problem::Problem;
-use super::router::{Answer, Call};
 use crate::{Node, ResolveWord};
 use axum::Json;
 use axum::response::IntoResponse;

@@ -1,10 +1,10 @@
 //! Turns: started, watched, cancelled and replayed.
 
 use super::body::{self, Fields, wrong};
+use super::call::{Answer, Call, id};
 use super::events;
 use super::messages;
 use super::problem::Problem;
-use super::router::{Answer, Call, id};
 use crate::{Node, TurnAccepted, TurnRequest};
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode, header};

@@ -1,7 +1,7 @@
 //! Calls a model: the stored conversation behind the agent's instructions, streamed to whoever listens.
 
 use super::{Performed, config, reported};
-use crate::actor::now;
+use crate::clock::now;
 use crate::node::Inner;
 use crate::snapshot::ShellConfig;
 use crate::{secrets, tools};

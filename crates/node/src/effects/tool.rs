@@ -1,7 +1,7 @@
 //! Runs a tool and commits what it changed, or finds out what became of one.
 
 use super::{Performed, config, model, reported};
-use crate::actor::now;
+use crate::clock::now;
 use crate::node::Inner;
 use crate::snapshot::ShellConfig;
 use crate::tools::{self, Ran, ToolResult};

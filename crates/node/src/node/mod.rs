@@ -24,6 +24,7 @@ use mainstay_sessions::{Journal, StoreError, WorkspaceMode};
 use mainstay_storage::{DataDirLock, OpenParams, SqliteJournal};
 use std::path::Path;
 use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 
 /// How many sandboxes run at once on one node.
@@ -74,6 +75,7 @@ impl Node {
     /// # Errors
     /// [`NodeOpenError`].
     pub async fn open(config: NodeConfig) -> Result<Self, NodeOpenError> {
+        outlive_file_size_limit()?;
         let lock = DataDirLock::acquire(&config.data_dir)?;
         let StoreUrl::Sqlite(database) = config.store.clone();
         let blobs = config
@@ -170,6 +172,15 @@ impl Node {
             tracing::warn!(%error, "the store was not closed cleanly");
         }
     }
+}
+
+/// With a handler, a write beyond the limit of `ulimit -f` fails as on a full disk; without one it
+/// ends the process.
+fn outlive_file_size_limit() -> Result<(), NodeOpenError> {
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    signal(kind)
+        .map(drop)
+        .map_err(|error| NodeOpenError::Internal(error.to_string()))
 }
 
 fn node_name(data_dir: &Path) -> String {

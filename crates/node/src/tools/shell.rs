@@ -1,7 +1,7 @@
 //! `shell`: a command in the sandbox, in the workspace.
 
 use super::{Context, Ran, ToolResult, arguments, object};
-use crate::actor::now;
+use crate::clock::now;
 use crate::wiring;
 use mainstay_contract::{Code, ToolCall};
 use mainstay_manifest::Shell;

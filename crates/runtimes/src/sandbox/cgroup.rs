@@ -74,27 +74,33 @@ impl Hierarchy {
     pub(super) fn find(node: &str) -> Option<Self> {
         let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let found = find_v1(&membership, &mounts).or_else(|| find_v2(&membership, &mounts))?;
-        found.prepare(node)
+        let v1 = find_v1(&membership, &mounts);
+        v1.and_then(|(memory, pids)| Self::prepare_v1(&memory, &pids, node))
+            .or_else(|| Self::prepare_v2(&find_v2(&membership, &mounts)?, node))
     }
 
-    fn prepare(self, node: &str) -> Option<Self> {
-        let made = |folder: PathBuf| {
-            let folder = folder.join(node);
-            fs::create_dir_all(&folder).ok().map(|()| folder)
-        };
-        match self {
-            Self::V1 { memory, pids } => {
-                let (memory, pids) = (made(memory)?, made(pids)?);
-                Some(Self::V1 { memory, pids })
-            }
-            Self::V2 { group } => {
-                fs::write(group.join("cgroup.subtree_control"), "+memory +pids").ok()?;
-                let group = made(group)?;
-                fs::write(group.join("cgroup.subtree_control"), "+memory +pids").ok()?;
-                Some(Self::V2 { group })
-            }
+    fn prepare_v1(memory: &Path, pids: &Path, node: &str) -> Option<Self> {
+        let (memory, pids) = (memory.join(node), pids.join(node));
+        for folder in [&memory, &pids] {
+            fs::create_dir_all(folder).ok()?;
         }
+        Some(Self::V1 { memory, pids })
+    }
+
+    /// A group that holds processes, as the node's own does, cannot have groups with limits below it;
+    /// those go beside it then, as close as they may.
+    fn prepare_v2(own: &OwnGroup, node: &str) -> Option<Self> {
+        let above = own.group.ancestors();
+        above
+            .take_while(|folder| folder.starts_with(&own.mount))
+            .find_map(|folder| {
+                let group = folder.join(node);
+                share_controllers(folder).ok()?;
+                fs::create_dir_all(&group).ok()?;
+                let shared = share_controllers(&group);
+                let _empty = shared.as_ref().map_err(|_| fs::remove_dir(&group));
+                shared.ok().map(|()| Self::V2 { group })
+            })
     }
 
     fn folders(&self) -> Vec<&Path> {
@@ -252,7 +258,7 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-fn find_v1(membership: &str, mounts: &str) -> Option<Hierarchy> {
+fn find_v1(membership: &str, mounts: &str) -> Option<(PathBuf, PathBuf)> {
     let folder = |controller: &str| {
         let path = membership.lines().find_map(|line| {
             let mut parts = line.splitn(3, ':').skip(1);
@@ -275,13 +281,17 @@ fn find_v1(membership: &str, mounts: &str) -> Option<Hierarchy> {
         })?;
         existing(mount, root, path)
     };
-    Some(Hierarchy::V1 {
-        memory: folder("memory")?,
-        pids: folder("pids")?,
-    })
+    Some((folder("memory")?, folder("pids")?))
 }
 
-fn find_v2(membership: &str, mounts: &str) -> Option<Hierarchy> {
+/// The node's own group of version 2, and where its hierarchy is mounted.
+#[derive(Debug, PartialEq, Eq)]
+struct OwnGroup {
+    mount: PathBuf,
+    group: PathBuf,
+}
+
+fn find_v2(membership: &str, mounts: &str) -> Option<OwnGroup> {
     let path = membership
         .lines()
         .find_map(|line| line.strip_prefix("0::"))?;
@@ -291,10 +301,20 @@ fn find_v2(membership: &str, mounts: &str) -> Option<Hierarchy> {
         back.starts_with("cgroup2 ")
             .then_some((front.next()?, front.next()?))
     })?;
-    let group = existing(mount, root, path)?;
-    let controllers = fs::read_to_string(group.join("cgroup.controllers")).ok()?;
+    Some(OwnGroup {
+        group: existing(mount, root, path)?,
+        mount: PathBuf::from(mount),
+    })
+}
+
+/// Lets the groups below a group have limits.
+fn share_controllers(group: &Path) -> io::Result<()> {
+    let controllers = fs::read_to_string(group.join("cgroup.controllers"))?;
     let has = |name| controllers.split_whitespace().any(|found| found == name);
-    (has("memory") && has("pids")).then_some(Hierarchy::V2 { group })
+    if !(has("memory") && has("pids")) {
+        return Err(io::Error::from(io::ErrorKind::Unsupported));
+    }
+    fs::write(group.join("cgroup.subtree_control"), "+memory +pids")
 }
 
 /// The folder of a membership path below a mount that shows `root`.
@@ -343,19 +363,45 @@ mod tests {
         let mount = folder.path().display();
         let mounts = format!("31 24 0:27 / {mount} rw - cgroup cgroup rw,memory,pids\n");
         let found = find_v1("4:memory,pids:/\n0::/\n", &mounts);
-        assert!(matches!(found, Some(Hierarchy::V1 { .. })), "{found:?}");
-        fs::write(
-            folder.path().join("cgroup.controllers"),
-            "cpu memory pids\n",
-        )
-        .unwrap();
+        let own = folder.path().to_owned();
+        assert_eq!(found, Some((own.clone(), own.clone())));
+        fs::create_dir(own.join("slice")).unwrap();
         let mounts = format!("31 24 0:27 / {mount} rw - cgroup2 cgroup2 rw\n");
-        let found = find_v2("0::/\n", &mounts);
-        assert_eq!(
-            found,
-            Some(Hierarchy::V2 {
-                group: folder.path().to_owned()
-            })
-        );
+        let found = find_v2("0::/slice\n", &mounts);
+        let group = own.join("slice");
+        assert_eq!(found, Some(OwnGroup { mount: own, group }));
+    }
+
+    /// A group of version 2 as the kernel shows it; one that holds processes refuses to share.
+    fn show(group: &Path, controllers: &str, has_processes: bool) {
+        fs::create_dir_all(group).unwrap();
+        fs::write(group.join("cgroup.controllers"), controllers).unwrap();
+        if has_processes {
+            fs::create_dir(group.join("cgroup.subtree_control")).unwrap();
+        }
+    }
+
+    #[test]
+    fn groups_go_beside_one_that_holds_processes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = folder.path().to_owned();
+        let (slice, scope) = (mount.join("slice"), mount.join("slice/scope"));
+        show(&mount, "cpu memory pids", false);
+        show(&slice, "cpu memory pids", false);
+        show(&scope, "cpu memory pids", true);
+        show(&slice.join("node"), "memory pids", false);
+        let own = OwnGroup {
+            mount: mount.clone(),
+            group: scope,
+        };
+        let group = slice.join("node");
+        let found = Hierarchy::prepare_v2(&own, "node");
+        assert_eq!(found, Some(Hierarchy::V2 { group }));
+        let shared = fs::read_to_string(slice.join("cgroup.subtree_control")).unwrap();
+        assert_eq!(shared, "+memory +pids");
+
+        show(&slice, "cpu", false);
+        show(&mount, "cpu", false);
+        assert_eq!(Hierarchy::prepare_v2(&own, "node"), None);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::base::{Base, BaseEntry, join};
 use super::error::WorkspaceError;
+use super::source::BlobSource;
 use super::tree::{EntryKind, State, Tree, read};
-use super::view::BlobSource;
 use mainstay_contract::Digest;
 use std::collections::{BTreeMap, HashSet};
 

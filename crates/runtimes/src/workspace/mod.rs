@@ -17,12 +17,12 @@ pub(crate) mod disk;
 mod error;
 mod name;
 mod scan;
+mod source;
 mod tree;
 mod view;
 
 pub use apply::{Applied, apply};
 pub use diff::{Change, ChangeKind, Diff, diff};
 pub use error::{Conflict, WorkspaceError};
-pub use view::{
-    BlobSource, Commit, View, ViewParams, remove_abandoned, set_abandoned_aside, views_root,
-};
+pub use source::BlobSource;
+pub use view::{Commit, View, ViewParams, remove_abandoned, set_abandoned_aside, views_root};

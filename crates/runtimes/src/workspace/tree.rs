@@ -1,7 +1,7 @@
 //! What is stored of a view: one blob per folder of what changed, and one that names the root.
 
 use super::error::WorkspaceError;
-use super::view::BlobSource;
+use super::source::BlobSource;
 use mainstay_contract::Digest;
 use mainstay_sessions::WorkspaceMode;
 use serde::{Deserialize, Serialize};

@@ -7,30 +7,16 @@ use super::disk;
 use super::error::{At, WorkspaceError};
 use super::name;
 use super::scan::{Index, Scan};
+use super::source::BlobSource;
 use super::tree::{State, read};
 use crate::sandbox::WorkspaceMount;
 use mainstay_contract::Digest;
-use mainstay_sessions::{Blob, StoreError, WorkspaceMode};
+use mainstay_sessions::{Blob, WorkspaceMode};
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-
-/// Where stored blobs come from.
-pub trait BlobSource {
-    /// A blob's bytes; `None` where it is not stored.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError>;
-
-    /// Writes a blob into a new file; `false` where it is not stored.
-    ///
-    /// # Errors
-    /// [`StoreError`], also for the file.
-    fn blob_to_file(&self, digest: &Digest, path: &Path) -> Result<bool, StoreError>;
-}
 
 /// What a view is made of.
 #[derive(Debug, Clone)]

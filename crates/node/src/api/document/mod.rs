@@ -4,7 +4,7 @@
 mod paths;
 mod schemas;
 
-use super::router::{Answer, Call};
+use super::call::{Answer, Call};
 use axum::Json;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
