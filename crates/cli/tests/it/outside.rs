@@ -239,8 +239,8 @@ fn a_lost_answer_is_found_by_the_probe_with_the_same_key() {
     assert!(everything.contains("It took effect"), "{everything}");
 }
 
-#[test]
-fn a_model_over_http_streams_calls_tools_and_is_paid() {
+/// Calls a tool, then answers with what it is told.
+fn talk(request: &Request) -> Option<String> {
     let chunk = |delta: Value, finish: Value| {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
         format!(
@@ -255,33 +255,34 @@ fn a_model_over_http_streams_calls_tools_and_is_paid() {
             json!({"id": "c", "object": "chat.completion.chunk", "choices": [], "usage": usage})
         )
     };
-    let talk = move |request: &Request| {
-        let asked: Value = serde_json::from_str(&request.body).unwrap();
-        let messages = asked["messages"].as_array().unwrap();
-        let last = messages.last().unwrap();
-        let call = |part: &str| {
-            json!({"tool_calls": [{"index": 0, "id": "call_1", "type": "function",
+    let asked: Value = serde_json::from_str(&request.body).unwrap();
+    let messages = asked["messages"].as_array().unwrap();
+    let last = messages.last().unwrap();
+    let call = |part: &str| {
+        json!({"tool_calls": [{"index": 0, "id": "call_1", "type": "function",
                    "function": {"name": "shell", "arguments": part}}]})
-        };
-        let more =
-            |part: &str| json!({"tool_calls": [{"index": 0, "function": {"arguments": part}}]});
-        let body = if last["role"] == "tool" {
-            let told = last["content"].as_str().unwrap();
-            let is_told = told.contains("six times seven is 42");
-            chunk(
-                json!({"role": "assistant", "content": "it is "}),
-                Value::Null,
-            ) + &chunk(
-                json!({"content": if is_told { "42" } else { "lost" }}),
-                json!("stop"),
-            ) + &usage(300, 20)
-        } else {
-            chunk(call("{\"command\": \"echo six times "), Value::Null)
-                + &chunk(more("seven is $((6*7))\"}"), json!("tool_calls"))
-                + &usage(100, 10)
-        };
-        answer("200 OK", "content-type: text/event-stream\r\n", &body)
     };
+    let more = |part: &str| json!({"tool_calls": [{"index": 0, "function": {"arguments": part}}]});
+    let body = if last["role"] == "tool" {
+        let told = last["content"].as_str().unwrap();
+        let is_told = told.contains("six times seven is 42");
+        chunk(
+            json!({"role": "assistant", "content": "it is "}),
+            Value::Null,
+        ) + &chunk(
+            json!({"content": if is_told { "42" } else { "lost" }}),
+            json!("stop"),
+        ) + &usage(300, 20)
+    } else {
+        chunk(call("{\"command\": \"echo six times "), Value::Null)
+            + &chunk(more("seven is $((6*7))\"}"), json!("tool_calls"))
+            + &usage(100, 10)
+    };
+    answer("200 OK", "content-type: text/event-stream\r\n", &body)
+}
+
+#[test]
+fn a_model_over_http_streams_calls_tools_and_is_paid() {
     let target = Target::start(talk);
     let manifest = format!(
         "version: 1\nmodels:\n  m: {{provider: openai_compatible, model: large, api_key: {{secret: k}}, \
