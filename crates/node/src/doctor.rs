@@ -2,7 +2,9 @@
 
 use crate::error::RequestError;
 use crate::node::Inner;
+use crate::workspaces::blocking;
 use mainstay_runtimes::sandbox::HostSupport;
+use mainstay_runtimes::workspace;
 use mainstay_sessions::WorkspaceMode;
 use serde::Serialize;
 
@@ -54,7 +56,8 @@ pub(crate) async fn examine(inner: &Inner) -> Result<DoctorReport, RequestError>
     let verified = tokio::task::spawn_blocking(move || store.verify()).await;
     let verified = verified.map_err(|error| RequestError::Internal(error.to_string()))?;
     let report = verified.map_err(RequestError::Store)?;
-    let sound = report.findings.is_empty();
+    let damaged = damaged_workspaces(inner).await?;
+    let sound = report.findings.is_empty() && damaged.is_empty();
     if sound {
         let detail = format!(
             "{} records and {} blobs verified",
@@ -62,8 +65,8 @@ pub(crate) async fn examine(inner: &Inner) -> Result<DoctorReport, RequestError>
         );
         checks.push(ok("store", &detail));
     }
-    for finding in &report.findings {
-        let detail = finding.to_string();
+    let findings = report.findings.iter().map(ToString::to_string);
+    for detail in findings.chain(damaged) {
         checks.push(Check {
             name: "store",
             status: CheckStatus::Damaged,
@@ -71,6 +74,33 @@ pub(crate) async fn examine(inner: &Inner) -> Result<DoctorReport, RequestError>
         });
     }
     Ok(DoctorReport { checks, sound })
+}
+
+/// What is wrong with the committed views of sessions.
+async fn damaged_workspaces(inner: &Inner) -> Result<Vec<String>, RequestError> {
+    let sessions = inner.reader.with(|journal| journal.sessions()).await;
+    let mut damaged = Vec::new();
+    for row in sessions.map_err(RequestError::Store)? {
+        // What cannot be replayed is found by the store's own verification.
+        let Ok(Some((machine, _))) = inner.reader.session(&row.session).await else {
+            continue;
+        };
+        let Some((state, _)) = machine.workspace() else {
+            continue;
+        };
+        let (store, blobs) = (inner.store.clone(), inner.workspaces.blobs());
+        let missing =
+            blocking(move || workspace::missing(state, &blobs, &|digest| store.holds(digest)));
+        let name = format!("the workspace of session {}", row.session);
+        match missing.await {
+            Ok(missing) => {
+                let tell = |digest| format!("{name} names blob {digest}, which is not stored");
+                damaged.extend(missing.iter().map(tell));
+            }
+            Err(error) => damaged.push(format!("{name} cannot be read: {error}")),
+        }
+    }
+    Ok(damaged)
 }
 
 fn host(support: &HostSupport) -> Vec<Check> {

@@ -96,6 +96,14 @@ impl SqliteJournal {
             .unwrap_or_else(|_| Err(writer_ended()))
     }
 
+    /// Whether a blob is stored; it is not read.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn holds(&self, digest: &Digest) -> Result<bool, StoreError> {
+        self.readers.holds(digest)
+    }
+
     fn sender(&self) -> Result<Sender<Work>, StoreError> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let (sender, _) = writer.as_ref().ok_or_else(writer_ended)?;

@@ -1,8 +1,9 @@
 //! Readers with connections of their own, taken from a pool and given back.
 
+use crate::apply::has_blob;
 use crate::error::sqlite;
 use crate::sql;
-use mainstay_contract::{AgentName, Seq, SessionId, Timestamp, TurnId};
+use mainstay_contract::{AgentName, Digest, Seq, SessionId, Timestamp, TurnId};
 use mainstay_sessions::{Record, SessionRow, StoreError, TurnRow, TurnState};
 use rusqlite::{Connection, OpenFlags, Row, params};
 use std::path::PathBuf;
@@ -74,6 +75,10 @@ impl Readers {
 
     fn failed(&self, error: &rusqlite::Error) -> StoreError {
         sqlite(error, &self.database)
+    }
+
+    pub(crate) fn holds(&self, digest: &Digest) -> Result<bool, StoreError> {
+        self.with(|connection| has_blob(connection, digest).map_err(|error| self.failed(&error)))
     }
 
     pub(crate) fn records(

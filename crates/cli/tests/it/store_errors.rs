@@ -77,6 +77,24 @@ fn doctor_finds_a_damaged_blob() {
 }
 
 #[test]
+fn doctor_finds_what_a_workspace_lacks() {
+    let place = Place::scripted(
+        "- tool_calls: [{name: shell, arguments: {command: 'echo agent > made'}}]\n- text: done\n",
+    );
+    place.run(&["--session", "s"]).ok();
+    place.mainstay(&["doctor"]).ok();
+    let digest = blake3::hash(b"agent\n");
+    let database = rusqlite::Connection::open(place.data_dir().join("mainstay.db")).unwrap();
+    let removed = database.execute("DELETE FROM blobs WHERE digest = ?1", [digest.as_bytes()]);
+    assert_eq!(removed.unwrap(), 1);
+    drop(database);
+    let ran = place.mainstay(&["doctor"]);
+    assert_eq!(ran.exit, 9, "{ran:?}");
+    let named = format!("the workspace of session s names blob {digest}");
+    assert!(ran.stdout.contains(&named), "{ran:?}");
+}
+
+#[test]
 fn a_directory_that_cannot_be_written() {
     if is_root() {
         let Some(mount) = Mount::tmpfs("16m") else {

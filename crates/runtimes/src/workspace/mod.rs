@@ -11,6 +11,7 @@ mod base;
 mod bring;
 mod build;
 mod change;
+mod check;
 mod copy;
 mod diff;
 pub(crate) mod disk;
@@ -22,6 +23,7 @@ mod tree;
 mod view;
 
 pub use apply::{Applied, apply};
+pub use check::missing;
 pub use diff::{Change, ChangeKind, Diff, diff};
 pub use error::{Conflict, WorkspaceError};
 pub use source::BlobSource;
