@@ -42,9 +42,10 @@ pub(crate) async fn run(context: &Context, args: &Demo) -> Result<ExitCode, CliE
         .await?;
     let diff = first.diff("demo-0").await?;
     if !whole.is_completed() {
-        return Err(CliError::Runtime(format!(
-            "the demo's agent did not finish: {whole:?}"
-        )));
+        return Err(match whole.seen.error {
+            Some(error) => error.into(),
+            None => CliError::Runtime(format!("the demo's agent did not finish: {whole:?}")),
+        });
     }
     output.note(&heading(output, "What it changed, in its private view"));
     output.note(diff.trim_end());

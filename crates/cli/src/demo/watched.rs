@@ -3,7 +3,7 @@
 use super::repository::Repository;
 use crate::error::CliError;
 use crate::output::Output;
-use mainstay_contract::Event;
+use mainstay_contract::{ErrorReport, Event};
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -36,6 +36,8 @@ pub(super) struct Seen {
     /// Whether a step was left in doubt.
     pub(super) is_in_doubt: bool,
     state: Option<String>,
+    /// Why it did not get there.
+    pub(super) error: Option<ErrorReport>,
 }
 
 /// A run that is over.
@@ -122,9 +124,13 @@ impl Watched {
         let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else {
             return;
         };
-        if value["kind"] == "result" {
+        let error = if value["kind"] == "result" {
             self.seen.state = value["data"]["state"].as_str().map(ToOwned::to_owned);
-        }
+            &value["data"]["error"]
+        } else {
+            &value
+        };
+        self.seen.error = serde_json::from_value(error.clone()).ok();
     }
 
     fn take_event(&mut self, event: &Event) {

@@ -248,20 +248,8 @@ fn an_ordinary_user_can_do_it_all() {
         &place,
         &["", "mainstay.yaml", "script.yaml", "work", "work/hello.txt"],
     );
-    let binary = place.path().join("mainstay");
-    std::fs::copy(crate::harness::BINARY, &binary).unwrap();
-    std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755)).unwrap();
     let run = |args: &[&str]| {
-        use std::os::unix::process::CommandExt;
-        let output = std::process::Command::new(&binary)
-            .current_dir(place.path())
-            .env("HOME", place.path())
-            .args(args)
-            .uid(1000)
-            .gid(1000)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
+        place.as_ordinary_user(args).ok();
     };
     run(&["run", "a", "go", "--session", "s"]);
     run(&["session", "apply", "s"]);

@@ -1,6 +1,6 @@
 //! The demo is the first thing a stranger sees; it says itself whether all went well.
 
-use crate::harness::Place;
+use crate::harness::{Place, is_root, skipped};
 
 #[test]
 fn the_demo_repairs_and_recovers() {
@@ -15,4 +15,14 @@ fn the_demo_repairs_and_recovers() {
         assert_eq!(kill["is_diff_identical"], true, "{kill}");
         assert_eq!(kill["posts"], 1, "{kill}");
     }
+}
+
+#[test]
+fn an_ordinary_user_sees_the_same_demo() {
+    if !is_root() {
+        return skipped("these tests are run by an ordinary user already");
+    }
+    let place = Place::scripted("[]");
+    let ran = place.as_ordinary_user(&["--json", "demo", "--kills", "1"]);
+    assert_eq!(ran.ok().json()["passing"], true);
 }

@@ -171,6 +171,25 @@ impl Place {
         Ran::of(&command.output().unwrap())
     }
 
+    /// Runs it as an ordinary user, whose place this is then.
+    pub(crate) fn as_ordinary_user(&self, args: &[&str]) -> Ran {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        use std::os::unix::process::CommandExt;
+        let binary = self.path().join("mainstay");
+        if !binary.exists() {
+            chown(self.path(), Some(1000), Some(1000)).unwrap();
+            fs::copy(BINARY, &binary).unwrap();
+            fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let mut command = Command::new(&binary);
+        command
+            .args(args)
+            .current_dir(self.path())
+            .stdin(Stdio::null());
+        command.env("HOME", self.path()).env("TMPDIR", self.path());
+        Ran::of(&command.uid(1000).gid(1000).output().unwrap())
+    }
+
     /// Runs agent `a` with JSON output.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         let mut all = vec!["--json", "run", "a", "go"];
