@@ -10,6 +10,7 @@ const LAYERS: &[(&str, u8, &str)] = &[
     ("mainstay-resilience", 1, "resilience"),
     ("mainstay-manifest", 2, "core"),
     ("mainstay-sessions", 2, "core"),
+    ("mainstay-tasks", 2, "core"),
     ("mainstay-storage", 3, "adapter"),
     ("mainstay-runtimes", 3, "adapter"),
     ("mainstay-providers", 3, "adapter"),
