@@ -115,7 +115,7 @@ pub(crate) struct Serve {
     pub(crate) store: Option<String>,
     /// Where large blobs go; by default `blobs` in the data directory
     #[arg(long, value_name = "PATH")]
-    pub(crate) blobs: Option<PathBuf>,
+    pub(crate) blobs: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -74,6 +74,10 @@ impl Client {
             .build()
             .map_err(|error| CliError::Runtime(error.to_string()))?;
         let base = url.trim_end_matches('/').to_owned();
+        let is_http = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https");
+        if !reqwest::Url::parse(&base).is_ok_and(|url| is_http(&url)) {
+            return Err(CliError::Url { url: base });
+        }
         let key = std::env::var("MAINSTAY_KEY").ok();
         Ok(Self {
             http,

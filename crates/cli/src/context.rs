@@ -86,6 +86,11 @@ impl Context {
     /// What a node of this command's own is made of.
     pub(crate) fn node_config(&self) -> Result<NodeConfig, CliError> {
         let data_dir = self.data_dir()?;
+        if data_dir.exists() && !data_dir.is_dir() {
+            let error = std::io::Error::from(std::io::ErrorKind::NotADirectory);
+            let path = data_dir;
+            return Err(CliError::File { path, error });
+        }
         let exe = std::env::current_exe().map_err(|error| CliError::File {
             path: PathBuf::from("/proc/self/exe"),
             error,

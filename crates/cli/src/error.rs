@@ -18,6 +18,9 @@ pub(crate) enum CliError {
         path: PathBuf,
         error: std::io::Error,
     },
+    /// A node cannot be there.
+    #[error("`{url}` is no URL of a node")]
+    Url { url: String },
     /// Something is in the way.
     #[error("{path} exists already")]
     Exists { path: PathBuf },
@@ -49,7 +52,9 @@ impl Coded for CliError {
         match self {
             Self::Report(report) => report.code.clone(),
             Self::NoManifest { .. } => Code::ManifestNotFound,
-            Self::File { .. } | Self::Exists { .. } | Self::Id(_) => Code::InvalidRequest,
+            Self::File { .. } | Self::Exists { .. } | Self::Id(_) | Self::Url { .. } => {
+                Code::InvalidRequest
+            }
             Self::Unreachable { .. } | Self::Protocol { .. } => Code::NodeUnreachable,
             Self::UnknownCode { .. } => Code::NotFound,
             Self::Runtime(_) => Code::Internal,
@@ -71,6 +76,7 @@ impl Coded for CliError {
             Self::UnknownCode { near, .. } => near.iter().fold(report, |report, near| {
                 report.hint(format!("there is `{near}`"))
             }),
+            Self::Url { .. } => report.hint("write it like http://127.0.0.1:7447"),
             Self::Unreachable { .. } => {
                 report.hint("start one with `mainstay serve`, or leave --url away")
             }

@@ -14,7 +14,7 @@ mod output;
 mod pages;
 
 use clap::Parser;
-use mainstay_contract::Coded;
+use mainstay_contract::{Code, Coded, ErrorReport};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -24,7 +24,10 @@ fn main() -> ExitCode {
     {
         mainstay_runtimes::sandbox::sandbox_main(mainstay_runtimes::files::run);
     }
-    let cli = args::Cli::parse();
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let output = output::Output::new(cli.global.json, cli.global.quiet);
     start_log();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -47,6 +50,20 @@ fn main() -> ExitCode {
             ExitCode::from(report.code.info().exit)
         }
     }
+}
+
+/// Shows help, or what is wrong with the arguments; as a report too where JSON was asked for.
+fn usage(error: &clap::Error) -> ExitCode {
+    let is_json = std::env::args_os().any(|argument| argument == "--json");
+    if error.use_stderr() && is_json {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        let message = first.trim_start_matches("error: ");
+        let report = ErrorReport::new(Code::InvalidRequest, message);
+        output::Output::new(true, false).failure(&report);
+    }
+    let _closed = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 /// Logs go to stderr, warnings by default; `MAINSTAY_LOG` chooses otherwise.

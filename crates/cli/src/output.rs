@@ -1,8 +1,8 @@
 //! How results and failures are shown: data on stdout, everything else on stderr.
 
-use mainstay_contract::{ErrorReport, RetryAdvice};
+use mainstay_contract::{Code, ErrorReport, RetryAdvice};
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 /// Where and how to write.
 #[derive(Debug, Clone, Copy)]
@@ -27,15 +27,19 @@ impl Output {
         }
     }
 
-    /// Prints text to stdout. A closed pipe ends the program quietly.
+    /// Prints text to stdout. A closed pipe ends the program quietly, any other failure with a word.
     pub(crate) fn text(self, text: &str) {
         let mut stdout = std::io::stdout().lock();
-        if stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush())
-            .is_err()
-        {
-            std::process::exit(128 + 13);
+        let written = stdout.write_all(text.as_bytes());
+        match written.and_then(|()| stdout.flush()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(128 + 13),
+            Err(error) => {
+                self.stderr(&format!(
+                    "error: standard output cannot be written: {error}"
+                ));
+                std::process::exit(i32::from(Code::StoreIoFailed.info().exit));
+            }
         }
     }
 

@@ -28,7 +28,7 @@ pub enum IdError {
     },
     /// A character other than ASCII letters, digits, `_`, `-`, `.` and `:`, or a leading `.` or `-`.
     #[error(
-        "the {kind} id holds {found:?}: use ASCII letters, digits, `_`, `-`, `.`, `:` and start with a letter or digit"
+        "the {kind} id cannot have {found:?} where it stands: start with an ASCII letter or digit, and go on with these, `_`, `-`, `.` and `:`"
     )]
     Character {
         /// Which id.

@@ -11,9 +11,7 @@ pub(crate) fn text<'a>(bytes: &'a [u8], findings: &mut Findings) -> Option<Cow<'
             bytes: bytes.len(),
             bytes_max: BYTES_MAX,
         };
-        let size = bytes.len();
-        let message =
-            format!("the file has {size} bytes, more than the {BYTES_MAX} a manifest may");
+        let message = format!("the file has more than the {BYTES_MAX} bytes that a manifest may");
         findings.add(Place::START.finding(problem, message));
         return None;
     }

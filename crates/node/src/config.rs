@@ -49,6 +49,24 @@ pub enum StoreUrlError {
         /// What was asked for.
         url: String,
     },
+    /// Blobs cannot be kept there.
+    #[error("blobs cannot be kept in `{url}` yet: name a folder")]
+    Blobs {
+        /// What was asked for.
+        url: String,
+    },
+}
+
+/// The folder for blobs, as `--blobs` names it.
+///
+/// # Errors
+/// [`StoreUrlError::Blobs`] for anything that is no folder of this machine.
+pub fn blobs_folder(text: &str) -> Result<PathBuf, StoreUrlError> {
+    if text.contains("://") {
+        let url = text.to_owned();
+        return Err(StoreUrlError::Blobs { url });
+    }
+    Ok(PathBuf::from(text))
 }
 
 impl FromStr for StoreUrl {
@@ -76,7 +94,7 @@ impl Coded for StoreUrlError {
     fn code(&self) -> Code {
         match self {
             Self::Forgets { .. } => Code::DurableStoreRequiredSessionStore,
-            Self::Unknown { .. } => Code::InvalidRequest,
+            Self::Unknown { .. } | Self::Blobs { .. } => Code::InvalidRequest,
         }
     }
 
@@ -88,7 +106,9 @@ impl Coded for StoreUrlError {
                     .report()
                     .hint("name a file: --store sqlite:PATH")
             }
-            Self::Unknown { .. } => ErrorReport::new(self.code(), self.to_string()),
+            Self::Unknown { .. } | Self::Blobs { .. } => {
+                ErrorReport::new(self.code(), self.to_string())
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ mod tools;
 mod wiring;
 mod workspaces;
 
-pub use config::{NodeConfig, StoreUrl, StoreUrlError};
+pub use config::{NodeConfig, StoreUrl, StoreUrlError, blobs_folder};
 pub use doctor::{Check, CheckStatus, DoctorReport};
 pub use error::{NodeOpenError, RequestError};
 pub use export::ReplayReport;

@@ -19,5 +19,5 @@ pub use openai::{OpenAiSettings, ResponseLimits, Timeouts};
 pub use provider::{
     ModelAnswer, ModelProvider, ModelRequest, ProviderOpenError, ProviderSettings, ToolSpec, open,
 };
-pub use recorder::Recorder;
+pub use recorder::{Form, Recorder};
 pub use script::{Script, ScriptError, ScriptPosition};

@@ -5,22 +5,47 @@
 
 use crate::{InferenceError, ModelAnswer, ModelProvider, ModelRequest, Origin, script};
 use mainstay_sessions::BoxFuture;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A provider that records another.
 pub struct Recorder {
     inner: Arc<dyn ModelProvider>,
     file: Arc<Mutex<File>>,
+    form: Form,
+}
+
+/// How the steps of a script stand in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One JSON value a line.
+    JsonLines,
+    /// A YAML list, of which each line is an item.
+    YamlList,
+}
+
+impl Form {
+    /// The form in which a script of this name is read.
+    #[must_use]
+    pub fn of(name: &Path) -> Self {
+        let extension = name.extension().and_then(OsStr::to_str);
+        match extension {
+            Some("jsonl" | "ndjson") => Self::JsonLines,
+            _ => Self::YamlList,
+        }
+    }
 }
 
 impl Recorder {
-    /// Records `inner` at the end of `file`, which then is a script in JSON lines.
+    /// Records `inner` at the end of `file`, which then is a script.
     #[must_use]
-    pub fn new(inner: Arc<dyn ModelProvider>, file: File) -> Self {
+    pub fn new(inner: Arc<dyn ModelProvider>, file: File, form: Form) -> Self {
         Self {
             inner,
+            form,
             file: Arc::new(Mutex::new(file)),
         }
     }
@@ -60,6 +85,10 @@ impl ModelProvider for Recorder {
         Box::pin(async move {
             let outcome = self.inner.call(request, on_text).await;
             if let Some(line) = script::recorded_line(outcome.as_ref()) {
+                let line = match self.form {
+                    Form::JsonLines => line,
+                    Form::YamlList => format!("- {line}"),
+                };
                 self.append(line).await?;
             }
             outcome

@@ -2,7 +2,7 @@
 //! their wire strings, and whatever else a newer node or a plugin says, byte for byte.
 
 use crate::Rejected;
-use mainstay_contract::{Code, Coded, ErrorReport};
+use mainstay_contract::{Code, Coded, ErrorReport, RetryAdvice};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::json;
 use std::fmt;
@@ -128,14 +128,22 @@ impl Coded for Rejected {
     fn report(&self) -> ErrorReport {
         let report = ErrorReport::new(self.code(), self.to_string());
         match self {
-            Self::Busy { holder } => {
+            Self::Busy { holder, is_parked } => {
                 let error =
                     RuntimeError::new(RuntimeErrorCode::SessionExecutionBusy, self.to_string());
-                report
-                    .about("turn", holder.as_str())
-                    .retry_after_ms(BUSY_RETRY_MS)
-                    .hint("ask to wait with on_busy queue, steer or interrupt")
-                    .data(json!(error))
+                let report = report.about("turn", holder.as_str()).data(json!(error));
+                if *is_parked {
+                    report
+                        .advise(RetryAdvice::AfterFix)
+                        .hint("that turn waits for a word: `mainstay session show` says which")
+                        .hint(
+                            "give it with `session resolve`, or end the turn with `session cancel`",
+                        )
+                } else {
+                    report
+                        .retry_after_ms(BUSY_RETRY_MS)
+                        .hint("wait with on_busy queue, hand it over with steer, or interrupt")
+                }
             }
             Self::Conflict { turn, .. } | Self::UnknownTurn { turn } => {
                 report.about("turn", turn.as_str())

@@ -182,6 +182,8 @@ pub enum Rejected {
     Busy {
         /// Which.
         holder: TurnId,
+        /// Whether it waits for an operator, so that waiting for it helps nobody.
+        is_parked: bool,
     },
     /// The turn id was used for something else.
     #[error("turn {turn} was accepted before with a different {what}")]

@@ -9,7 +9,9 @@ use mainstay_contract::{AgentName, Code, Coded, ErrorReport, Event, Seq, Session
 use mainstay_sessions::OnBusy;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,9 @@ pub(crate) async fn run(context: &Context, args: Run) -> Result<ExitCode, CliErr
         args.input
     };
     let mut config = context.node_config()?;
+    if let Some(path) = &args.record {
+        can_record(path)?;
+    }
     config.record = args.record;
     let body = json!({
         "agent": agent, "input": input, "turn_id": turn, "on_busy": OnBusy::from(args.on_busy),
@@ -63,6 +68,16 @@ pub(crate) async fn run(context: &Context, args: Run) -> Result<ExitCode, CliErr
             ended => return ended,
         }
     }
+}
+
+/// Refuses a recording that could not be written, before anything runs.
+fn can_record(path: &Path) -> Result<(), CliError> {
+    let mut options = File::options();
+    let opened = options.create(true).append(true).open(path);
+    opened.map(drop).map_err(|error| CliError::File {
+        path: path.to_owned(),
+        error,
+    })
 }
 
 async fn interrupted() {
@@ -144,12 +159,36 @@ impl Followed {
             .note("cancelling; interrupt again to leave at once (the turn then goes on next time)");
         let path = format!("/api/sessions/{}/cancel", self.session);
         let body = json!({ "turn": self.shown.turn });
-        let asked = client.json::<Value>(Method::POST, &path, Some(&body));
+        let cancelled = async {
+            client
+                .json::<Value>(Method::POST, &path, Some(&body))
+                .await?;
+            self.until_over(client).await
+        };
         tokio::select! {
-            answer = asked => { answer?; }
+            over = cancelled => over?,
             () = interrupted() => {}
         }
         Ok(ExitCode::from(128 + 2))
+    }
+
+    /// Waits for the end of the turn; what is under way takes a moment to be stopped.
+    async fn until_over(&self, client: &Client) -> Result<(), CliError> {
+        let first = self.cursor.unwrap_or(Seq(0));
+        let path = events_path(self.session.as_str(), first);
+        let turn = &self.shown.turn;
+        let is_end = |event: &Event| {
+            let is_over = matches!(
+                event.kind.as_str(),
+                "turn_completed" | "turn_failed" | "turn_cancelled"
+            );
+            is_over && event.turn.as_ref() == Some(turn)
+        };
+        let watch = |event: Event| match is_end(&event) {
+            true => Follow::Stop,
+            false => Follow::Next,
+        };
+        client.events(&path, watch).await.map(drop)
     }
 }
 

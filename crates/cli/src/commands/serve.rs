@@ -5,8 +5,8 @@ use crate::client::{SOCKET, SocketPath};
 use crate::context::Context;
 use crate::error::CliError;
 use mainstay_contract::Coded;
-use mainstay_node::StoreUrl;
 use mainstay_node::api::{self, Listen};
+use mainstay_node::{StoreUrl, blobs_folder};
 use serde_json::json;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,7 +18,8 @@ pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliE
             .parse::<StoreUrl>()
             .map_err(|error| CliError::from(error.report()))?;
     }
-    config.blobs = args.blobs;
+    let blobs = args.blobs.as_deref().map(blobs_folder).transpose();
+    config.blobs = blobs.map_err(|error| CliError::from(error.report()))?;
     let data_dir = config.data_dir.clone();
     let node = context.open_node(config).await?;
     let socket = SocketPath::of(&data_dir, SOCKET).map_err(|error| CliError::File {

@@ -264,3 +264,41 @@ fn manifests_that_are_missing_or_wrong() {
     let report = place.run(&[]).failed_with("manifest.invalid");
     assert!(report["data"]["findings"].is_array(), "{report}");
 }
+
+#[test]
+fn what_is_no_use_is_the_callers_to_correct() {
+    let place = Place::scripted("- text: done\n");
+    place.write("file", "");
+    for args in [
+        &["--json", "--data-dir", "file", "run", "a", "go"][..],
+        &["--json", "--url", "bogus", "session", "ls"],
+        &["--json", "serve", "--blobs", "s3://bucket"],
+        &["--json", "frobnicate"],
+        &["--json", "run", "a", "go", "--record", "/nowhere/r.jsonl"],
+    ] {
+        place
+            .mainstay_at(args)
+            .failed_with("runtime.invalid_request");
+    }
+    assert_eq!(place.mainstay(&["--json", "session", "ls"]).stdout, "[]\n");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_told() {
+    let place = Place::scripted("[]");
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let mut command = place.command(&["codes"]);
+    let ran = command.stdout(full.unwrap()).output().unwrap();
+    assert_eq!(ran.status.code(), Some(9));
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(said.contains("No space left"), "{said}");
+}
+
+#[test]
+fn a_recording_in_yaml_can_be_played() {
+    let place = Place::scripted("- text: done\n");
+    let record = ["--session", "s", "--record", "again.yaml"];
+    place.run(&record).ok();
+    let again = Place::scripted(&place.read("again.yaml"));
+    assert_eq!(again.run(&[]).ok().json()["data"]["text"], "done");
+}

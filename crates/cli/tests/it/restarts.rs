@@ -253,4 +253,43 @@ fn a_sandbox_that_dies_leaves_what_is_once_in_doubt() {
     let result = run.until("result");
     assert_eq!(result["data"]["state"], "in_doubt", "{result}");
     assert_eq!(result["data"]["error"]["effect"], "unknown", "{result}");
+    let busy = place.mainstay(&["--json", "session", "rm", "s"]);
+    let report = busy.failed_with("runtime.session_execution_busy");
+    assert_eq!(report["retry"]["advice"], "after_fix", "{report}");
+    assert!(
+        report["hints"].to_string().contains("session resolve"),
+        "{report}"
+    );
+}
+
+#[test]
+fn an_interrupt_ends_the_turn_before_the_command() {
+    let place = place(
+        "- tool_calls: [{name: shell, arguments: {command: 'echo x > made; sleep 60'}}]\n- text: done\n",
+    );
+    let mut run = Followed::start(&place, &["--json", "run", "a", "go", "--session", "s"]);
+    run.until("tool_started");
+    let pid = rustix::process::Pid::from_child(&run.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(run.child.wait().unwrap().code(), Some(130));
+    let view = place.mainstay(&["--json", "session", "show", "s"]).json();
+    assert_eq!(view["turns"][0]["state"], "cancelled", "{view}");
+    place.mainstay(&["session", "rm", "s"]).ok();
+}
+
+#[tokio::test]
+async fn a_cancel_that_a_stop_cut_short_is_finished_by_the_next() {
+    let place = place(SLOW);
+    let server = place.serve();
+    start_turn(&server, "t").await;
+    wait_until("the turn is at work", || {
+        count(&place, "workspace_opened") > 0
+    });
+    server.kill();
+    // Asked for, and stopped before it happened.
+    place.mainstay(&["session", "cancel", "s"]).ok();
+    place.mainstay(&["session", "cancel", "s"]).ok();
+    let view = place.mainstay(&["--json", "session", "show", "s"]).json();
+    assert_eq!(view["turns"][0]["state"], "cancelled", "{view}");
+    place.mainstay(&["session", "replay", "t"]).ok();
 }

@@ -8,7 +8,7 @@ use crate::{secrets, tools};
 use mainstay_contract::{Code, Digest, ErrorReport, Message, Role, SessionId, StepId, TurnId};
 use mainstay_manifest::Provider;
 use mainstay_providers::{
-    ModelProvider, ModelRequest, OpenAiSettings, ProviderSettings, Recorder, Script, Timeouts,
+    Form, ModelProvider, ModelRequest, OpenAiSettings, ProviderSettings, Recorder, Script, Timeouts,
 };
 use mainstay_sessions::{Blob, BlobContent, CallRef, Input, ModelOutcome, encode_message};
 use serde_json::json;
@@ -156,7 +156,7 @@ impl Providers {
             );
             Box::new(ErrorReport::new(Code::InvalidRequest, message))
         })?;
-        Ok(Arc::new(Recorder::new(provider, file)))
+        Ok(Arc::new(Recorder::new(provider, file, Form::of(path))))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<dyn ModelProvider>>> {

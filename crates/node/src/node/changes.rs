@@ -6,7 +6,7 @@ use crate::snapshot;
 use crate::workspaces::blocking;
 use mainstay_contract::{Digest, SessionId};
 use mainstay_runtimes::workspace::{self, Applied, Diff, ViewParams};
-use mainstay_sessions::Rejected;
+use mainstay_sessions::{Rejected, TurnState};
 use std::path::PathBuf;
 
 impl Node {
@@ -59,8 +59,10 @@ impl Node {
     pub async fn remove(&self, session: &SessionId) -> Result<(), RequestError> {
         let (machine, _) = self.load(session).await?;
         if let Some(holder) = machine.current_turn() {
+            let state = machine.turn_state(holder);
             return Err(Rejected::Busy {
                 holder: holder.clone(),
+                is_parked: state.is_some_and(TurnState::is_parked),
             }
             .into());
         }

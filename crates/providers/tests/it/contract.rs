@@ -2,7 +2,9 @@
 
 use crate::server::{Act, GOOD, Server, events, provider, request, settings};
 use mainstay_contract::Coded;
-use mainstay_providers::{InferenceError, ModelProvider, ProviderSettings, Recorder, Script, open};
+use mainstay_providers::{
+    Form, InferenceError, ModelProvider, ProviderSettings, Recorder, Script, open,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +77,7 @@ async fn the_recorder_keeps_the_contract() {
     provider_contract(Arc::new(Recorder::new(
         inner,
         tempfile::tempfile().unwrap(),
+        Form::YamlList,
     )))
     .await;
 }

@@ -2,7 +2,7 @@
 
 use mainstay_contract::{Coded, Message, Role, ToolCall, Usage};
 use mainstay_providers::{
-    InferenceError, ModelAnswer, ModelProvider, ModelRequest, NetworkPhase, Origin,
+    Form, InferenceError, ModelAnswer, ModelProvider, ModelRequest, NetworkPhase, Origin,
     ProviderSettings, Recorder, ResponseProblem, Script, TimeoutPhase, open,
 };
 use mainstay_sessions::BoxFuture;
@@ -152,7 +152,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("recorded.jsonl");
         let file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
-        let recorder = Recorder::new(Arc::new(Prepared(Mutex::new(outcomes.into()))), file);
+        let recorder = Recorder::new(Arc::new(Prepared(Mutex::new(outcomes.into()))), file, Form::JsonLines);
         let live = runtime.block_on(drive(&recorder, calls));
         let steps = Script::parse("recorded.jsonl", &std::fs::read(&path).unwrap()).unwrap();
         let script = open(ProviderSettings::Script { steps }).unwrap();
@@ -169,7 +169,11 @@ async fn an_answer_that_cannot_be_recorded_is_not_given_out() {
         text: "hi".into(),
         ..ModelAnswer::default()
     });
-    let recorder = Recorder::new(Arc::new(Prepared(Mutex::new([answer].into()))), full);
+    let recorder = Recorder::new(
+        Arc::new(Prepared(Mutex::new([answer].into()))),
+        full,
+        Form::JsonLines,
+    );
     let error = drive(&recorder, 1).await.remove(0).unwrap_err();
     assert_eq!(error.code().as_str(), "store.disk_full");
     assert_eq!(error.effect(), mainstay_contract::EffectState::Applied);

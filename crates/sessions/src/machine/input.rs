@@ -1,6 +1,7 @@
 //! What commands and outcomes mean.
 
 use super::decide::is_in_doubt;
+use super::state::Turn;
 use super::{Awaited, Session, words};
 use crate::{
     Effect, EffectClass, Input, ModelOutcome, OnBusy, ProbeOutcome, RecordKind, Rejected, Reply,
@@ -83,15 +84,11 @@ impl Session {
         };
         let holder = self.state.current().or_else(waiting);
         match (start.on_busy, holder) {
-            (OnBusy::Reject, Some(turn)) => Err(Rejected::Busy {
-                holder: turn.id.clone(),
-            }),
+            (OnBusy::Reject, Some(turn)) => Err(busy(turn)),
             (OnBusy::Steer, Some(turn)) => {
                 let is_other = turn.agent != start.config.agent;
                 if turn.state != TurnState::Running || turn.is_cancelling || is_other {
-                    return Err(Rejected::Busy {
-                        holder: turn.id.clone(),
-                    });
+                    return Err(busy(turn));
                 }
                 let into = turn.id.clone();
                 let kind = RecordKind::InputSteered {
@@ -156,6 +153,12 @@ impl Session {
         let Some(state) = self.state.turn(turn) else {
             return;
         };
+        if state.is_cancelling && state.is_suspended {
+            // Its end was asked for before a stop: this takes it up.
+            let attempt = state.attempt;
+            self.record(now, turn, RecordKind::TurnResumed { attempt });
+            return;
+        }
         if state.is_cancelling
             || self
                 .state
@@ -389,5 +392,12 @@ impl Session {
             self.awaited = None;
         }
         is_awaited
+    }
+}
+
+fn busy(turn: &Turn) -> Rejected {
+    Rejected::Busy {
+        holder: turn.id.clone(),
+        is_parked: turn.state.is_parked(),
     }
 }
