@@ -165,7 +165,7 @@ impl Node {
         while self.inner.metrics.sessions_active.get() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
-        self.inner.sandbox.settled().await;
+        self.inner.sandbox.close().await;
         self.inner.workspaces.cleaned().await;
         let store = Arc::clone(&self.inner.store);
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.close()).await {

@@ -168,6 +168,12 @@ impl Sandbox {
         let _all = self.leaving.write().await;
     }
 
+    /// Ends what waits for runs; the next one would begin it again.
+    pub async fn close(&self) {
+        self.settled().await;
+        self.zygote.end().await;
+    }
+
     async fn start(&self, job: &Job) -> Result<Helper, SandboxError> {
         let failed = |error: io::Error| SandboxError::Setup {
             step: "starting the helper".to_owned(),

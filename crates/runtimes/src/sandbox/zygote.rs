@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
@@ -18,6 +19,9 @@ use tokio::sync::Mutex;
 
 /// What a run gets: the socket of its job and outcome, its output, its errors.
 pub(super) const DESCRIPTORS: usize = 3;
+
+/// How long the end of a zygote may take.
+const END_LIMIT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Zygote {
@@ -29,7 +33,7 @@ pub(super) struct Zygote {
 struct Live {
     socket: UnixStream,
     /// Killed when the node forgets it.
-    _process: Child,
+    process: Child,
 }
 
 /// A helper that was asked for: it reads its job from the socket, and dies when the socket closes.
@@ -68,6 +72,19 @@ impl Zygote {
         })
     }
 
+    /// Ends the zygote, and with it the helper that waits.
+    pub(super) async fn end(&self) {
+        if let Some(Live {
+            socket,
+            mut process,
+        }) = self.live.lock().await.take()
+        {
+            drop(socket);
+            // It is killed where it does not see that by itself.
+            let _ended = tokio::time::timeout(END_LIMIT, process.wait()).await;
+        }
+    }
+
     async fn hand_over(&self, descriptors: [BorrowedFd<'_>; DESCRIPTORS]) -> io::Result<()> {
         let mut live = self.live.lock().await;
         if let Some(zygote) = &*live
@@ -94,7 +111,7 @@ impl Zygote {
             .spawn()?;
         Ok(Live {
             socket: UnixStream::from_std(socket)?,
-            _process: process,
+            process,
         })
     }
 }
