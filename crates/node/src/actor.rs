@@ -240,13 +240,10 @@ impl Actor {
         if let Err(rejected) = machine.handle(now(), Input::Suspend) {
             tracing::error!(session = %self.id, %rejected, "the session cannot be suspended");
         }
-        match self.write(&mut machine, &mut blobs).await {
-            Ok(()) => Ended::Stopping,
-            Err(error) => {
-                tracing::warn!(session = %self.id, %error, "the store did not take the stop");
-                Ended::Stopping
-            }
+        if let Err(error) = self.write(&mut machine, &mut blobs).await {
+            tracing::warn!(session = %self.id, %error, "the store did not take the stop");
         }
+        Ended::Stopping
     }
 
     async fn next(&mut self, timeout: Option<Timestamp>) -> Happened {

@@ -23,6 +23,16 @@ fn count(place: &Place, kind: &str) -> usize {
     events.iter().filter(|event| event["kind"] == kind).count()
 }
 
+/// A node that is at work on turn `t`.
+async fn serve_at_work(place: &Place) -> Server {
+    let server = place.serve();
+    start_turn(&server, "t").await;
+    wait_until("the turn is at work", || {
+        count(place, "workspace_opened") > 0
+    });
+    server
+}
+
 /// A command whose events are read as they come.
 struct Followed {
     child: Child,
@@ -59,10 +69,7 @@ impl Drop for Followed {
 async fn a_stop_in_good_order_is_no_crash() {
     let place = place(SLOW);
     for round in 0..4 {
-        let server = place.serve();
-        start_turn(&server, "t").await;
-        let started = |place: &Place| count(place, "workspace_opened") > 0;
-        wait_until("the turn is at work", || started(&place));
+        let server = serve_at_work(&place).await;
         assert_eq!(count(&place, "turn_suspended"), round);
         assert_eq!(server.stop(), Some(0));
     }
@@ -75,11 +82,7 @@ async fn a_stop_in_good_order_is_no_crash() {
 #[tokio::test]
 async fn who_only_looks_sets_nothing_going() {
     let place = place(SLOW);
-    let server = place.serve();
-    start_turn(&server, "t").await;
-    wait_until("the turn is at work", || {
-        count(&place, "workspace_opened") > 0
-    });
+    let server = serve_at_work(&place).await;
     server.kill();
     let before = place.events("s").len();
     for _ in 0..3 {
@@ -280,11 +283,7 @@ fn an_interrupt_ends_the_turn_before_the_command() {
 #[tokio::test]
 async fn a_cancel_that_a_stop_cut_short_is_finished_by_the_next() {
     let place = place(SLOW);
-    let server = place.serve();
-    start_turn(&server, "t").await;
-    wait_until("the turn is at work", || {
-        count(&place, "workspace_opened") > 0
-    });
+    let server = serve_at_work(&place).await;
     server.kill();
     // Asked for, and stopped before it happened.
     place.mainstay(&["session", "cancel", "s"]).ok();
