@@ -259,6 +259,36 @@ codes! {
         Inference 502 8 After Provider false "The provider failed";
     Timeout "inference.timeout":
         Inference 504 7 Now Provider false "The provider did not answer in time";
+    BuildKeyFailed "task.build_key_failed":
+        Task 422 1 AfterFix Caller true "The key of a task cannot be built";
+    RestoreFailed "task.restore_failed":
+        Task 422 9 AfterFix Operator false "The outputs of a task cannot be restored";
+    SpawnFailed "task.spawn_failed":
+        Task 422 1 AfterFix Workload true "The command of a task cannot be started";
+    WaitFailed "task.wait_failed":
+        Task 500 70 AfterFix Operator false "How the command of a task ended cannot be learned";
+    CapturedStreamReadFailed "task.captured_stream_read_failed":
+        Task 500 9 AfterFix Operator false "What the command of a task said cannot be read";
+    OutputPatternResolutionFailed "task.output_pattern_resolution_failed":
+        Task 422 1 AfterFix Workload true "The outputs of a task cannot be looked up";
+    OutputModeReadFailed "task.output_mode_read_failed":
+        Task 422 1 AfterFix Workload true "The permissions of a task's output cannot be read";
+    OutputNotARegularFile "task.output_not_a_regular_file":
+        Task 422 1 AfterFix Workload true "An output of a task is a pipe, a socket or a device";
+    OutputDeclaredButNotProduced "task.output_declared_but_not_produced":
+        Task 422 1 AfterFix Workload true "A task succeeded without making what it declares";
+    StoreFailed "task.store_failed":
+        Task 503 9 AfterFix Operator false "The result of a task could not be cached";
+    MaterialisedOutputPathInvalid "task.materialised_output_path_invalid":
+        Task 422 1 AfterFix Workload true "An output of a task has a path that cannot be kept";
+    TaskFailed "task.failed":
+        Task 422 1 Never Workload true "The command of a task failed";
+    TaskTimedOut "task.timed_out":
+        Task 422 7 Never Workload true "The command of a task ran out of time and was stopped";
+    TaskSkipped "task.skipped":
+        Task 422 1 AfterFix Caller false "A task did not run because one before it failed";
+    TaskCancelled "task.cancelled":
+        Task 422 1 Never Caller false "A task was stopped because its run was";
     ScriptExhausted "inference.script_exhausted":
         Inference 422 1 AfterFix Caller false "The scripted model has no step left for this call";
 }

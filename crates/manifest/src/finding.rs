@@ -1,6 +1,5 @@
 //! What is wrong with a manifest, and where.
 
-use crate::Manifest;
 use mainstay_contract::{Code, Coded, ErrorReport};
 use serde::Serialize;
 use std::fmt;
@@ -92,6 +91,16 @@ pub enum Problem {
         /// The section that should declare it.
         section: &'static str,
     },
+    /// Tasks that wait for each other.
+    Cycle {
+        /// Each waits for the next, and the last for the first.
+        tasks: Vec<String>,
+    },
+    /// Two tasks make the same file, or one would read what it makes itself.
+    Overlap {
+        /// The other task.
+        other: String,
+    },
     /// A key that means nothing beside the others, or values that contradict each other.
     Conflict,
     /// The same thing given twice.
@@ -159,19 +168,19 @@ impl fmt::Display for Finding {
 
 /// The outcome of [`crate::check`].
 #[derive(Debug, Clone)]
-pub struct Checked {
-    /// The manifest, exactly when there is no finding.
-    pub manifest: Option<Manifest>,
+pub struct Checked<T> {
+    /// What the file says, exactly when there is no finding.
+    pub manifest: Option<T>,
     /// Every mistake, in the order of the file.
     pub findings: Vec<Finding>,
 }
 
-impl Checked {
+impl<T> Checked<T> {
     /// The manifest, or all findings as one error.
     ///
     /// # Errors
     /// [`InvalidManifest`] where anything was found.
-    pub fn into_result(self) -> Result<Manifest, InvalidManifest> {
+    pub fn into_result(self) -> Result<T, InvalidManifest> {
         self.manifest.ok_or(InvalidManifest {
             findings: self.findings,
         })
@@ -344,7 +353,7 @@ impl Findings {
         self.list.is_empty()
     }
 
-    pub(crate) fn finish(mut self, manifest: Option<Manifest>) -> Checked {
+    pub(crate) fn finish<T>(mut self, manifest: Option<T>) -> Checked<T> {
         self.list
             .sort_by_key(|finding| (finding.line, finding.column));
         if self.hidden > 0 {

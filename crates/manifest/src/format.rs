@@ -53,6 +53,27 @@ pub(crate) static ENVIRONMENT_VARIABLE: Format = Format {
         environment_variable,
     )
 };
+/// What projects and tasks are called.
+pub(crate) static PART: Format = text("a name", "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", part);
+pub(crate) static TASK: Format = text(
+    "a task: `task`, `project:task` or `^task`",
+    "^\\^?[A-Za-z0-9][A-Za-z0-9_.-]*(:[A-Za-z0-9][A-Za-z0-9_.-]*)?$",
+    task,
+);
+pub(crate) static PATTERN: Format = text("a path or a pattern", "^[^\\u0000]+$", path);
+pub(crate) static VARIABLE: Format = text(
+    "an environment variable: `NAME` or `NAME=value`",
+    "^[A-Za-z_][A-Za-z0-9_]*(=[^\\u0000]*)?$",
+    variable,
+);
+pub(crate) static REMOTE_URL: Format = Format {
+    is_secret: true,
+    ..text(
+        "a grpc, grpcs, http or https URL",
+        "^([gG][rR][pP][cC]|[hH][tT][tT][pP])[sS]?://[^\\s?#@]+$",
+        remote_url,
+    )
+};
 pub(crate) static PATH: Format = text("a path", "^[^\\u0000]+$", path);
 pub(crate) static DURATION: Format = text(
     "a duration such as `200ms`, `10s`, `5m` or `1h`",
@@ -129,6 +150,57 @@ fn environment_variable(text: &str) -> Result<Value, Refusal> {
         return Ok(Value::Text(text.to_owned()));
     }
     Err("give the variable's name, such as `OPENAI_API_KEY`, not its value".into())
+}
+
+/// Whether a text can name a project or a task.
+pub(crate) fn is_part(text: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(is_inner)
+        && text.len() <= 64
+}
+
+fn part(text: &str) -> Result<Value, Refusal> {
+    if is_part(text) {
+        return Ok(Value::Text(text.to_owned()));
+    }
+    Err(
+        "use at most 64 ASCII letters, digits, `_`, `-`, `.` and start with a letter or digit"
+            .into(),
+    )
+}
+
+fn task(text: &str) -> Result<Value, Refusal> {
+    let bare = text.strip_prefix('^').unwrap_or(text);
+    let is_good = match bare.split_once(':') {
+        Some((project, task)) => bare == text && is_part(project) && is_part(task),
+        None => is_part(bare),
+    };
+    match is_good {
+        true => Ok(Value::Text(text.to_owned())),
+        false => Err(NOTHING),
+    }
+}
+
+fn variable(text: &str) -> Result<Value, Refusal> {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let is_next = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_good = name.starts_with(is_first) && name.chars().all(is_next);
+    match is_good && !value.contains('\0') {
+        true => Ok(Value::Text(text.to_owned())),
+        false => Err("names consist of letters, digits and `_`".into()),
+    }
+}
+
+fn remote_url(text: &str) -> Result<Value, Refusal> {
+    let plain = text.to_ascii_lowercase();
+    let is_grpc = plain.starts_with("grpc://") || plain.starts_with("grpcs://");
+    let as_http = match is_grpc {
+        true => format!("http{}", &text[4..]),
+        false => text.to_owned(),
+    };
+    url(&as_http).map(|_| Value::Text(text.trim_end_matches('/').to_owned()))
 }
 
 fn path(text: &str) -> Result<Value, Refusal> {

@@ -21,6 +21,7 @@ mod schema;
 mod sections;
 mod shape;
 mod source;
+mod task;
 mod template;
 mod url;
 mod value;
@@ -34,6 +35,9 @@ pub use manifest::{
 pub use near::near;
 pub use rule::{AllowRule, Method, StatusRange};
 pub use schema::schema;
+pub use task::{
+    Cache, Concurrency, Placed, Program, Project, Ready, RemoteCache, Restore, Spot, Task, Variable,
+};
 pub use template::{Starter, starter};
 pub use url::Scheme;
 
@@ -45,7 +49,7 @@ pub const FILE_NAME: &str = "mainstay.yaml";
 /// The manifest is there exactly when nothing was found. However hostile the bytes are, the time is
 /// bounded: more than [`BYTES_MAX`] are refused unread.
 #[must_use]
-pub fn check(name: &str, bytes: &[u8]) -> Checked {
+pub fn check(name: &str, bytes: &[u8]) -> Checked<Manifest> {
     let mut findings = finding::Findings::new(name);
     let manifest = source::text(bytes, &mut findings)
         .and_then(|text| yaml::parse(&text, &mut findings))
@@ -54,5 +58,16 @@ pub fn check(name: &str, bytes: &[u8]) -> Checked {
     findings.finish(manifest)
 }
 
+/// Checks the manifest of a project below the workspace's root, as [`check`] does.
+#[must_use]
+pub fn check_project(name: &str, bytes: &[u8]) -> Checked<Project> {
+    let mut findings = finding::Findings::new(name);
+    let project = source::text(bytes, &mut findings)
+        .and_then(|text| yaml::parse(&text, &mut findings))
+        .and_then(|root| decode::project(&root, &mut findings))
+        .and_then(|root| build::project(&root, &mut findings));
+    findings.finish(project)
+}
+
 /// The most bytes a manifest may have.
-pub const BYTES_MAX: usize = 4 << 20;
+pub const BYTES_MAX: usize = 16 << 20;

@@ -1,6 +1,7 @@
 //! What a valid manifest says, with every default filled in and every reference resolved.
 
 use crate::rule::{AllowRule, Method, StatusRange};
+use crate::task::{Cache, Concurrency, Placed, Project};
 use mainstay_contract::{AgentName, Usd};
 use mainstay_resilience::RetryPolicy;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,14 @@ pub struct Manifest {
     pub agents: BTreeMap<AgentName, Agent>,
     /// Where secrets come from, by name.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// The folders of projects, as patterns; none where the manifest's folder is the only one.
+    pub projects: Vec<Placed<String>>,
+    /// What the manifest's own folder holds.
+    pub project: Project,
+    /// How many tasks run at once.
+    pub concurrency: Concurrency,
+    /// What becomes of results.
+    pub cache: Cache,
 }
 
 /// A model behind a name.
@@ -273,15 +282,15 @@ pub enum SecretSource {
 }
 
 /// Durations as whole milliseconds.
-mod millis {
+pub(crate) mod millis {
     use serde::{Deserialize, Deserializer, Serializer};
     use std::time::Duration;
 
-    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         u64::deserialize(from).map(Duration::from_millis)
     }
 }

@@ -57,11 +57,11 @@ pub enum Input {
     Link {
         /// Where it points, as written.
         target: Bytes,
+        /// What the file behind it holds, where there is one.
+        digest: Option<Digest>,
     },
     /// A folder, where it was declared itself.
     Folder,
-    /// Nothing, where something was declared by name.
-    Absent,
 }
 
 /// Everything that can change the result of a task.
@@ -119,9 +119,10 @@ impl Ingredients {
                     digest,
                     is_executable,
                 } => to.tag(b'f').text(digest.0).tag(u8::from(*is_executable)),
-                Input::Link { target } => to.tag(b'l').text(&target.0),
+                Input::Link { target, digest } => {
+                    to.tag(b'l').text(&target.0).digest(digest.as_ref())
+                }
                 Input::Folder => to.tag(b'd'),
-                Input::Absent => to.tag(b'-'),
             };
         }
         to.tag(b'o').count(self.outputs.len());
@@ -198,9 +199,9 @@ pub(crate) mod tests {
                 digest,
                 is_executable
             }),
-            bytes().prop_map(|target| Input::Link { target }),
+            (bytes(), proptest::option::of(digest()))
+                .prop_map(|(target, digest)| Input::Link { target, digest }),
             Just(Input::Folder),
-            Just(Input::Absent),
         ]
     }
 

@@ -118,8 +118,8 @@ impl Ingredients {
 
 fn input_change(old: Option<&Input>, new: Option<&Input>) -> InputChange {
     match (old, new) {
-        (None | Some(Input::Absent), _) => InputChange::Added,
-        (_, None | Some(Input::Absent)) => InputChange::Removed,
+        (None, _) => InputChange::Added,
+        (_, None) => InputChange::Removed,
         (Some(Input::File { digest: old, .. }), Some(Input::File { digest: new, .. })) => {
             if old == new {
                 InputChange::Mode
@@ -127,7 +127,13 @@ fn input_change(old: Option<&Input>, new: Option<&Input>) -> InputChange {
                 InputChange::Content
             }
         }
-        (Some(Input::Link { .. }), Some(Input::Link { .. })) => InputChange::LinkTarget,
+        (Some(Input::Link { target: old, .. }), Some(Input::Link { target: new, .. })) => {
+            if old == new {
+                InputChange::Content
+            } else {
+                InputChange::LinkTarget
+            }
+        }
         _ => InputChange::Kind,
     }
 }
@@ -169,19 +175,10 @@ mod tests {
         };
         let link = |target: &str| Input::Link {
             target: Bytes::from(target),
+            digest: None,
         };
         for (old, new, change) in [
             (None, Some(file(1, false)), InputChange::Added),
-            (
-                Some(Input::Absent),
-                Some(file(1, false)),
-                InputChange::Added,
-            ),
-            (
-                Some(file(1, false)),
-                Some(Input::Absent),
-                InputChange::Removed,
-            ),
             (
                 Some(file(1, false)),
                 Some(file(2, true)),

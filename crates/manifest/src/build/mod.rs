@@ -4,11 +4,12 @@
 mod agent;
 mod http;
 mod model;
+mod task;
 
 use crate::finding::{Findings, Place, Problem};
 use crate::near::near;
 use crate::value::{Entry, Item, Object, Value};
-use crate::{Manifest, SecretSource};
+use crate::{Manifest, Project, SecretSource};
 use mainstay_contract::AgentName;
 use std::collections::BTreeMap;
 
@@ -38,7 +39,16 @@ pub(crate) fn manifest(root: &Item, findings: &mut Findings) -> Option<Manifest>
         models,
         agents,
         secrets: secrets.collect(),
+        projects: task::placed(root, "projects"),
+        project: task::project(root, findings),
+        concurrency: task::concurrency(root),
+        cache: task::cache(root, &names, findings)?,
     })
+}
+
+/// Builds the manifest of a project below the workspace's root.
+pub(crate) fn project(root: &Item, findings: &mut Findings) -> Option<Project> {
+    Some(task::project(root.object()?, findings))
 }
 
 fn entries<'a>(

@@ -6,7 +6,7 @@ mod scalar;
 use crate::finding::{Findings, Place, Position, Problem, shorten};
 use crate::format::NAME_PATTERN;
 use crate::near::near;
-use crate::sections::MANIFEST;
+use crate::sections::{MANIFEST, PROJECT};
 use crate::shape::{Kind, Variant};
 use crate::value::{Entry, Item, Value};
 use crate::yaml::{Content, Key, Node};
@@ -17,6 +17,12 @@ use scalar::{Plain, found, plain};
 pub(crate) fn manifest(root: &Node, findings: &mut Findings) -> Option<Item> {
     let place = Place::START.at(root.at);
     Decoder { findings }.shape(root, &MANIFEST, &place, root.at)
+}
+
+/// Decodes the manifest of a project.
+pub(crate) fn project(root: &Node, findings: &mut Findings) -> Option<Item> {
+    let place = Place::START.at(root.at);
+    Decoder { findings }.shape(root, &PROJECT, &place, root.at)
 }
 
 struct Decoder<'f> {

@@ -161,7 +161,7 @@ const CHANGES: &[(&str, &str, bool)] = &[
     ("/version", r#""1""#, false),
     ("/name", r#""""#, false),
     ("/name", r#"5"#, false),
-    ("/tasks", r#"{}"#, false),
+    ("/tasks", r#"{}"#, true),
     ("/nmae", r#""x""#, false),
     ("/models/local/base_url", r#""ftp://x/""#, false),
     ("/models/local/base_url", r#""https://x/?q""#, false),

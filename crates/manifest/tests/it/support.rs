@@ -3,7 +3,7 @@
 use mainstay_manifest::{Checked, Manifest};
 
 /// Checks a text under the usual file name.
-pub(crate) fn check(text: &str) -> Checked {
+pub(crate) fn check(text: &str) -> Checked<Manifest> {
     mainstay_manifest::check("mainstay.yaml", text.as_bytes())
 }
 

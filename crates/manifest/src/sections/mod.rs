@@ -1,6 +1,10 @@
 //! The one description of the manifest: every key, what it holds, whether it must be there, what it
 //! defaults to, and what it is for. Decoding and the JSON Schema both follow it.
 
+mod task;
+
+pub(crate) use task::PROJECT;
+
 use crate::format::{
     DURATION, ENVIRONMENT_VARIABLE, HEADER, HOST, MONEY, NAME, PATH, PRIVATE, PROBE_URL, RULE,
     SECRET_NAME, SIZE, STATUS, URL,
@@ -57,8 +61,24 @@ pub(crate) static MANIFEST: Shape = Shape {
         Field::later("mcp", "MCP servers."),
         Field::later("plugins", "Plugins."),
         Field::later("keys", "Who may use the gateway."),
-        Field::later("projects", "Folders with manifests of their own."),
-        Field::later("tasks", "Cached commands."),
+        Field::optional(
+            "projects",
+            Kind::OneOrMany(&Kind::Format(&PATH)),
+            "The folders of the workspace's projects, with wildcards; each may have a mainstay.yaml with tasks of its own.",
+        )
+        .example(r#"[".", "apps/*"]"#),
+        task::DEPENDS_ON,
+        task::TASKS_FIELD,
+        Field::optional(
+            "concurrency",
+            Kind::Object(&task::CONCURRENCY),
+            "How many tasks run at once.",
+        ),
+        Field::optional(
+            "cache",
+            Kind::Object(&task::CACHE),
+            "What becomes of the results of tasks.",
+        ),
         Field::later("services", "Containers that stay up."),
         Field::later("triggers", "Schedules and webhooks."),
     ],
