@@ -2,6 +2,7 @@
 
 mod bytes;
 mod error;
+mod feed;
 mod graph;
 mod id;
 mod key;
@@ -12,6 +13,7 @@ mod why;
 
 pub use bytes::Bytes;
 pub use error::{BuildKeyError, Os, PathReason, RestoreError, RunTaskError, StoreError, Stream};
+pub use feed::{Feeds, Patterns, feeds};
 pub use graph::{Declared, Graph, GraphFinding};
 pub use id::{TaskId, TaskIdError};
 pub use key::{Command, Ingredients, Input, Platform, TaskKey};

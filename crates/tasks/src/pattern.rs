@@ -135,12 +135,20 @@ impl Pattern {
         pairs.into_iter().any(|(a, b)| overlap(a, b))
     }
 
-    /// Whether, as far as is easily seen, all that the other means is meant by this one too.
+    /// Whether, as far as is easily seen, all that the other means is meant by this one too; whichever
+    /// of both takes away.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
+        let is_covered = |other: &Vec<Segment>| {
+            self.alternatives.iter().any(|own| {
+                let folder = own.strip_suffix(&[Segment::Any]).unwrap_or(own);
+                let is_literal = folder.iter().all(|segment| segment.literal().is_some());
+                own == other || (is_literal && other.starts_with(folder))
+            })
+        };
         match other.literal() {
-            Some(path) => self.is_match(&path.0),
-            None => self.alternatives == other.alternatives,
+            Some(path) if self.is_match(&path.0) => true,
+            _ => other.alternatives.iter().all(is_covered),
         }
     }
 
