@@ -12,6 +12,7 @@ const LAYERS: &[(&str, u8, &str)] = &[
     ("mainstay-sessions", 2, "core"),
     ("mainstay-tasks", 2, "core"),
     ("mainstay-storage", 3, "adapter"),
+    ("mainstay-runner", 3, "adapter"),
     ("mainstay-runtimes", 3, "adapter"),
     ("mainstay-providers", 3, "adapter"),
     ("mainstay-node", 4, "shell"),

@@ -18,6 +18,12 @@ const VERSION: &[u8] = b"mainstay-task-key-1";
 #[serde(transparent)]
 pub struct TaskKey(pub Digest);
 
+impl std::fmt::Display for TaskKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// What runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,0 +1,234 @@
+//! A walk to everything that patterns mean, and nowhere else.
+//!
+//! Names without wildcards are looked up, folders are listed only where a wildcard needs it, and a listing
+//! never follows a link: only who writes a link's name goes through it. Git's and Mainstay's own folders
+//! are passed over unless they are named.
+
+use super::stat::{Stat, look};
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use mainstay_tasks::{Bytes, Names, PatternSet, State};
+use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Folders that no wildcard means.
+const RESERVED: [&[u8]; 2] = [b".git", b".mainstay"];
+
+/// Something that patterns mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Its path from the workspace's root.
+    pub(crate) path: Bytes,
+    pub(crate) stat: Stat,
+}
+
+/// A folder that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WalkError {
+    pub(crate) path: Bytes,
+    pub(crate) errno: Errno,
+}
+
+/// A walk.
+pub(crate) struct Walk<'a> {
+    set: &'a PatternSet,
+    wants_folders: bool,
+    /// Where to read `.gitignore` from, where it counts.
+    ignoring: Option<PathBuf>,
+    ignored: Vec<Gitignore>,
+    path: Vec<u8>,
+    found: Vec<Found>,
+}
+
+impl<'a> Walk<'a> {
+    /// Everything that the patterns mean.
+    pub(crate) fn new(set: &'a PatternSet) -> Self {
+        Self {
+            set,
+            wants_folders: false,
+            ignoring: None,
+            ignored: Vec::new(),
+            path: Vec::new(),
+            found: Vec::new(),
+        }
+    }
+
+    /// Finds the folders that patterns with wildcards mean, and no files.
+    pub(crate) fn folders_only(mut self) -> Self {
+        self.wants_folders = true;
+        self
+    }
+
+    /// Passes over what git ignores below `root`.
+    pub(crate) fn ignoring(mut self, root: &Path) -> Self {
+        self.ignoring = Some(root.to_owned());
+        self
+    }
+
+    /// Walks. Folders come before what is in them; otherwise there is no order.
+    pub(crate) fn run(mut self, root: BorrowedFd<'_>) -> Result<Vec<Found>, WalkError> {
+        let state = self.set.start();
+        if state.has_folder()
+            && let Ok(Some(stat)) = look(root, b".")
+        {
+            let path = Bytes::default();
+            self.found.push(Found { path, stat });
+        }
+        self.folder(root, &state)?;
+        Ok(self.found)
+    }
+
+    fn folder(&mut self, folder: BorrowedFd<'_>, state: &State) -> Result<(), WalkError> {
+        let has_rules = self.read_rules();
+        let walked = match self.set.names(state) {
+            Names::Only(names) => names
+                .into_iter()
+                .try_for_each(|name| self.entry(folder, state, name, true)),
+            Names::All => self.listed(folder, state),
+        };
+        if has_rules {
+            self.ignored.pop();
+        }
+        walked
+    }
+
+    fn listed(&mut self, folder: BorrowedFd<'_>, state: &State) -> Result<(), WalkError> {
+        let entries = Dir::read_from(folder).map_err(|errno| self.failed(errno))?;
+        for entry in entries {
+            let entry = entry.map_err(|errno| self.failed(errno))?;
+            let name = entry.file_name().to_bytes();
+            let is_reserved = RESERVED.contains(&name);
+            if name == b"." || name == b".." || is_reserved {
+                continue;
+            }
+            let is_folder = entry.file_type() == FileType::Directory;
+            if self.is_ignored(name, is_folder) {
+                continue;
+            }
+            self.entry(folder, state, name, false)?;
+        }
+        Ok(())
+    }
+
+    /// `is_named`: the pattern has this very name, so that a link here is gone through.
+    fn entry(
+        &mut self,
+        folder: BorrowedFd<'_>,
+        state: &State,
+        name: &[u8],
+        is_named: bool,
+    ) -> Result<(), WalkError> {
+        let next = self.set.step(state, name);
+        if next.is_over() && !next.has_file() && !next.has_folder() {
+            return Ok(());
+        }
+        let length = self.path.len();
+        if length > 0 {
+            self.path.push(b'/');
+        }
+        self.path.extend(name);
+        let walked = self.meant(folder, &next, name, is_named);
+        self.path.truncate(length);
+        walked
+    }
+
+    fn meant(
+        &mut self,
+        folder: BorrowedFd<'_>,
+        state: &State,
+        name: &[u8],
+        is_named: bool,
+    ) -> Result<(), WalkError> {
+        let stat = match look(folder, name) {
+            Ok(Some(stat)) => stat,
+            Ok(None) => return Ok(()),
+            Err(errno) => return Err(self.failed(errno)),
+        };
+        let goes_on = !state.is_over();
+        match stat.kind {
+            FileType::Directory => {
+                if state.has_folder() || (self.wants_folders && state.has_file()) {
+                    self.found(stat);
+                }
+                if goes_on {
+                    self.enter(folder, state, name, OFlags::NOFOLLOW)?;
+                }
+            }
+            FileType::Symlink if !state.has_file() && goes_on && is_named => {
+                self.enter(folder, state, name, OFlags::empty())?;
+            }
+            // Where the way goes on below a file, whoever wrote it is mistaken.
+            _ if !state.has_file() && goes_on && is_named => {
+                return Err(self.failed(Errno::NOTDIR));
+            }
+            _ if state.has_file() && !self.wants_folders => self.found(stat),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn enter(
+        &mut self,
+        folder: BorrowedFd<'_>,
+        state: &State,
+        name: &[u8],
+        flags: OFlags,
+    ) -> Result<(), WalkError> {
+        match open_folder(folder, name, flags) {
+            Ok(inner) => self.folder(inner.as_fd(), state),
+            Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(self.failed(errno)),
+        }
+    }
+
+    fn found(&mut self, stat: Stat) {
+        let path = Bytes(self.path.clone());
+        self.found.push(Found { path, stat });
+    }
+
+    fn failed(&self, errno: Errno) -> WalkError {
+        let path = Bytes(self.path.clone());
+        WalkError { path, errno }
+    }
+
+    /// Reads the rules of the folder that the walk is in; `false` where it has none.
+    fn read_rules(&mut self) -> bool {
+        let Some(root) = &self.ignoring else {
+            return false;
+        };
+        let folder = root.join(OsStr::from_bytes(&self.path));
+        let file = folder.join(".gitignore");
+        if !file.is_file() {
+            return false;
+        }
+        let mut rules = GitignoreBuilder::new(folder);
+        let _damaged_lines_are_passed_over = rules.add(file);
+        match rules.build() {
+            Ok(rules) => self.ignored.push(rules),
+            Err(_) => return false,
+        }
+        true
+    }
+
+    fn is_ignored(&self, name: &[u8], is_folder: bool) -> bool {
+        let Some(root) = self.ignoring.as_ref().filter(|_| !self.ignored.is_empty()) else {
+            return false;
+        };
+        let path = root
+            .join(OsStr::from_bytes(&self.path))
+            .join(OsStr::from_bytes(name));
+        let verdicts = self.ignored.iter().rev();
+        let mut verdicts = verdicts.map(|rules| rules.matched(&path, is_folder));
+        verdicts
+            .find(|verdict| !verdict.is_none())
+            .is_some_and(|verdict| verdict.is_ignore())
+    }
+}
+
+fn open_folder(folder: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    openat(folder, name, flags, Mode::empty())
+}

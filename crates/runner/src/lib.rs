@@ -1,0 +1,18 @@
+//! Runs tasks: builds their keys, asks the cache, runs commands, keeps what they make and brings it back.
+//!
+//! Ordinary threads, no runtime: each job sits in one thread from its key to its end. What to do next is
+//! decided by the pure `tasks` crate.
+
+mod disk;
+mod environment;
+mod files;
+mod keys;
+mod outputs;
+mod ports;
+mod process;
+mod restore;
+mod state;
+mod store;
+pub mod workspace;
+
+pub use store::{Budget, Collected, Store, Usage};

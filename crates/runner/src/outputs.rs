@@ -1,0 +1,180 @@
+//! What a command made: looked up by its patterns, judged, and put into the cache.
+
+use crate::files::{Files, Found, Stat, Walk, WalkError, now};
+use crate::keys::Sets;
+use crate::ports::Ports;
+use crate::store::Store;
+use mainstay_tasks::{Bytes, Output, PathReason, RunTaskError, StoreError};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat, statat,
+};
+use rustix::io::Errno;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+
+/// The longest path that a system call takes, without the zero at its end.
+const PATH_MAX: usize = 4095;
+
+/// More files than this are stored by several threads.
+const FEW: usize = 32;
+
+/// Everything that the patterns mean now, in order. Pipes, sockets and devices are no outputs; where one
+/// was declared by its name, that is an error.
+pub(crate) fn resolve(files: &Files, sets: &Sets) -> Result<Vec<Found>, RunTaskError> {
+    for name in &sets.output_names {
+        declared(files, name)?;
+    }
+    let walked = Walk::new(&sets.outputs).run(files.root());
+    let failed = |WalkError { path, errno }| unlisted(path, errno);
+    let mut found = walked.map_err(failed)?;
+    let is_kept = |found: &Found| {
+        use FileType::{Directory, RegularFile, Symlink};
+        matches!(found.stat.kind, RegularFile | Directory | Symlink) && !found.path.0.is_empty()
+    };
+    found.retain(is_kept);
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut parents = BTreeSet::new();
+    for Found { path, .. } in &found {
+        let reason = match path {
+            path if path.0.len() > PATH_MAX => Some(PathReason::TooLong),
+            path if is_reserved(path) => Some(PathReason::Reserved),
+            path => outside(files, path, &mut parents)?.then_some(PathReason::Outside),
+        };
+        if let Some(reason) = reason {
+            let path = path.clone();
+            return Err(RunTaskError::MaterialisedOutputPathInvalid { path, reason });
+        }
+    }
+    Ok(found)
+}
+
+fn unlisted(root: Bytes, errno: Errno) -> RunTaskError {
+    let cause = io::Error::from(errno).into();
+    RunTaskError::OutputPatternResolutionFailed { root, cause }
+}
+
+/// Judges an output that was declared by its name.
+fn declared(files: &Files, name: &Bytes) -> Result<(), RunTaskError> {
+    let missing = || RunTaskError::OutputDeclaredButNotProduced { path: name.clone() };
+    let failed = |errno| unlisted(name.clone(), errno);
+    let stat = files.look(&name.0).map_err(failed)?.ok_or_else(missing)?;
+    let kind = match stat.kind {
+        FileType::Symlink => match statat(files.root(), name.0.as_slice(), AtFlags::empty()) {
+            Ok(raw) => Stat::of(&raw).kind,
+            Err(Errno::NOENT) => return Err(missing()),
+            Err(errno) => return Err(failed(errno)),
+        },
+        kind => kind,
+    };
+    match kind {
+        FileType::RegularFile | FileType::Directory => Ok(()),
+        _ => Err(RunTaskError::OutputNotARegularFile { path: name.clone() }),
+    }
+}
+
+fn is_reserved(path: &Bytes) -> bool {
+    let mut names = path.0.split(|&byte| byte == b'/');
+    names.any(|name| name == b".git" || name == b".mainstay")
+}
+
+/// Whether the folder of a path lies behind a link that leaves the workspace.
+fn outside(
+    files: &Files,
+    path: &Bytes,
+    seen: &mut BTreeSet<Vec<u8>>,
+) -> Result<bool, RunTaskError> {
+    let Some(end) = path.0.iter().rposition(|&byte| byte == b'/') else {
+        return Ok(false);
+    };
+    let parent = &path.0[..end];
+    if seen.contains(parent) {
+        return Ok(false);
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = openat2(
+        files.root(),
+        parent,
+        flags,
+        Mode::empty(),
+        ResolveFlags::BENEATH,
+    );
+    match opened {
+        Ok(_) => {
+            seen.insert(parent.to_vec());
+            Ok(false)
+        }
+        Err(Errno::XDEV) => Ok(true),
+        Err(errno) => Err(unlisted(Bytes(parent.to_vec()), errno)),
+    }
+}
+
+/// Puts outputs into the cache. Call it under [`Store::adding`].
+pub(crate) fn keep(
+    files: &Files,
+    store: &Store,
+    ports: &dyn Ports,
+    found: &[Found],
+) -> Result<BTreeMap<Bytes, Output>, RunTaskError> {
+    let one = |found: &Found| Ok((found.path.clone(), keep_one(files, store, ports, found)?));
+    if found.len() <= FEW {
+        return found.iter().map(one).collect();
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = found.len().div_ceil(threads);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = found
+            .chunks(share)
+            .map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>()))
+            .collect();
+        let done = parts
+            .into_iter()
+            .flat_map(|part| part.join().unwrap_or_default());
+        done.collect()
+    })
+}
+
+fn keep_one(
+    files: &Files,
+    store: &Store,
+    ports: &dyn Ports,
+    Found { path, stat }: &Found,
+) -> Result<Output, RunTaskError> {
+    let unread = |error: io::Error| RunTaskError::StoreFailed {
+        cause: StoreError::Output {
+            path: path.clone(),
+            source: error.into(),
+        },
+    };
+    match stat.kind {
+        FileType::Symlink => {
+            let target = readlinkat(files.root(), path.0.as_slice(), Vec::new());
+            let target = target.map_err(|errno| unread(errno.into()))?;
+            let target = Bytes(target.into_bytes());
+            return Ok(Output::Link { target });
+        }
+        FileType::Directory => return Ok(Output::Folder { mode: stat.mode }),
+        _ => {}
+    }
+    let modeless = |error: io::Error| RunTaskError::OutputModeReadFailed {
+        path: path.clone(),
+        cause: error.into(),
+    };
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let began = now();
+    let opened = openat(files.root(), path.0.as_slice(), flags, Mode::empty());
+    let mut file = File::from(opened.map_err(|errno| modeless(errno.into()))?);
+    let mode = ports.mode(&file).map_err(modeless)?;
+    let kept = store.put_file(&mut file, stat.is_sparse());
+    let content = kept.map_err(|error| RunTaskError::StoreFailed {
+        cause: StoreError::Cache {
+            source: error.into(),
+        },
+    })?;
+    if let Ok(raw) = rustix::fs::fstat(&file)
+        && Stat::of(&raw).stamp == stat.stamp
+    {
+        files.index().learn(stat.stamp, content.digest, began);
+    }
+    Ok(Output::File { content, mode })
+}

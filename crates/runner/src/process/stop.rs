@@ -1,0 +1,60 @@
+//! A run that is to end: asked for once, everything gets its grace; asked for again, it is killed.
+
+use rustix::event::{EventfdFlags, eventfd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Tells all jobs of a run to end. Whoever polls its descriptors wakes at once.
+#[derive(Debug)]
+pub struct Stop {
+    asked: OwnedFd,
+    urgent: OwnedFd,
+    level: AtomicU8,
+}
+
+impl Stop {
+    /// Nobody has asked yet.
+    ///
+    /// # Errors
+    /// Where the system has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Self {
+            asked: eventfd(0, flags)?,
+            urgent: eventfd(0, flags)?,
+            level: AtomicU8::new(0),
+        })
+    }
+
+    /// Asks, or asks again.
+    pub fn ask(&self) {
+        let before = self.level.fetch_add(1, Ordering::SeqCst);
+        let fd = if before == 0 {
+            &self.asked
+        } else {
+            &self.urgent
+        };
+        let _woken = rustix::io::write(fd, &1u64.to_ne_bytes());
+    }
+
+    /// Whether somebody asked.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.level.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whether somebody asked again.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.level.load(Ordering::SeqCst) > 1
+    }
+
+    /// What to listen to for the next word; nothing where there is none to come.
+    pub(crate) fn fd_of_next(&self, is_ending: bool, is_killed: bool) -> Option<BorrowedFd<'_>> {
+        match (is_ending, is_killed) {
+            (_, true) => None,
+            (true, false) => Some(self.urgent.as_fd()),
+            (false, false) => Some(self.asked.as_fd()),
+        }
+    }
+}

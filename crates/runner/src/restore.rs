@@ -1,0 +1,358 @@
+//! Bringing outputs back: only what is not right already, each file beside its place first and then moved
+//! there, nothing through a link that leaves the workspace.
+
+use crate::files::{Files, Stat, look, now};
+use crate::store::{BlobError, Store};
+use mainstay_manifest::Restore;
+use mainstay_tasks::{Bytes, Content, Output, RestoreError};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, mkdirat, open, openat2,
+    readlinkat, renameat, symlinkat, unlinkat,
+};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// More files than this are written by several threads.
+const FEW: usize = 32;
+
+/// Where files are written before they are moved, from the workspace's root.
+const BESIDE: &str = ".mainstay/restore";
+
+/// What the folder holds of a task, which may be removed or replaced.
+pub(crate) type Owned = BTreeMap<Bytes, Output>;
+
+/// A restoration of outputs into a workspace.
+pub(crate) struct Restoration<'a> {
+    pub(crate) files: &'a Files,
+    pub(crate) store: &'a Store,
+    pub(crate) how: Restore,
+    pub(crate) owned: &'a Owned,
+}
+
+/// Whether what stands at a path is this output, as far as can be told without writing.
+pub(crate) fn is_right(files: &Files, path: &Bytes, output: &Output) -> bool {
+    let Ok(Some(stat)) = files.look(&path.0) else {
+        return false;
+    };
+    match output {
+        Output::File { content, mode } => {
+            stat.kind == FileType::RegularFile
+                && stat.mode == *mode
+                && stat.stamp.bytes == content.bytes
+                && files
+                    .digest(&path.0, &stat)
+                    .is_ok_and(|digest| digest == content.digest)
+        }
+        Output::Link { target } => {
+            stat.kind == FileType::Symlink
+                && readlinkat(files.root(), path.0.as_slice(), Vec::new())
+                    .is_ok_and(|found| found.as_bytes() == target.0)
+        }
+        Output::Folder { mode } => stat.kind == FileType::Directory && stat.mode == *mode,
+    }
+}
+
+/// Removes what a task made and nobody changed since; folders only where nothing else is in them.
+pub(crate) fn remove(files: &Files, owned: &Owned, but: &BTreeMap<Bytes, Output>) {
+    for (path, output) in owned
+        .iter()
+        .rev()
+        .filter(|(path, _)| !but.contains_key(*path))
+    {
+        let flags = match output {
+            Output::Folder { .. } => AtFlags::REMOVEDIR,
+            Output::File { .. } | Output::Link { .. } if is_right(files, path, output) => {
+                AtFlags::empty()
+            }
+            _ => continue,
+        };
+        let (parent, name) = split(path);
+        if let Ok(parent) = open_beneath(files, parent) {
+            let _others_are_in_it = unlinkat(parent, name, flags);
+        }
+    }
+}
+
+impl Restoration<'_> {
+    /// Makes the folder hold these outputs. Says how many had to be written.
+    pub(crate) fn run(&self, outputs: &BTreeMap<Bytes, Output>) -> Result<u64, RestoreError> {
+        let wrong: Vec<(&Bytes, &Output)> = outputs
+            .iter()
+            .filter(|(path, output)| !is_right(self.files, path, output))
+            .collect();
+        if wrong.is_empty() {
+            return Ok(0);
+        }
+        let beside = self.beside()?;
+        let (folders, rest): (Vec<_>, Vec<_>) = wrong
+            .into_iter()
+            .partition(|(_, output)| matches!(output, Output::Folder { .. }));
+        // Nothing is touched before it is sure that all of it can be brought back.
+        for (path, output) in &rest {
+            if let Output::File { content, .. } = output
+                && !self.store.has(content)
+            {
+                let path = (*path).clone();
+                return Err(RestoreError::BlobLost { path });
+            }
+        }
+        for (path, _) in &folders {
+            self.folder(path)?;
+        }
+        self.all(&rest, &beside)?;
+        // Last, because a folder may be one that cannot be written.
+        for (path, output) in folders.iter().rev() {
+            if let Output::Folder { mode } = output {
+                let folder = open_beneath(self.files, &path.0);
+                let changed = folder.and_then(|folder| {
+                    let file = rustix::fs::openat(folder, ".", OFlags::RDONLY, Mode::empty())?;
+                    fchmod(file, Mode::from_raw_mode(*mode))
+                });
+                changed.map_err(|errno| unwritten(path, errno))?;
+            }
+        }
+        Ok((folders.len() + rest.len()) as u64)
+    }
+
+    fn all(&self, wrong: &[(&Bytes, &Output)], beside: &Beside) -> Result<(), RestoreError> {
+        let one = |(path, output): &(&Bytes, &Output)| self.one(path, output, beside);
+        if wrong.len() <= FEW {
+            return wrong.iter().try_for_each(one);
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = wrong.len().div_ceil(threads);
+        std::thread::scope(|scope| {
+            let parts: Vec<_> = wrong
+                .chunks(share)
+                .map(|part| scope.spawn(move || part.iter().try_for_each(one)))
+                .collect();
+            let done = parts.into_iter().map(|part| part.join().unwrap_or(Ok(())));
+            done.collect::<Vec<_>>().into_iter().collect()
+        })
+    }
+
+    fn one(&self, path: &Bytes, output: &Output, beside: &Beside) -> Result<(), RestoreError> {
+        let (parent, name) = split(path);
+        let parent = self.parent(path, parent)?;
+        self.clear(path, &parent, name)?;
+        match output {
+            Output::File { content, mode } => {
+                self.file(path, content, *mode, &parent, name, beside)
+            }
+            Output::Link { target } => {
+                let place = beside.place();
+                symlinkat(target.0.as_slice(), &beside.folder, place.as_str())
+                    .and_then(|()| renameat(&beside.folder, place.as_str(), &parent, name))
+                    .map_err(|errno| unwritten(path, errno))
+            }
+            Output::Folder { .. } => Ok(()),
+        }
+    }
+
+    fn file(
+        &self,
+        path: &Bytes,
+        content: &Content,
+        mode: u32,
+        parent: &OwnedFd,
+        name: &[u8],
+        beside: &Beside,
+    ) -> Result<(), RestoreError> {
+        let failed = |error: BlobError| match error {
+            BlobError::Lost => RestoreError::BlobLost { path: path.clone() },
+            BlobError::Damaged => RestoreError::BlobDamaged { path: path.clone() },
+            BlobError::Cache(error) | BlobError::Target(error) => RestoreError::Write {
+                path: path.clone(),
+                source: error.into(),
+            },
+        };
+        let place = beside.place();
+        let began = now();
+        let is_linked = self.how == Restore::Hardlink
+            && mode & 0o222 == 0
+            && content.bytes > 0
+            && self
+                .store
+                .link_to(content, &beside.path.join(&place))
+                .is_ok();
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let written = if is_linked {
+            Ok(None)
+        } else {
+            let opened = rustix::fs::openat(&beside.folder, place.as_str(), flags, Mode::RUSR);
+            let mut file = File::from(opened.map_err(|errno| unwritten(path, errno))?);
+            self.store
+                .write_to(content, &mut file)
+                .map_err(failed)
+                .and_then(|()| {
+                    let changed = fchmod(&file, Mode::from_raw_mode(mode));
+                    changed.map_err(|errno| unwritten(path, errno))
+                })
+                .map(|()| fstat(&file).ok())
+        };
+        let moved = written.and_then(|before| {
+            renameat(&beside.folder, place.as_str(), parent, name)
+                .map_err(|errno| unwritten(path, errno))?;
+            Ok(before)
+        });
+        match moved {
+            Err(error) => {
+                let _gone = unlinkat(&beside.folder, place.as_str(), AtFlags::empty());
+                Err(error)
+            }
+            Ok(before) => {
+                // Moving it changed nothing but the time of change.
+                let after = look(parent, name).ok().flatten();
+                if let Some((before, after)) = before.map(|raw| Stat::of(&raw)).zip(after)
+                    && before.stamp.modified == after.stamp.modified
+                    && before.stamp.inode == after.stamp.inode
+                {
+                    self.files.index().learn(after.stamp, content.digest, began);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes away what stands where an output belongs, if a move would not replace it.
+    fn clear(&self, path: &Bytes, parent: &OwnedFd, name: &[u8]) -> Result<(), RestoreError> {
+        let found = look(parent, name).map_err(|errno| unwritten(path, errno))?;
+        if found.is_none_or(|stat| stat.kind != FileType::Directory) {
+            return Ok(());
+        }
+        unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(|errno| match errno {
+            Errno::NOTEMPTY | Errno::EXIST => RestoreError::InTheWay { path: path.clone() },
+            errno => unwritten(path, errno),
+        })
+    }
+
+    /// The folder that an output goes into, made where it is missing.
+    fn parent(&self, path: &Bytes, parent: &[u8]) -> Result<OwnedFd, RestoreError> {
+        match open_beneath(self.files, parent) {
+            Ok(folder) => return Ok(folder),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(Errno::XDEV) => return Err(RestoreError::Outside { path: path.clone() }),
+            Err(errno) => return Err(unwritten(path, errno)),
+        }
+        self.folder(&Bytes(parent.to_vec()))?;
+        open_beneath(self.files, parent).map_err(|errno| unwritten(path, errno))
+    }
+
+    /// Makes a folder and those above it.
+    fn folder(&self, path: &Bytes) -> Result<(), RestoreError> {
+        let mut at = 0;
+        while at < path.0.len() {
+            let next = path.0[at..].iter().position(|&byte| byte == b'/');
+            let end = next.map_or(path.0.len(), |length| at + length);
+            let (parent, name) = split_at(&path.0[..end]);
+            let here = || Bytes(path.0[..end].to_vec());
+            let parent = open_beneath(self.files, parent).map_err(|errno| match errno {
+                Errno::XDEV => RestoreError::Outside { path: here() },
+                errno => unwritten(&here(), errno),
+            })?;
+            match mkdirat(&parent, name, Mode::from_raw_mode(0o777)) {
+                Ok(()) => {}
+                Err(Errno::EXIST) => self.is_folder(&here(), &parent, name)?,
+                Err(errno) => return Err(unwritten(&here(), errno)),
+            }
+            at = end + 1;
+        }
+        Ok(())
+    }
+
+    /// Something stands where a folder belongs: it may stay where it is one, and goes where the task made
+    /// it.
+    fn is_folder(&self, path: &Bytes, parent: &OwnedFd, name: &[u8]) -> Result<(), RestoreError> {
+        if open_beneath(self.files, &path.0).is_ok() {
+            return Ok(());
+        }
+        let is_ours = self
+            .owned
+            .get(path)
+            .is_some_and(|output| is_right(self.files, path, output));
+        if !is_ours {
+            return Err(RestoreError::InTheWay { path: path.clone() });
+        }
+        unlinkat(parent, name, AtFlags::empty())
+            .and_then(|()| mkdirat(parent, name, Mode::from_raw_mode(0o777)))
+            .map_err(|errno| unwritten(path, errno))
+    }
+
+    fn beside(&self) -> Result<Beside, RestoreError> {
+        let path = self.files.path().join(BESIDE);
+        let failed = |error: io::Error| RestoreError::Write {
+            path: Bytes::from(BESIDE),
+            source: error.into(),
+        };
+        std::fs::create_dir_all(&path).map_err(failed)?;
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = open(&path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+        Ok(Beside { path, folder })
+    }
+}
+
+/// Where files are written first.
+struct Beside {
+    path: PathBuf,
+    folder: OwnedFd,
+}
+
+impl Beside {
+    /// A name that nobody else uses.
+    fn place(&self) -> String {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{count}", std::process::id())
+    }
+}
+
+/// Removes what the dead left beside.
+pub(crate) fn sweep(files: &Files) {
+    let Ok(entries) = std::fs::read_dir(files.path().join(BESIDE)) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let owner = name.to_string_lossy().split('-').next().map(str::to_owned);
+        if owner.is_none_or(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            let _gone = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn unwritten(path: &Bytes, errno: Errno) -> RestoreError {
+    RestoreError::Write {
+        path: path.clone(),
+        source: io::Error::from(errno).into(),
+    }
+}
+
+fn split(path: &Bytes) -> (&[u8], &[u8]) {
+    split_at(&path.0)
+}
+
+/// The folder of a path, and the name in it.
+fn split_at(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}
+
+/// Opens a folder of the workspace, through links only where they stay inside.
+fn open_beneath(files: &Files, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let path = if path.is_empty() { b"." } else { path };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat2(
+        files.root().as_fd(),
+        path,
+        flags,
+        Mode::empty(),
+        ResolveFlags::BENEATH,
+    )
+}
