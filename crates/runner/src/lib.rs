@@ -11,8 +11,15 @@ mod outputs;
 mod ports;
 mod process;
 mod restore;
+mod run;
 mod state;
 mod store;
 pub mod workspace;
 
+pub use environment::Environment;
+pub use ports::{Ports, System};
+pub use process::{Exit, Stop};
+pub use run::{
+    Cached, Event, ExitWord, Listener, Options, Outcome, Runner, Summary, TaskRecord, totals,
+};
 pub use store::{Budget, Collected, Store, Usage};

@@ -4,7 +4,7 @@ use crate::files::{Files, Found, Stat, Walk, WalkError, now};
 use crate::keys::Sets;
 use crate::ports::Ports;
 use crate::store::Store;
-use mainstay_tasks::{Bytes, Output, PathReason, RunTaskError, StoreError};
+use mainstay_tasks::{Bytes, Content, Output, PathReason, RunTaskError, StoreError};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat, statat,
 };
@@ -177,4 +177,27 @@ fn keep_one(
         files.index().learn(stat.stamp, content.digest, began);
     }
     Ok(Output::File { content, mode })
+}
+
+/// Outputs as they stand, hashed and not kept: what has to go before the task runs again.
+pub(crate) fn described(files: &Files, found: &[Found]) -> BTreeMap<Bytes, Output> {
+    let describe = |Found { path, stat }: &Found| {
+        let output = match stat.kind {
+            FileType::Symlink => {
+                let target = readlinkat(files.root(), path.0.as_slice(), Vec::new()).ok()?;
+                let target = Bytes(target.into_bytes());
+                Output::Link { target }
+            }
+            FileType::Directory => Output::Folder { mode: stat.mode },
+            _ => {
+                let digest = files.digest(&path.0, stat).ok()?;
+                let bytes = stat.stamp.bytes;
+                let content = Content { digest, bytes };
+                let mode = stat.mode;
+                Output::File { content, mode }
+            }
+        };
+        Some((path.clone(), output))
+    };
+    found.iter().filter_map(describe).collect()
 }

@@ -8,7 +8,6 @@
 use super::stat::{Stamp, Stat};
 use mainstay_contract::Digest;
 use rustix::fs::fstat;
-use rustix::fs::fstat;
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::HashMap;
 use std::fs::File;
@@ -33,8 +32,8 @@ pub(crate) struct Index {
     stored: Vec<u8>,
     today: u32,
     learned: Mutex<HashMap<(u64, u64), (Stamp, Digest)>>,
-    /// Whether the file system tells two changes apart, however close they are.
-    is_fine: OnceLock<bool>,
+    /// A file system that tells two changes apart, however close they are.
+    fine: OnceLock<Option<u64>>,
 }
 
 impl Index {
@@ -49,7 +48,7 @@ impl Index {
             stored,
             today: u32::try_from(now() / 86_400_000_000_000).unwrap_or(0),
             learned: Mutex::new(HashMap::new()),
-            is_fine: OnceLock::new(),
+            fine: OnceLock::new(),
         }
     }
 
@@ -68,7 +67,13 @@ impl Index {
     /// Remembers what was read from a file that looked like this before and after, from `began` on.
     pub(crate) fn learn(&self, stamp: Stamp, digest: Digest, began: i64) {
         let is_clean = stamp.changed.max(stamp.modified) + TICK < began;
-        if is_clean || *self.is_fine.get_or_init(|| tells_changes_apart(&self.path)) {
+        let is_fine = || {
+            let fine = self
+                .fine
+                .get_or_init(|| tells_changes_apart(&self.path).unwrap_or(None));
+            *fine == Some(stamp.device)
+        };
+        if is_clean || is_fine() {
             self.learned()
                 .insert((stamp.inode, stamp.device), (stamp, digest));
         }
@@ -127,31 +132,6 @@ impl Index {
         }
         None
     }
-}
-
-/// Whether the file system gives a file another time with every change after somebody looked
-/// (multigrain timestamps, Linux 6.13), seen on a file of our own beside `path`.
-fn tells_changes_apart(path: &Path) -> bool {
-    const TRIES: usize = 8;
-    let probe = || -> io::Result<bool> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
-        let path = crate::disk::temporary(folder);
-        let mut file = File::create_new(&path)?;
-        std::fs::remove_file(&path)?;
-        let mut before = None;
-        for _ in 0..TRIES {
-            file.write_all(b"x")?;
-            let found = Stat::of(&fstat(&file)?).stamp;
-            let now = Some((found.modified, found.changed));
-            if now == before {
-                return Ok(false);
-            }
-            before = now;
-        }
-        Ok(true)
-    };
-    probe().unwrap_or(false)
 }
 
 /// The device of a file system that gives a file another time with every change after somebody looked
@@ -280,7 +260,6 @@ mod tests {
             changed: now(),
             ..stamp(1)
         };
-        index.is_fine.set(false).unwrap();
         index.fine.set(None).unwrap();
         index.learn(fresh, Digest([1; 32]), now());
         assert_eq!(index.find(&fresh), None);

@@ -1,0 +1,336 @@
+//! Running the command of a task: as often as it may fail, and then keeping what it made.
+
+use super::Run;
+use super::record::{Cached, Event, Outcome, TaskRecord};
+use super::speaker::{Said, Speech};
+use crate::environment::Environment;
+use crate::outputs;
+use crate::process::{self, Ended, Exit, Job, ProcessError};
+use crate::restore::remove;
+use crate::state::Memo;
+use crate::store::Spool;
+use crate::workspace::Task;
+use mainstay_manifest::Program;
+use mainstay_tasks::{Bytes, Content, Ingredients, RunTaskError, StoreError, Stream, TaskResult};
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// A task that runs.
+pub(super) struct Attempt<'a, 'r, 'w> {
+    run: &'a Run<'r, 'w>,
+    number: u32,
+    task: &'w Task,
+    record: TaskRecord,
+    stdout: Spool<'w>,
+    stderr: Spool<'w>,
+    /// How much of both was passed on.
+    passed: [u64; 2],
+}
+
+impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
+    pub(super) fn new(run: &'a Run<'r, 'w>, number: u32, record: TaskRecord) -> Self {
+        let store = run.runner.store;
+        Self {
+            run,
+            number,
+            task: run.runner.task(number),
+            record,
+            stdout: store.spool(),
+            stderr: store.spool(),
+            passed: [0, 0],
+        }
+    }
+
+    /// Runs the command to an end that counts.
+    pub(super) fn run(mut self) -> (TaskRecord, Speech<'w>) {
+        let runner = self.run.runner;
+        let before = match self.task.is_cached {
+            true => self.run.ingredients(self.number),
+            false => None,
+        };
+        // What it made before must not be taken for what it makes now.
+        if let Some(memo) = runner.state.memo(&self.task.id) {
+            remove(&runner.files, &memo.outputs, &BTreeMap::new());
+        }
+        let began = Instant::now();
+        let ended = self.attempts();
+        let ran_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(error) => return self.errored(&error),
+        };
+        self.record.escaped += ended.escaped;
+        self.record.outcome = match ended {
+            Ended {
+                is_stopped: true, ..
+            } => Outcome::Cancelled,
+            Ended {
+                is_timed_out: true, ..
+            } => Outcome::TimedOut,
+            Ended {
+                exit: Exit::Code(0),
+                ..
+            } => Outcome::Ran,
+            Ended { exit, .. } => Outcome::Failed { exit: exit.into() },
+        };
+        if self.record.outcome != Outcome::Ran {
+            self.forget();
+            self.record = self.record.reported();
+            return self.done();
+        }
+        match outputs::resolve(&runner.files, runner.sets(self.number)) {
+            Ok(found) => self.succeeded(before, &found, ran_ms),
+            Err(error) => self.errored(&error),
+        }
+    }
+
+    fn attempts(&mut self) -> Result<Ended, RunTaskError> {
+        loop {
+            self.record.attempts += 1;
+            let attempt = self.record.attempts;
+            let task = &self.task.id;
+            self.run.speaker.tell(&Event::Started { task, attempt });
+            let ended = self.once()?;
+            let is_over = ended.exit == Exit::Code(0) && !ended.is_timed_out;
+            if is_over
+                || ended.is_stopped
+                || attempt > self.task.retries
+                || self.run.stop.is_asked()
+            {
+                return Ok(ended);
+            }
+            self.record.escaped += ended.escaped;
+        }
+    }
+
+    fn once(&mut self) -> Result<Ended, RunTaskError> {
+        let runner = self.run.runner;
+        let job = job(
+            self.task,
+            &runner.environment,
+            runner.files.path(),
+            &self.run.marker,
+        );
+        let program = job.arguments.first().cloned().unwrap_or_default();
+        let (stop, ports) = (self.run.stop, runner.ports);
+        let mut take = |stream, bytes: &[u8]| self.take(stream, bytes);
+        let ended = process::run(&job, stop, ports, &mut take);
+        ended.map_err(|error| match error {
+            ProcessError::Spawn(cause) => RunTaskError::SpawnFailed {
+                program: Bytes::from(program.as_bytes()),
+                cause,
+            },
+            ProcessError::Wait(cause) => RunTaskError::WaitFailed { cause },
+            ProcessError::Read(stream, cause) => {
+                RunTaskError::CapturedStreamReadFailed { stream, cause }
+            }
+        })
+    }
+
+    /// Takes what the command says: keeps it, and passes it on where this task has the floor.
+    fn take(&mut self, stream: Stream, bytes: &[u8]) -> std::io::Result<()> {
+        let (side, spool) = match stream {
+            Stream::Stdout => (0, &mut self.stdout),
+            Stream::Stderr => (1, &mut self.stderr),
+        };
+        let before = spool.len();
+        spool.push(bytes)?;
+        if !self.run.speaker.has_floor(self.number) {
+            return Ok(());
+        }
+        let task = &self.task.id;
+        if self.passed[side] == before {
+            self.run.speaker.say(task, stream, bytes);
+        } else {
+            spool.replay(self.passed[side], &mut |bytes| {
+                self.run.speaker.say(task, stream, bytes);
+                Ok(())
+            })?;
+        }
+        self.passed[side] = spool.len();
+        Ok(())
+    }
+
+    /// Keeps what the command made.
+    fn succeeded(
+        mut self,
+        before: Option<Ingredients>,
+        found: &[crate::files::Found],
+        ran_ms: u64,
+    ) -> (TaskRecord, Speech<'w>) {
+        let runner = self.run.runner;
+        let broken = |source: std::io::Error| RunTaskError::StoreFailed {
+            cause: StoreError::Cache {
+                source: source.into(),
+            },
+        };
+        let adding = match runner.store.adding() {
+            Ok(adding) => adding,
+            Err(error) => return self.unkept(&broken(error)),
+        };
+        let kept = outputs::keep(&runner.files, runner.store, runner.ports, found);
+        let outputs = match kept {
+            Ok(outputs) => outputs,
+            Err(error @ RunTaskError::StoreFailed { .. }) => return self.unkept(&error),
+            Err(error) => return self.errored(&error),
+        };
+        let stdout = std::mem::replace(&mut self.stdout, runner.store.spool());
+        let stderr = std::mem::replace(&mut self.stderr, runner.store.spool());
+        let streams = stdout.keep().and_then(|out| Ok((out, stderr.keep()?)));
+        let (stdout, stderr) = match streams {
+            Ok(streams) => streams,
+            Err(error) => return self.unkept(&broken(error)),
+        };
+        let Some(ingredients) = before else {
+            let result = result(self.unkeyed(), outputs, stdout, stderr, ran_ms);
+            self.run.remember(self.task, None, &result);
+            return self.said(stdout, stderr);
+        };
+        let result = result(ingredients, outputs, stdout, stderr, ran_ms);
+        let key = result.ingredients.key();
+        // A key that was built anew for this attempt may differ from the one that was looked up.
+        self.record.key = Some(key);
+        let now = self.run.ingredients(self.number);
+        let changes = now.map(|now| now.changes_since(&result.ingredients));
+        if changes.as_ref().is_none_or(|changes| !changes.is_empty()) {
+            let changes = changes.unwrap_or_default();
+            self.record.cached = Cached::InputsChanged { changes };
+            self.run.remember(self.task, None, &result);
+            return self.said(stdout, stderr);
+        }
+        let added = runner.store.add(&key, result.clone());
+        drop(adding);
+        match added {
+            Ok(()) => self.record.cached = Cached::Stored,
+            Err(error) => {
+                self.record.cached = Cached::Failed;
+                self.record
+                    .reports
+                    .push(broken(error).report_of(&self.task.id));
+            }
+        }
+        self.run.remember(self.task, Some(key), &result);
+        self.said(stdout, stderr)
+    }
+
+    /// Ingredients of a task whose result is not kept: only its name is true.
+    fn unkeyed(&self) -> Ingredients {
+        Ingredients {
+            task: self.task.id.clone(),
+            cwd: self.task.cwd.clone(),
+            command: mainstay_tasks::Command::Arguments(Vec::new()),
+            inputs: BTreeMap::new(),
+            outputs: std::collections::BTreeSet::new(),
+            environment: BTreeMap::new(),
+            tools: BTreeMap::new(),
+            platform: mainstay_tasks::Platform {
+                os: String::new(),
+                architecture: String::new(),
+            },
+        }
+    }
+
+    /// The command succeeded, and its outputs stand; only the cache does not have them.
+    fn unkept(mut self, error: &RunTaskError) -> (TaskRecord, Speech<'w>) {
+        self.record.cached = Cached::Failed;
+        self.record.reports.push(error.report_of(&self.task.id));
+        self.forget();
+        self.done()
+    }
+
+    fn errored(mut self, error: &RunTaskError) -> (TaskRecord, Speech<'w>) {
+        self.forget();
+        self.record.outcome = Outcome::Errored;
+        self.record.cached = Cached::No;
+        self.record.reports.push(error.report_of(&self.task.id));
+        self.done()
+    }
+
+    /// What stands in the folder now is nobody's result, but it is still what this task made.
+    fn forget(&mut self) {
+        let runner = self.run.runner;
+        let found = outputs::resolve(&runner.files, runner.sets(self.number));
+        let before = runner.state.memo(&self.task.id);
+        let own = found.unwrap_or_default();
+        let outputs = outputs::described(&runner.files, &own);
+        let memo = Memo {
+            key: None,
+            last_key: before.and_then(|memo| memo.last_key),
+            outputs,
+            stdout: Content::empty(),
+            stderr: Content::empty(),
+            ran_ms: 0,
+        };
+        if let Err(error) = runner.state.remember(&self.task.id, memo) {
+            tracing::debug!(%error, "what a task left behind was not noted");
+        }
+    }
+
+    fn said(self, stdout: Content, stderr: Content) -> (TaskRecord, Speech<'w>) {
+        let speech = Speech {
+            stdout: Said::Kept(stdout),
+            stderr: Said::Kept(stderr),
+            passed: self.passed,
+            is_replay: false,
+        };
+        (self.record, speech)
+    }
+
+    fn done(self) -> (TaskRecord, Speech<'w>) {
+        let speech = Speech {
+            stdout: Said::Spool(self.stdout),
+            stderr: Said::Spool(self.stderr),
+            passed: self.passed,
+            is_replay: false,
+        };
+        (self.record, speech)
+    }
+}
+
+fn result(
+    ingredients: Ingredients,
+    outputs: BTreeMap<Bytes, mainstay_tasks::Output>,
+    stdout: Content,
+    stderr: Content,
+    ran_ms: u64,
+) -> TaskResult {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    TaskResult {
+        ingredients,
+        outputs,
+        stdout,
+        stderr,
+        ran_ms,
+        made_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+fn job(task: &Task, environment: &Environment, root: &std::path::Path, marker: &str) -> Job {
+    let mut arguments: Vec<OsString> = match &task.program {
+        Program::Command(arguments) => arguments.iter().map(OsString::from).collect(),
+        Program::Shell(script) => ["-c", script].iter().map(OsString::from).collect(),
+    };
+    if let Program::Shell(_) = task.program {
+        arguments.insert(0, OsString::from(crate::environment::SHELL));
+    }
+    // The system looks a bare name up on the caller's PATH, which is not the task's.
+    if let Some(first) = arguments.first_mut()
+        && let Some(path) = first
+            .to_str()
+            .and_then(|name| environment.program(task, root, name))
+    {
+        *first = path.into_os_string();
+    }
+    Job {
+        arguments,
+        cwd: root.join(OsStr::from_bytes(&task.cwd.0)),
+        environment: environment.of_command(task),
+        timeout: task.timeout,
+        grace: task.grace,
+        marker: marker.to_owned(),
+    }
+}

@@ -1,0 +1,256 @@
+//! A run: threads that take one step of the schedule after the other.
+
+mod attempt;
+mod lock;
+mod path;
+mod record;
+mod speaker;
+mod worker;
+
+pub use record::{Cached, Event, ExitWord, Listener, Outcome, Summary, TaskRecord, totals};
+
+use crate::environment::Environment;
+use crate::files::Files;
+use crate::keys::Sets;
+use crate::ports::Ports;
+use crate::process::{Stop, adopt, end_all};
+use crate::restore::sweep;
+use crate::state::State;
+use crate::store::Store;
+use crate::workspace::{Task, Workspace};
+use mainstay_tasks::{Ending, Limits, Schedule, Step};
+use speaker::{Speaker, Speech};
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many jobs at once.
+    pub jobs: u32,
+    /// Whether commands run even where the cache has their results.
+    pub is_forced: bool,
+    /// Whether the rest goes on where a task fails.
+    pub keeps_going: bool,
+    /// Whether the listener keeps the outputs of tasks apart by itself.
+    pub is_open_floor: bool,
+}
+
+/// A workspace with all that its runs need.
+pub struct Runner<'w> {
+    pub(crate) workspace: &'w Workspace,
+    pub(crate) files: Files,
+    pub(crate) state: State,
+    pub(crate) store: &'w Store,
+    pub(crate) environment: Environment,
+    ports: &'w dyn Ports,
+    /// Where locks lie that runs of this workspace share.
+    pub(crate) locks: PathBuf,
+    sets: Vec<OnceLock<Sets>>,
+}
+
+impl<'w> Runner<'w> {
+    /// Opens a workspace.
+    ///
+    /// # Errors
+    /// What the system says where the workspace's folder cannot be opened.
+    pub fn new(
+        workspace: &'w Workspace,
+        store: &'w Store,
+        environment: Environment,
+        ports: &'w dyn Ports,
+    ) -> io::Result<Self> {
+        let name = workspace.root.as_os_str().as_encoded_bytes();
+        let name = blake3::hash(name).to_hex();
+        let own = store.folder().join("workspaces").join(&name[..32]);
+        Ok(Self {
+            files: Files::open(&workspace.root, own.join("index"))?,
+            state: State::open(own.join("state")),
+            locks: own.join("locks"),
+            sets: workspace.tasks.iter().map(|_| OnceLock::new()).collect(),
+            workspace,
+            store,
+            environment,
+            ports,
+        })
+    }
+
+    /// Runs tasks and all that has to succeed before them.
+    ///
+    /// # Errors
+    /// What the system says where this process cannot look after what its children leave behind.
+    pub fn run(
+        &self,
+        targets: &[u32],
+        options: &Options,
+        stop: &Stop,
+        listener: &dyn Listener,
+    ) -> io::Result<Summary> {
+        adopt()?;
+        sweep(&self.files);
+        let began = Instant::now();
+        let graph = &self.workspace.graph;
+        let tasks = graph.closure(targets);
+        let limits = Limits {
+            jobs: options.jobs,
+            tags: self.workspace.tags.clone(),
+            keeps_going: options.keeps_going,
+        };
+        let needs = self.workspace.tasks.iter().map(|task| task.needs.clone());
+        let schedule = Schedule::new(graph, &tasks, needs.collect(), limits);
+        let run = Run {
+            runner: self,
+            options,
+            stop,
+            speaker: Speaker::new(listener, self.store, options.is_open_floor),
+            began,
+            marker: marker(),
+            schedule: Mutex::new(schedule),
+            woken: Condvar::new(),
+            records: Mutex::new(Vec::with_capacity(tasks.len())),
+            misses: Mutex::default(),
+        };
+        let threads = usize::try_from(options.jobs)
+            .unwrap_or(1)
+            .clamp(1, tasks.len().max(1));
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(|| run.work());
+            }
+            run.work();
+        });
+        let left: Vec<u32> = run.schedule().left().collect();
+        for task in left {
+            let outcome = match stop.is_asked() {
+                true => Outcome::Cancelled,
+                false => Outcome::NotStarted,
+            };
+            let record = TaskRecord::new(&self.task(task).id, outcome).reported();
+            run.close(task, record, Speech::none());
+        }
+        let _none_left = end_all(&run.marker, None);
+        self.save();
+        let records = run
+            .records
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok(path::summary(graph, records, began, stop.is_asked()))
+    }
+
+    pub(crate) fn task(&self, number: u32) -> &'w Task {
+        &self.workspace.tasks[number as usize]
+    }
+
+    pub(crate) fn sets(&self, number: u32) -> &Sets {
+        self.sets[number as usize].get_or_init(|| Sets::of(self.task(number)))
+    }
+
+    /// Writes what was learned on the way; that it was not costs only time.
+    pub(crate) fn save(&self) {
+        let saved = self.files.index().save().and_then(|()| self.state.tidy());
+        if let Err(error) = saved {
+            tracing::debug!(%error, "what was learned of files was not saved");
+        }
+    }
+}
+
+/// A run that is under way.
+struct Run<'r, 'w> {
+    runner: &'r Runner<'w>,
+    options: &'r Options,
+    stop: &'r Stop,
+    speaker: Speaker<'r, 'w>,
+    began: Instant,
+    /// Names this run in the environment of its commands.
+    marker: String,
+    schedule: Mutex<Schedule<'w>>,
+    woken: Condvar,
+    records: Mutex<Vec<TaskRecord>>,
+    /// What is known so far of tasks that wait for their turn to run.
+    misses: Mutex<HashMap<u32, TaskRecord>>,
+}
+
+impl<'w> Run<'_, 'w> {
+    /// One thread: a step, its outcome, the next.
+    fn work(&self) {
+        while let Some(step) = self.next() {
+            match step {
+                Step::Look(task) => self.look(task),
+                Step::Run(task) => self.execute(task),
+            }
+        }
+        self.woken.notify_all();
+    }
+
+    fn next(&self) -> Option<Step> {
+        let mut schedule = self.schedule();
+        loop {
+            if self.stop.is_asked() {
+                schedule.stop();
+            }
+            if let Some(step) = schedule.poll() {
+                return Some(step);
+            }
+            if schedule.is_over() {
+                return None;
+            }
+            schedule = self
+                .woken
+                .wait(schedule)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Notes the end of a task, and of those that cannot run because of it.
+    fn close(&self, task: u32, mut record: TaskRecord, speech: Speech<'w>) {
+        let now = self.elapsed_ms();
+        record.took_ms = now.saturating_sub(record.began_ms);
+        for report in &mut record.reports {
+            report.spent.ms = record.took_ms;
+        }
+        let kept = record.clone();
+        self.speaker.finish(task, record, speech);
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.push(kept);
+    }
+
+    /// Says that a task is over, and goes on with what waited for it.
+    fn end(&self, task: u32, record: TaskRecord, speech: Speech<'w>) {
+        let ending = match record.is_success() {
+            true => Ending::Succeeded,
+            false => Ending::Failed,
+        };
+        let id = record.task.clone();
+        self.close(task, record, speech);
+        let skipped = self.schedule().ended(task, ending);
+        self.woken.notify_all();
+        for task in skipped {
+            let because = id.clone();
+            let record = TaskRecord::new(&self.runner.task(task).id, Outcome::Skipped { because });
+            self.close(task, record.reported(), Speech::none());
+        }
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn misses(&self) -> MutexGuard<'_, HashMap<u32, TaskRecord>> {
+        self.misses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn schedule(&self) -> MutexGuard<'_, Schedule<'w>> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Names a run as no other.
+fn marker() -> String {
+    let now = crate::files::now();
+    let pid = std::process::id();
+    let name = blake3::hash(format!("{pid}/{now}/{:p}", &raw const now).as_bytes()).to_hex();
+    name[..16].to_owned()
+}
