@@ -72,6 +72,12 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Run one turn of an agent here and follow it
     Run(Run),
+    /// Run tasks and look at them
+    #[command(subcommand)]
+    Task(TaskCommand),
+    /// Look after the results of tasks that this machine keeps
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Look at sessions and act on them
     #[command(subcommand)]
     Session(Session),
@@ -159,6 +165,64 @@ impl From<Busy> for OnBusy {
             Busy::Steer => Self::Steer,
         }
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TaskCommand {
+    /// Run tasks, and before them what they need
+    Run(TaskRun),
+    /// Say what a run would do with a task, and why
+    Why {
+        /// The task: `project:task`, `:task` in all projects, or `task`
+        target: String,
+    },
+    /// List the tasks
+    Ls,
+    /// Print which task waits for which, as a graph for `dot`
+    Graph(TaskGraph),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TaskRun {
+    /// The tasks: `project:task`, `:task` in all projects, or `task`
+    #[arg(required = true, value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// How many at once; by default as many as there are processors
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub(crate) jobs: Option<u32>,
+    /// Run commands even where the cache has their results
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Go on with what does not depend on a task that failed
+    #[arg(long, short = 'k')]
+    pub(crate) keep_going: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TaskGraph {
+    /// Only these tasks and what they need
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Say how much there is
+    Info,
+    /// Remove what was not used for longest
+    Gc(CacheGc),
+    /// Remove everything
+    Purge,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheGc {
+    /// The most to keep, such as 10GiB
+    #[arg(long, value_name = "SIZE", value_parser = crate::commands::cache::read_size)]
+    pub(crate) max_size: Option<u64>,
+    /// How long to keep a result after its last use, such as 30d
+    #[arg(long, value_name = "AGE", value_parser = crate::commands::cache::read_age)]
+    pub(crate) max_age: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -68,7 +68,8 @@ impl Context {
         }
     }
 
-    fn cache_dir(&self) -> Result<PathBuf, CliError> {
+    /// Where rebuildable data goes.
+    pub(crate) fn cache_dir(&self) -> Result<PathBuf, CliError> {
         if let Some(dir) = &self.global.cache_dir {
             return absolute(dir);
         }

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 ///
 /// # Errors
 /// What the system said where it cannot be read.
-pub fn check_manifest(path: &Path) -> io::Result<Checked> {
+pub fn check_manifest(path: &Path) -> io::Result<Checked<Manifest>> {
     let mut bytes = Vec::new();
     // One byte more than is accepted, so that a huge file is refused without being read.
     File::open(path)?

@@ -14,6 +14,7 @@ mod restore;
 mod run;
 mod state;
 mod store;
+mod why;
 pub mod workspace;
 
 pub use environment::Environment;
@@ -23,3 +24,4 @@ pub use run::{
     Cached, Event, ExitWord, Listener, Options, Outcome, Runner, Summary, TaskRecord, totals,
 };
 pub use store::{Budget, Collected, Store, Usage};
+pub use why::{Reason, Verdict, Why};

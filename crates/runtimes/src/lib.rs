@@ -9,4 +9,5 @@
 
 pub mod files;
 pub mod sandbox;
+pub mod signals;
 pub mod workspace;

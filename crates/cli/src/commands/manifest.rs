@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::error::CliError;
 use mainstay_contract::Code;
+use mainstay_runner::workspace::{self, LoadError};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -12,18 +13,32 @@ pub(crate) fn check(context: &Context) -> Result<ExitCode, CliError> {
         path: path.clone(),
         error,
     })?;
+    let mut findings = checked.findings;
+    // What the manifests of a workspace say of each other shows only once each is sound.
+    if checked.manifest.is_some() {
+        match workspace::load(&path) {
+            Ok(_) => {}
+            Err(LoadError::Invalid(invalid)) => findings = invalid.findings,
+            Err(LoadError::Unreadable { path, source }) => {
+                return Err(CliError::File {
+                    path,
+                    error: source,
+                });
+            }
+        }
+    }
     let output = context.output;
-    let is_valid = checked.manifest.is_some();
+    let is_valid = findings.is_empty();
     if output.is_json {
         output.json(&json!({
             "file": path, "valid": is_valid, "code": (!is_valid).then_some(Code::ManifestInvalid),
-            "findings": checked.findings,
+            "findings": findings,
         }));
     } else {
-        for finding in &checked.findings {
+        for finding in &findings {
             output.line(&finding.to_string());
         }
-        match checked.findings.len() {
+        match findings.len() {
             0 => output.note(&format!("{}: no findings", path.display())),
             count => output.note(&format!("{}: {count} finding(s)", path.display())),
         }

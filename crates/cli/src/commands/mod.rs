@@ -1,5 +1,6 @@
 //! One file per command; each parses nothing and decides nothing that a node should decide.
 
+pub(crate) mod cache;
 mod codes;
 mod doctor;
 mod explain;
@@ -8,6 +9,7 @@ mod manifest;
 mod run;
 mod serve;
 mod session;
+pub(crate) mod task;
 
 use crate::args::{Cli, Command};
 use crate::context::Context;
@@ -32,6 +34,8 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<ExitCode, CliError> 
         Command::Codes => codes::run(&context),
         Command::Serve(args) => serve::run(&context, args).await,
         Command::Run(args) => run::run(&context, args).await,
+        Command::Task(command) => task::run(&context, command).await,
+        Command::Cache(command) => cache::run(&context, command),
         Command::Session(command) => session::run(&context, command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

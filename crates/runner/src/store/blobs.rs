@@ -112,16 +112,6 @@ impl Store {
         self.judge(content, &found)
     }
 
-    /// The whole of a small blob.
-    pub(crate) fn read(&self, content: &Content) -> Result<Vec<u8>, BlobError> {
-        let mut bytes = Vec::new();
-        self.read_pieces(content, &mut |piece| {
-            bytes.extend(piece);
-            Ok(())
-        })?;
-        Ok(bytes)
-    }
-
     /// Hands a blob over piece by piece. Whether it was the right one shows at the end.
     pub(crate) fn read_pieces(
         &self,

@@ -120,6 +120,25 @@ impl Store {
         Ok(collected)
     }
 
+    /// Removes what is too old or too much, where nobody did for some hours.
+    pub fn collect_now_and_then(&self, budget: Budget) {
+        const PAUSE: Duration = Duration::from_secs(6 * 3600);
+        let stamp = self.folder.join("collected");
+        let last = fs::metadata(&stamp).and_then(|found| found.modified());
+        if last.is_ok_and(|at| at.elapsed().unwrap_or_default() < PAUSE) {
+            return;
+        }
+        let is_new = fs::metadata(&stamp).is_err();
+        let marked = fs::write(&stamp, b"");
+        // Nothing can be old in a cache that has just begun.
+        if marked.is_ok()
+            && !is_new
+            && let Err(error) = self.collect(budget)
+        {
+            tracing::warn!(%error, "the cache was not kept within its budget");
+        }
+    }
+
     /// Counts what there is.
     ///
     /// # Errors
@@ -146,11 +165,12 @@ impl Store {
     /// What the system says.
     pub fn purge(&self) -> io::Result<()> {
         self.alone(|| {
-            for name in ["results", "blobs", "tmp"] {
-                fs::remove_dir_all(self.folder.join(name))?;
-                fs::create_dir_all(self.folder.join(name))?;
-            }
-            Ok(())
+            ["results", "blobs", "tmp"].iter().try_for_each(|name| {
+                match fs::remove_dir_all(self.folder.join(name)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                    _ => Ok(()),
+                }
+            })
         })
     }
 
@@ -185,6 +205,7 @@ impl Store {
 
     /// Removes what the dead left behind.
     fn sweep_temporary(&self) -> io::Result<()> {
+        // The lock that was taken before made sure that it is there.
         for entry in fs::read_dir(self.folder.join("tmp"))? {
             let entry = entry?;
             let name = entry.file_name();

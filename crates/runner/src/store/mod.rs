@@ -13,6 +13,7 @@ mod results;
 pub(crate) use blobs::{BlobError, Spool};
 pub use collect::Budget;
 pub use collect::{Collected, Usage};
+pub(crate) use results::Entry;
 
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
@@ -65,18 +66,10 @@ impl Store {
 
     /// The file whose lock is taken; the folders are made where they are missing.
     fn lock(&self) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
+        fs::create_dir_all(self.folder.join("tmp"))?;
         let path = self.folder.join("lock");
-        match options.open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                for name in ["blobs", "results", "tmp"] {
-                    fs::create_dir_all(self.folder.join(name))?;
-                }
-                options.open(&path)
-            }
-            other => other,
-        }
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).open(path)
     }
 
     /// The place of something named by a digest.

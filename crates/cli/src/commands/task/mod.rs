@@ -1,0 +1,66 @@
+//! `task`: cached commands. Works in this process, beside whatever else works on the same cache.
+
+mod console;
+mod run;
+mod show;
+
+use crate::args::TaskCommand;
+use crate::context::Context;
+use crate::error::CliError;
+use mainstay_contract::Coded;
+use mainstay_runner::workspace::{self, Workspace};
+use mainstay_runner::{Environment, Runner, Store, System};
+use mainstay_tasks::Bytes;
+use std::os::unix::ffi::OsStrExt;
+use std::process::ExitCode;
+
+pub(crate) async fn run(context: &Context, command: TaskCommand) -> Result<ExitCode, CliError> {
+    match command {
+        TaskCommand::Run(args) => run::run(context, args).await,
+        TaskCommand::Why { target } => show::why(context, &target),
+        TaskCommand::Ls => show::list(context),
+        TaskCommand::Graph(args) => show::graph(context, &args),
+    }
+}
+
+/// A workspace and the cache, opened.
+struct Opened {
+    workspace: Workspace,
+    store: Store,
+}
+
+impl Opened {
+    fn new(context: &Context) -> Result<Self, CliError> {
+        let manifest = context.manifest()?;
+        let workspace = workspace::load(&manifest).map_err(|error| error.report())?;
+        Ok(Self {
+            store: store(context)?,
+            workspace,
+        })
+    }
+
+    fn runner(&self) -> Result<Runner<'_>, CliError> {
+        let root = &self.workspace.root;
+        let runner = Runner::new(&self.workspace, &self.store, Environment::here(), &System);
+        runner.map_err(|error| CliError::File {
+            path: root.clone(),
+            error,
+        })
+    }
+
+    /// The tasks that words mean, seen from the current folder.
+    fn targets(&self, words: &[String]) -> Result<Vec<u32>, CliError> {
+        let here = std::env::current_dir().and_then(|here| here.canonicalize());
+        let here = here.ok().and_then(|here| {
+            let inner = here.strip_prefix(&self.workspace.root).ok()?;
+            Some(Bytes::from(inner.as_os_str().as_bytes()))
+        });
+        let found = workspace::targets(&self.workspace, here.as_ref(), words);
+        found.map_err(|error| error.report().into())
+    }
+}
+
+/// The cache of results.
+pub(crate) fn store(context: &Context) -> Result<Store, CliError> {
+    Ok(Store::new(&context.cache_dir()?.join("tasks")))
+}

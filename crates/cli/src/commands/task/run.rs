@@ -1,0 +1,83 @@
+//! `task run`.
+
+use super::Opened;
+use super::console::Console;
+use crate::args::TaskRun;
+use crate::context::Context;
+use crate::error::CliError;
+use mainstay_runner::{Budget, Options, Stop, Summary};
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(crate) async fn run(context: &Context, args: TaskRun) -> Result<ExitCode, CliError> {
+    let system = |error: io::Error| CliError::Runtime(error.to_string());
+    mainstay_runtimes::signals::wait_for_children();
+    let stop = Arc::new(Stop::new().map_err(system)?);
+    let ended_by = listen(&stop).map_err(system)?;
+    let own = context.clone();
+    let worker = {
+        let stop = Arc::clone(&stop);
+        tokio::task::spawn_blocking(move || work(&own, &args, &stop))
+    };
+    let summary = worker
+        .await
+        .map_err(|error| CliError::Runtime(error.to_string()))??;
+    if summary.is_stopped
+        && let Some(signal) = ended_by.try_recv().ok()
+    {
+        return Ok(ExitCode::from(128_u8.saturating_add(signal)));
+    }
+    let code = summary
+        .failure()
+        .map_or(0, |report| report.code.info().exit);
+    Ok(ExitCode::from(code))
+}
+
+/// Passes every signal that ends a run on to it. What comes back names the first.
+fn listen(stop: &Arc<Stop>) -> io::Result<std::sync::mpsc::Receiver<u8>> {
+    let (told, first) = std::sync::mpsc::channel();
+    let kinds = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ];
+    for kind in kinds {
+        let mut signals = signal(kind)?;
+        let stop = Arc::clone(stop);
+        let told = told.clone();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                let _nobody_listens = told.send(u8::try_from(kind.as_raw_value()).unwrap_or(0));
+                stop.ask();
+            }
+        });
+    }
+    Ok(first)
+}
+
+fn work(context: &Context, args: &TaskRun, stop: &Stop) -> Result<Summary, CliError> {
+    let opened = Opened::new(context)?;
+    let targets = opened.targets(&args.targets)?;
+    let runner = opened.runner()?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = u32::try_from(cores).unwrap_or(1);
+    let options = Options {
+        jobs: args.jobs.or(opened.workspace.jobs).unwrap_or(cores),
+        is_forced: args.force,
+        keeps_going: args.keep_going,
+        is_open_floor: context.output.is_json,
+    };
+    let console = Console::new(context.output);
+    let ran = runner.run(&targets, &options, stop, &console);
+    let summary = ran.map_err(|error| CliError::Runtime(error.to_string()))?;
+    console.summary(&summary);
+    let limits = &opened.workspace.cache;
+    let usual = Budget::default();
+    opened.store.collect_now_and_then(Budget {
+        bytes: limits.size_max.unwrap_or(usual.bytes),
+        age: limits.age_max.unwrap_or(usual.age),
+    });
+    Ok(summary)
+}
