@@ -54,6 +54,15 @@ impl Context {
         found.ok_or(CliError::NoManifest { start })
     }
 
+    /// The manifest of the workspace: the one named, or the one that has the nearest as a project.
+    pub(crate) fn workspace_manifest(&self) -> Result<PathBuf, CliError> {
+        let nearest = self.manifest()?;
+        Ok(match &self.global.file {
+            Some(_) => nearest,
+            None => mainstay_runner::workspace::root_manifest(&nearest),
+        })
+    }
+
     /// The data directory: the one named, or the one beside the manifest, or one that is here.
     pub(crate) fn data_dir(&self) -> Result<PathBuf, CliError> {
         if let Some(dir) = &self.global.data_dir {

@@ -1,7 +1,7 @@
 //! The ingredients of a task's key, from the files, the caller's environment and the programs of the host.
 
 use crate::environment::Environment;
-use crate::files::{Files, Found, Stat, Walk, WalkError};
+use crate::files::{Files, Found, Stat, WalkError};
 use crate::workspace::Task;
 use mainstay_contract::Digest;
 use mainstay_manifest::Program;
@@ -90,7 +90,7 @@ pub(crate) fn ingredients(
 }
 
 fn inputs(files: &Files, sets: &Sets) -> Result<BTreeMap<Bytes, Input>, BuildKeyError> {
-    let mut walk = Walk::new(&sets.inputs);
+    let mut walk = files.walk(&sets.inputs);
     if sets.is_default {
         walk = walk.ignoring(files.path());
     }

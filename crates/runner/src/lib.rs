@@ -8,7 +8,6 @@ mod environment;
 mod files;
 mod keys;
 mod outputs;
-mod ports;
 mod process;
 mod restore;
 mod run;
@@ -18,7 +17,6 @@ mod why;
 pub mod workspace;
 
 pub use environment::Environment;
-pub use ports::{Ports, System};
 pub use process::{Exit, Stop};
 pub use run::{
     Cached, Event, ExitWord, Listener, Options, Outcome, Runner, Summary, TaskRecord, totals,

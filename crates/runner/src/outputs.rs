@@ -1,8 +1,7 @@
 //! What a command made: looked up by its patterns, judged, and put into the cache.
 
-use crate::files::{Files, Found, Stat, Walk, WalkError, now};
+use crate::files::{Files, Found, Stat, WalkError, now};
 use crate::keys::Sets;
-use crate::ports::Ports;
 use crate::store::Store;
 use mainstay_tasks::{Bytes, Content, Output, PathReason, RunTaskError, StoreError};
 use rustix::fs::{
@@ -25,7 +24,7 @@ pub(crate) fn resolve(files: &Files, sets: &Sets) -> Result<Vec<Found>, RunTaskE
     for name in &sets.output_names {
         declared(files, name)?;
     }
-    let walked = Walk::new(&sets.outputs).run(files.root());
+    let walked = files.walk(&sets.outputs).run(files.root());
     let failed = |WalkError { path, errno }| unlisted(path, errno);
     let mut found = walked.map_err(failed)?;
     let is_kept = |found: &Found| {
@@ -113,10 +112,9 @@ fn outside(
 pub(crate) fn keep(
     files: &Files,
     store: &Store,
-    ports: &dyn Ports,
     found: &[Found],
 ) -> Result<BTreeMap<Bytes, Output>, RunTaskError> {
-    let one = |found: &Found| Ok((found.path.clone(), keep_one(files, store, ports, found)?));
+    let one = |found: &Found| Ok((found.path.clone(), keep_one(files, store, found)?));
     if found.len() <= FEW {
         return found.iter().map(one).collect();
     }
@@ -137,7 +135,6 @@ pub(crate) fn keep(
 fn keep_one(
     files: &Files,
     store: &Store,
-    ports: &dyn Ports,
     Found { path, stat }: &Found,
 ) -> Result<Output, RunTaskError> {
     let unread = |error: io::Error| RunTaskError::StoreFailed {
@@ -164,7 +161,8 @@ fn keep_one(
     let began = now();
     let opened = openat(files.root(), path.0.as_slice(), flags, Mode::empty());
     let mut file = File::from(opened.map_err(|errno| modeless(errno.into()))?);
-    let mode = ports.mode(&file).map_err(modeless)?;
+    let opened = rustix::fs::fstat(&file).map_err(|errno| modeless(errno.into()))?;
+    let mode = Stat::of(&opened).mode;
     let kept = store.put_file(&mut file, stat.is_sparse());
     let content = kept.map_err(|error| RunTaskError::StoreFailed {
         cause: StoreError::Cache {

@@ -2,7 +2,7 @@
 //! to the workspace.
 //!
 //! `*` stands for anything in one name, `?` for one character, `[a-z]` and `[!a-z]` for one of some,
-//! `{a,b}` for either, `**` as a whole name for any number of folders, and `\` takes the meaning from the
+//! `{a,b}` for either (and `{a}` for a file that may be missing), `**` as a whole name for any number of folders, and `\` takes the meaning from the
 //! character behind it. Names that begin with a dot are like others. Where the last name has no wildcard
 //! and is a folder, everything below it is meant.
 
@@ -23,6 +23,8 @@ const ALTERNATIVES_MAX: usize = 1024;
 pub struct Pattern {
     text: String,
     is_exclusion: bool,
+    /// Whether braces make it one of several, or none.
+    has_choice: bool,
     alternatives: Vec<Vec<Segment>>,
 }
 
@@ -82,6 +84,7 @@ impl Pattern {
         Ok(Self {
             text: format!("{sign}{root}{}", bare.trim_start_matches('/')),
             is_exclusion,
+            has_choice: texts != [bare],
             alternatives: alternatives?,
         })
     }
@@ -92,9 +95,12 @@ impl Pattern {
         self.is_exclusion
     }
 
-    /// The path that it is, where it has no wildcard.
+    /// The path that it is, where it has neither wildcard nor braces.
     #[must_use]
     pub fn literal(&self) -> Option<Bytes> {
+        if self.has_choice {
+            return None;
+        }
         let [only] = self.alternatives.as_slice() else {
             return None;
         };

@@ -8,7 +8,7 @@ use serde_json::json;
 use std::process::ExitCode;
 
 pub(crate) fn check(context: &Context) -> Result<ExitCode, CliError> {
-    let path = context.manifest()?;
+    let path = context.workspace_manifest()?;
     let checked = mainstay_node::check_manifest(&path).map_err(|error| CliError::File {
         path: path.clone(),
         error,

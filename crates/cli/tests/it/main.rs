@@ -17,6 +17,7 @@ mod provider;
 mod request_errors;
 mod restarts;
 mod store_errors;
+mod tasks;
 mod tool_errors;
 mod turn_errors;
 mod workspace;

@@ -9,7 +9,8 @@ pub(crate) use stat::{Stamp, Stat, look};
 pub(crate) use walk::{Found, Walk, WalkError};
 
 use mainstay_contract::Digest;
-use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat};
+use mainstay_tasks::PatternSet;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, open, openat, statat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::Read;
@@ -30,12 +31,18 @@ pub(crate) struct Files {
     path: PathBuf,
     root: OwnedFd,
     index: Index,
+    /// The cache, which may lie in the workspace and is no part of it.
+    cache: Option<Stamp>,
 }
 
 impl Files {
-    /// Opens a workspace; `index` is where the digests of its files are remembered.
-    pub(crate) fn open(path: &Path, index: PathBuf) -> Result<Self, Errno> {
+    /// Opens a workspace; `index` is where the digests of its files are remembered, below `cache`.
+    pub(crate) fn open(path: &Path, cache: &Path, index: PathBuf) -> Result<Self, Errno> {
+        // It has to be there to be known; where it cannot be, nothing of it will be.
+        let _made = std::fs::create_dir_all(cache);
+        let found = statat(rustix::fs::CWD, cache, AtFlags::empty()).ok();
         Ok(Self {
+            cache: found.map(|raw| Stat::of(&raw).stamp),
             path: path.to_owned(),
             root: open_root(path)?,
             index: Index::open(index),
@@ -50,6 +57,11 @@ impl Files {
     /// The folder.
     pub(crate) fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
+    }
+
+    /// A walk in this workspace.
+    pub(crate) fn walk<'s>(&self, set: &'s PatternSet) -> Walk<'s> {
+        Walk::new(set).hiding(self.cache)
     }
 
     pub(crate) fn index(&self) -> &Index {

@@ -4,7 +4,7 @@
 //! never follows a link: only who writes a link's name goes through it. Git's and Mainstay's own folders
 //! are passed over unless they are named.
 
-use super::stat::{Stat, look};
+use super::stat::{Stamp, Stat, look};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use mainstay_tasks::{Bytes, Names, PatternSet, State};
 use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
@@ -36,6 +36,8 @@ pub(crate) struct WalkError {
 pub(crate) struct Walk<'a> {
     set: &'a PatternSet,
     wants_folders: bool,
+    /// A folder that is passed over like those with reserved names.
+    hidden: Option<Stamp>,
     /// Where to read `.gitignore` from, where it counts.
     ignoring: Option<PathBuf>,
     ignored: Vec<Gitignore>,
@@ -49,11 +51,18 @@ impl<'a> Walk<'a> {
         Self {
             set,
             wants_folders: false,
+            hidden: None,
             ignoring: None,
             ignored: Vec::new(),
             path: Vec::new(),
             found: Vec::new(),
         }
+    }
+
+    /// Passes over a folder, wherever it is.
+    pub(crate) fn hiding(mut self, folder: Option<Stamp>) -> Self {
+        self.hidden = folder;
+        self
     }
 
     /// Finds the folders that patterns with wildcards mean, and no files.
@@ -149,6 +158,7 @@ impl<'a> Walk<'a> {
         };
         let goes_on = !state.is_over();
         match stat.kind {
+            FileType::Directory if !is_named && self.is_hidden(&stat) => {}
             FileType::Directory => {
                 if state.has_folder() || (self.wants_folders && state.has_file()) {
                     self.found(stat);
@@ -182,6 +192,12 @@ impl<'a> Walk<'a> {
             Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(self.failed(errno)),
         }
+    }
+
+    fn is_hidden(&self, stat: &Stat) -> bool {
+        let is_it =
+            |hidden: &Stamp| (hidden.inode, hidden.device) == (stat.stamp.inode, stat.stamp.device);
+        self.hidden.as_ref().is_some_and(is_it)
     }
 
     fn found(&mut self, stat: Stat) {

@@ -7,7 +7,6 @@ mod stop;
 pub(crate) use orphans::{adopt, end_all};
 pub use stop::Stop;
 
-use crate::ports::Ports;
 use mainstay_tasks::{Os, Stream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -16,7 +15,7 @@ use rustix::process::{
 };
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -79,11 +78,10 @@ enum Why {
 /// What somebody does with the output of a command as it comes.
 pub(crate) type Take<'t> = dyn FnMut(Stream, &[u8]) -> io::Result<()> + 't;
 
-struct Running<'a> {
+struct Running {
     pid: Pid,
     ended: OwnedFd,
     pipes: [Option<(Stream, Pipe)>; 2],
-    ports: &'a dyn Ports,
     why: Option<Why>,
     /// When it is killed, once it was asked to end.
     kill_at: Option<Instant>,
@@ -93,13 +91,8 @@ struct Running<'a> {
 type Pipe = File;
 
 /// Runs a command to its end.
-pub(crate) fn run(
-    job: &Job,
-    stop: &Stop,
-    ports: &dyn Ports,
-    take: &mut Take<'_>,
-) -> Result<Ended, ProcessError> {
-    let mut running = Running::start(job, ports)?;
+pub(crate) fn run(job: &Job, stop: &Stop, take: &mut Take<'_>) -> Result<Ended, ProcessError> {
+    let mut running = Running::start(job)?;
     let outcome = running.follow(job, stop, take);
     if outcome.is_err() {
         running.kill();
@@ -120,8 +113,8 @@ pub(crate) fn run(
     })
 }
 
-impl<'a> Running<'a> {
-    fn start(job: &Job, ports: &'a dyn Ports) -> Result<Self, ProcessError> {
+impl Running {
+    fn start(job: &Job) -> Result<Self, ProcessError> {
         let failed = |error: io::Error| ProcessError::Spawn(error.into());
         let mut arguments = job.arguments.iter();
         let program = arguments.next().cloned().unwrap_or_default();
@@ -165,7 +158,6 @@ impl<'a> Running<'a> {
                 stdout.map(|pipe| (Stream::Stdout, pipe)),
                 stderr.map(|pipe| (Stream::Stderr, pipe)),
             ],
-            ports,
             why: None,
             kill_at: None,
             is_killed: false,
@@ -240,7 +232,7 @@ impl<'a> Running<'a> {
         let mut ready = ready.iter();
         for slot in &mut self.pipes {
             if slot.is_some() && ready.next() == Some(&true) {
-                read(slot, self.ports, take)?;
+                read(slot, take)?;
             }
         }
         Ok(())
@@ -291,18 +283,14 @@ fn until(at: Instant) -> Timespec {
 }
 
 /// Reads what a pipe has; forgets it at its end.
-fn read(
-    slot: &mut Option<(Stream, Pipe)>,
-    ports: &dyn Ports,
-    take: &mut Take<'_>,
-) -> Result<(), ProcessError> {
+fn read(slot: &mut Option<(Stream, Pipe)>, take: &mut Take<'_>) -> Result<(), ProcessError> {
     let Some((stream, pipe)) = slot else {
         return Ok(());
     };
     let stream = *stream;
     let failed = |error: io::Error| ProcessError::Read(stream, error.into());
     let mut buffer = [0; PIECE];
-    match ports.read(stream, pipe, &mut buffer) {
+    match pipe.read(&mut buffer) {
         Ok(0) => *slot = None,
         Ok(count) => take(stream, &buffer[..count]).map_err(failed)?,
         Err(error)

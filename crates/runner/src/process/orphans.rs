@@ -19,7 +19,7 @@ pub(crate) fn adopt() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
 }
 
-/// Ends every process that carries a marker, and says how many there were. `after`: only such as began
+/// Ends every process whose marker begins like this, and says how many there were. `after`: only such as began
 /// after this one, which spares looking at all others.
 pub(crate) fn end_all(marker: &str, after: Option<Pid>) -> u32 {
     let mut ended = 0;
@@ -43,7 +43,7 @@ fn reap(pid: Pid) {
     let _not_ours = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
 }
 
-/// The living processes that carry a marker.
+/// The living processes whose marker begins like this.
 fn marked(marker: &str, after: Option<Pid>) -> Vec<Pid> {
     let wanted = format!("{}={marker}", crate::environment::MARKER);
     let Ok(entries) = fs::read_dir("/proc") else {
@@ -65,5 +65,5 @@ fn is_marked(pid: Pid, wanted: &[u8]) -> bool {
     let environment = fs::read(folder.join("environ")).unwrap_or_default();
     environment
         .split(|&byte| byte == 0)
-        .any(|entry| entry == wanted)
+        .any(|entry| entry.starts_with(wanted))
 }

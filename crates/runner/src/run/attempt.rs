@@ -107,16 +107,12 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
 
     fn once(&mut self) -> Result<Ended, RunTaskError> {
         let runner = self.run.runner;
-        let job = job(
-            self.task,
-            &runner.environment,
-            runner.files.path(),
-            &self.run.marker,
-        );
+        let marker = format!("{}-{}.", self.run.marker, self.number);
+        let job = job(self.task, &runner.environment, runner.files.path(), marker);
         let program = job.arguments.first().cloned().unwrap_or_default();
-        let (stop, ports) = (self.run.stop, runner.ports);
+        let stop = self.run.stop;
         let mut take = |stream, bytes: &[u8]| self.take(stream, bytes);
-        let ended = process::run(&job, stop, ports, &mut take);
+        let ended = process::run(&job, stop, &mut take);
         ended.map_err(|error| match error {
             ProcessError::Spawn(cause) => RunTaskError::SpawnFailed {
                 program: Bytes::from(program.as_bytes()),
@@ -170,7 +166,7 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             Ok(adding) => adding,
             Err(error) => return self.unkept(&broken(error)),
         };
-        let kept = outputs::keep(&runner.files, runner.store, runner.ports, found);
+        let kept = outputs::keep(&runner.files, runner.store, found);
         let outputs = match kept {
             Ok(outputs) => outputs,
             Err(error @ RunTaskError::StoreFailed { .. }) => return self.unkept(&error),
@@ -309,7 +305,7 @@ fn result(
     }
 }
 
-fn job(task: &Task, environment: &Environment, root: &std::path::Path, marker: &str) -> Job {
+fn job(task: &Task, environment: &Environment, root: &std::path::Path, marker: String) -> Job {
     let mut arguments: Vec<OsString> = match &task.program {
         Program::Command(arguments) => arguments.iter().map(OsString::from).collect(),
         Program::Shell(script) => ["-c", script].iter().map(OsString::from).collect(),
@@ -331,6 +327,6 @@ fn job(task: &Task, environment: &Environment, root: &std::path::Path, marker: &
         environment: environment.of_command(task),
         timeout: task.timeout,
         grace: task.grace,
-        marker: marker.to_owned(),
+        marker,
     }
 }

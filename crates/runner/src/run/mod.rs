@@ -12,7 +12,6 @@ pub use record::{Cached, Event, ExitWord, Listener, Outcome, Summary, TaskRecord
 use crate::environment::Environment;
 use crate::files::Files;
 use crate::keys::Sets;
-use crate::ports::Ports;
 use crate::process::{Stop, adopt, end_all};
 use crate::restore::sweep;
 use crate::state::State;
@@ -46,7 +45,6 @@ pub struct Runner<'w> {
     pub(crate) state: State,
     pub(crate) store: &'w Store,
     pub(crate) environment: Environment,
-    ports: &'w dyn Ports,
     /// Where locks lie that runs of this workspace share.
     pub(crate) locks: PathBuf,
     sets: Vec<OnceLock<Sets>>,
@@ -61,20 +59,18 @@ impl<'w> Runner<'w> {
         workspace: &'w Workspace,
         store: &'w Store,
         environment: Environment,
-        ports: &'w dyn Ports,
     ) -> io::Result<Self> {
         let name = workspace.root.as_os_str().as_encoded_bytes();
         let name = blake3::hash(name).to_hex();
         let own = store.folder().join("workspaces").join(&name[..32]);
         Ok(Self {
-            files: Files::open(&workspace.root, own.join("index"))?,
+            files: Files::open(&workspace.root, store.folder(), own.join("index"))?,
             state: State::open(own.join("state")),
             locks: own.join("locks"),
             sets: workspace.tasks.iter().map(|_| OnceLock::new()).collect(),
             workspace,
             store,
             environment,
-            ports,
         })
     }
 
@@ -131,7 +127,7 @@ impl<'w> Runner<'w> {
             let record = TaskRecord::new(&self.task(task).id, outcome).reported();
             run.close(task, record, Speech::none());
         }
-        let _none_left = end_all(&run.marker, None);
+        let _none_left = end_all(&format!("{}-", run.marker), None);
         self.save();
         let records = run
             .records

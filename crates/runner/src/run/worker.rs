@@ -78,7 +78,10 @@ impl<'w> Run<'_, 'w> {
         match self.lookup(task, &key) {
             Ok(None) => Looked::Miss(record),
             Ok(Some((result, written))) => {
-                record.outcome = Outcome::Restored { written };
+                record.outcome = match written {
+                    0 => Outcome::UpToDate,
+                    written => Outcome::Restored { written },
+                };
                 record.cached = Cached::Hit;
                 record.saved_ms = result.ran_ms;
                 Looked::Hit(record, result.stdout, result.stderr)

@@ -209,9 +209,9 @@ impl Temporary {
     }
 }
 
-/// Notes that something was used now, by its access time: the modification time belongs to whoever has
+/// Notes that a blob was used now, by its access time: the modification time belongs to whoever has
 /// a hard link to it.
-pub(super) fn mark_used(file: &File) -> io::Result<()> {
+fn mark_used(file: &File) -> io::Result<()> {
     let at = |nanos| Timespec {
         tv_sec: 0,
         tv_nsec: nanos,

@@ -106,7 +106,9 @@ impl Store {
         let mut collected = Collected::default();
         for batch in evicted.chunks(BATCH) {
             self.alone(|| {
-                for (path, ingredients) in batch.iter().filter(|(path, _)| is_unused(path, began)) {
+                let is_unused =
+                    |path: &Path| fs::metadata(path).is_ok_and(|found| modified(&found) < began);
+                for (path, ingredients) in batch.iter().filter(|(path, _)| is_unused(path)) {
                     let tombstone = Entry::Evicted(Box::new(ingredients.clone()));
                     self.write_entry(path, &tombstone)?;
                     collected.results += 1;
@@ -231,7 +233,7 @@ impl Store {
             let Ok(bytes) = fs::read(&path) else { continue };
             match parse(&bytes) {
                 Some(entry) => listed.push(Listed {
-                    used: accessed(&found),
+                    used: modified(&found),
                     path,
                     entry,
                 }),
@@ -277,7 +279,15 @@ fn accessed(found: &Metadata) -> i64 {
         .saturating_add(found.atime_nsec())
 }
 
-/// Whether a file was neither made nor used since.
+/// When a result was used last; only a blob's time of access is its own.
+fn modified(found: &Metadata) -> i64 {
+    found
+        .mtime()
+        .saturating_mul(NANOS)
+        .saturating_add(found.mtime_nsec())
+}
+
+/// Whether a blob was neither made nor used since.
 fn is_unused(path: &Path, since: i64) -> bool {
     fs::metadata(path).is_ok_and(|found| accessed(&found) < since)
 }

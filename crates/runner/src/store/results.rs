@@ -4,7 +4,7 @@
 //! What the collection removes leaves a tombstone behind for a while: the ingredients without the result,
 //! so that it can still be said what a miss is due to.
 
-use super::{Store, blobs::mark_used, settle};
+use super::{Store, settle};
 use crate::disk::temporary;
 use mainstay_tasks::{Ingredients, TaskKey, TaskResult};
 use serde::{Deserialize, Serialize};
@@ -69,11 +69,11 @@ impl Store {
         let Ok(file) = File::open(self.result(key)) else {
             return;
         };
-        let used = file.metadata().and_then(|found| found.accessed());
+        let used = file.metadata().and_then(|found| found.modified());
         let is_recent = used.is_ok_and(|at| {
             SystemTime::now().duration_since(at).unwrap_or_default() < USE_NOTED_EVERY
         });
-        if !is_recent && let Err(error) = mark_used(&file) {
+        if !is_recent && let Err(error) = file.set_modified(SystemTime::now()) {
             tracing::debug!(%key, %error, "the use of a result was not noted");
         }
     }

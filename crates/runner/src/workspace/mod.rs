@@ -3,9 +3,11 @@
 mod load;
 mod project;
 mod resolve;
+mod root;
 mod target;
 
 pub use load::{LoadError, load};
+pub use root::root_manifest;
 pub use target::{TargetError, targets};
 
 use mainstay_manifest::{Cache, Program, Ready, Variable};

@@ -77,7 +77,8 @@ impl<'f> Resolver<'f> {
             let named = folder.project.name.as_ref().map_or(start, |name| name.at);
             let has_tasks = !folder.project.tasks.is_empty();
             if let Some(other) = seen.insert(&folder.name, folder)
-                && (has_tasks || !other.project.tasks.is_empty())
+                && has_tasks
+                && !other.project.tasks.is_empty()
             {
                 let message = format!(
                     "the project `{}` is there twice, also in {}",

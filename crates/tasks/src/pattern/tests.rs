@@ -54,6 +54,7 @@ fn a_pattern_knows_where_it_begins() {
         ("/x", Some("x"), ""),
         ("{a/x,a/y}/*", None, "p/a"),
         ("*", None, "p"),
+        ("{x}", None, "p"),
     ] {
         let pattern = pattern("p", text);
         assert_eq!(pattern.literal(), literal.map(Bytes::from), "{text}");

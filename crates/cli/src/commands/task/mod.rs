@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use mainstay_contract::Coded;
 use mainstay_runner::workspace::{self, Workspace};
-use mainstay_runner::{Environment, Runner, Store, System};
+use mainstay_runner::{Environment, Runner, Store};
 use mainstay_tasks::Bytes;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
@@ -31,7 +31,7 @@ struct Opened {
 
 impl Opened {
     fn new(context: &Context) -> Result<Self, CliError> {
-        let manifest = context.manifest()?;
+        let manifest = context.workspace_manifest()?;
         let workspace = workspace::load(&manifest).map_err(|error| error.report())?;
         Ok(Self {
             store: store(context)?,
@@ -41,7 +41,7 @@ impl Opened {
 
     fn runner(&self) -> Result<Runner<'_>, CliError> {
         let root = &self.workspace.root;
-        let runner = Runner::new(&self.workspace, &self.store, Environment::here(), &System);
+        let runner = Runner::new(&self.workspace, &self.store, Environment::here());
         runner.map_err(|error| CliError::File {
             path: root.clone(),
             error,

@@ -1,0 +1,263 @@
+//! Running commands: what they find, what they may hold, and that nothing of them outlives them.
+
+use super::Tasks;
+use crate::harness::wait_until;
+use serde_json::json;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+#[test]
+fn the_environment_is_what_was_declared() {
+    let tasks =
+        Tasks::new("  t: {command: [env], env: [SEEN, UNSET, 'FIXED=a b'], pass_env: [PASSED]}\n");
+    let mut command = tasks.command(&["t"]);
+    command
+        .env("SEEN", "1")
+        .env("PASSED", "2")
+        .env("SECRET", "3");
+    let run = super::TaskRun::of(crate::harness::Ran::of(&command.output().unwrap()));
+    let mut names: Vec<String> = run.ok().said().lines().map(str::to_owned).collect();
+    names.retain(|line| !line.starts_with("MAINSTAY_TASK="));
+    names.sort();
+    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    assert_eq!(names, ["FIXED=a b", "PASSED=2", path, "SEEN=1"]);
+}
+
+#[test]
+fn every_finding_of_the_graph_comes_at_once_with_its_place() {
+    let tasks = Tasks::new(
+        "  a: {command: [x], after: [b]}\n  \
+           b: {command: [x], after: [a, nothing]}\n  \
+           c: {command: [x], outputs: [o/x]}\n  \
+           d: {command: [x], outputs: ['o/**']}\n  \
+           e: {command: [x], inputs: ['q/**'], outputs: ['q/**']}\n  \
+           f: {command: [x], inputs: [g.out], outputs: [f.out]}\n  \
+           g: {command: [x], inputs: [f.out], outputs: [g.out]}\n  \
+           h: {command: [x], after: [h]}\n  \
+           i: {command: [x], inputs: [../outside]}\n",
+    );
+    let findings = tasks.findings();
+    let told: Vec<(u64, &str)> = findings
+        .iter()
+        .map(|found| {
+            let line = found["line"].as_u64().unwrap();
+            (line, found["problem"]["kind"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (4, "cycle"),
+            (5, "unknown_reference"),
+            (7, "overlap"),
+            (8, "overlap"),
+            (9, "cycle"),
+            (11, "cycle"),
+            (12, "value"),
+        ],
+        "{findings:#?}"
+    );
+    let hint = findings[4]["hint"].as_str().unwrap();
+    assert!(hint.contains("`w:f` reads what `w:g` makes"), "{hint}");
+}
+
+#[test]
+fn what_reads_an_output_waits_for_it() {
+    let tasks = Tasks::new(
+        "  use: {shell: 'cat gen/*.txt > all', inputs: ['gen/*.txt'], outputs: [all]}\n  \
+           make: {shell: 'sleep 0.05; mkdir -p gen; echo one > gen/a.txt', inputs: [], outputs: [gen/a.txt]}\n",
+    );
+    tasks.run(&["use"]).ok();
+    assert_eq!(tasks.read("all"), "one\n");
+}
+
+#[test]
+fn mutexes_hold_within_a_run_and_between_runs() {
+    let body = "test ! -e lock || exit 1; echo > lock; sleep 0.03; rm lock";
+    let mut manifest = String::new();
+    for number in 0..4 {
+        manifest.push_str(&format!("  t{number}: {{shell: '{body}', mutex: db}}\n"));
+    }
+    manifest.push_str("  all: {command: ['true'], after: [t0, t1, t2, t3]}\n");
+    let tasks = Tasks::new(&manifest);
+    let spawn = || tasks.command(&["--jobs", "8", "all"]).spawn().unwrap();
+    let runs = [spawn(), spawn()];
+    for run in runs {
+        let output = run.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+#[test]
+fn jobs_weights_and_tags_bound_what_runs_at_once() {
+    let body = "echo > on-$0; ls on-* | wc -l >> seen-$1; sleep 0.05; rm on-$0";
+    let mut manifest =
+        String::from("version: 1\nname: w\nconcurrency: {tags: {slow: 1}}\ntasks:\n");
+    for number in 0..4 {
+        let line =
+            format!("  t{number}: {{command: [sh, -c, '{body}', t{number}, tag], tags: [slow]}}\n");
+        manifest.push_str(&line);
+        let line =
+            format!("  h{number}: {{command: [sh, -c, '{body}', h{number}, weight], weight: 9}}\n");
+        manifest.push_str(&line);
+    }
+    manifest.push_str("  tag: {command: ['true'], after: [t0, t1, t2, t3]}\n");
+    manifest.push_str("  weight: {command: ['true'], after: [h0, h1, h2, h3]}\n");
+    let tasks = Tasks::of(&manifest);
+    for kind in ["tag", "weight"] {
+        tasks.run(&["--jobs", "4", kind]).ok();
+        let seen = tasks.read(&format!("seen-{kind}"));
+        assert!(
+            seen.lines().all(|line| line.trim() == "1"),
+            "{kind}: {seen}"
+        );
+    }
+}
+
+#[test]
+fn it_is_tried_again_where_it_fails() {
+    let tasks = Tasks::new(
+        "  t: {shell: 'echo >> tries; test $(wc -l < tries) -ge 3', retries: 2}\n  \
+           u: {command: ['false'], retries: 1}\n",
+    );
+    assert_eq!(tasks.run(&["t"]).ok().ended("t")["attempts"], 3);
+    let run = tasks.run(&["u"]);
+    run.failed_with("u", "task.failed");
+    assert_eq!(run.ended("u")["attempts"], 2);
+}
+
+#[test]
+fn what_escapes_is_found_and_ended() {
+    let tasks = Tasks::new(
+        "  t: {shell: 'setsid sh -c \"trap : TERM; while :; do sleep 0.1; done\" & \
+             env -i setsid sleep 300 >/dev/null 2>&1 & \
+             sleep 0.1; echo done'}\n",
+    );
+    let began = Instant::now();
+    let run = tasks.run(&["t"]);
+    assert_eq!(run.ok().said(), "done\n");
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "who holds stdout delays nothing"
+    );
+    assert!(
+        run.ended("t")["escaped"].as_u64().unwrap() >= 1,
+        "{:?}",
+        run.ran
+    );
+}
+
+#[test]
+fn whoever_ignores_the_first_word_hears_the_second() {
+    let tasks = Tasks::new(
+        "  t: {shell: 'trap \"\" TERM INT; echo up; while :; do sleep 0.01; done', grace: 1h}\n",
+    );
+    let log = tasks.path("log");
+    let mut command = tasks.command(&["t"]);
+    command.stdout(Stdio::from(std::fs::File::create(&log).unwrap()));
+    let mut child = command.spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    wait_until("it is up", || {
+        std::fs::read_to_string(&log).unwrap().contains("up")
+    });
+    for _ in 0..2 {
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn bytes_come_through_as_they_are_and_again_from_the_cache() {
+    let tasks = Tasks::new(
+        "  t: {command: [printf, 'a\\000\\377\\n\\tb'], inputs: []}\n  \
+           long: {shell: 'head -c 3000000 /dev/zero; echo end >&2', inputs: []}\n",
+    );
+    for task in ["t", "long"] {
+        let raw = || {
+            let output = tasks
+                .place
+                .command(&["-q", "task", "run", task])
+                .output()
+                .unwrap();
+            assert!(output.status.success());
+            (output.stdout, output.stderr)
+        };
+        let first = raw();
+        assert_eq!(raw(), first);
+    }
+    let output = tasks
+        .place
+        .command(&["-q", "task", "run", "t"])
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"a\0\xff\n\tb");
+}
+
+#[test]
+fn outputs_of_tasks_that_run_together_do_not_mix() {
+    let body = "for i in 1 2 3 4 5 6; do echo $0 $i; sleep 0.01; done";
+    let mut manifest = String::new();
+    for number in 0..4 {
+        manifest.push_str(&format!(
+            "  t{number}: {{command: [sh, -c, '{body}', t{number}]}}\n"
+        ));
+    }
+    manifest.push_str("  all: {command: ['true'], after: [t0, t1, t2, t3]}\n");
+    let ran = Tasks::new(&manifest).plain(&["--jobs", "4", "all"]);
+    let names: Vec<&str> = ran.ok().stdout.lines().map(|line| &line[..2]).collect();
+    let blocks = names.chunks(6);
+    assert_eq!(names.len(), 24);
+    for block in blocks {
+        assert!(
+            block.iter().all(|name| *name == block[0]),
+            "{:?}",
+            ran.stdout
+        );
+    }
+}
+
+#[test]
+fn names_mean_what_one_expects() {
+    let tasks = Tasks::of(
+        "version: 1\nname: w\nprojects: [apps/*]\ntasks: {top: {command: [echo, top]}}\n",
+    );
+    tasks.write(
+        "apps/a/mainstay.yaml",
+        "tasks: {x: {command: [echo, ax]}, y: {command: [echo, ay], after: ['b:x']}}\n",
+    );
+    tasks.write(
+        "apps/b/mainstay.yaml",
+        "version: 1\nname: b\ntasks: {x: {command: [echo, bx]}}\n",
+    );
+    let said = |args: &[&str], from: &str| {
+        let mut command = tasks.command(args);
+        let run = command.current_dir(tasks.path(from)).output().unwrap();
+        let run = super::TaskRun::of(crate::harness::Ran::of(&run));
+        let mut said: Vec<String> = run.said().lines().map(str::to_owned).collect();
+        said.sort();
+        (said.join(" "), run.ran.exit)
+    };
+    assert_eq!(said(&[":x"], "."), ("ax bx".to_owned(), 0));
+    assert_eq!(said(&["a:y"], "."), ("ay bx".to_owned(), 0));
+    assert_eq!(said(&["x"], "apps/b"), ("bx".to_owned(), 0));
+    assert_eq!(said(&["top"], "apps/b"), ("top".to_owned(), 0));
+    let ran = tasks.place.mainstay(&["--json", "task", "run", "a:z"]);
+    let report = ran.failed_with("runtime.not_found");
+    assert!(
+        report["message"]
+            .as_str()
+            .unwrap()
+            .contains("`a:x` or `a:y`"),
+        "{report}"
+    );
+    let graph = tasks
+        .place
+        .mainstay(&["--json", "task", "graph", "a:y"])
+        .ok()
+        .json();
+    assert_eq!(
+        graph["edges"],
+        json!([{"from": "b:x", "to": "a:y", "kind": "after"}])
+    );
+}
