@@ -1,9 +1,60 @@
-//! x
-use super::draft::Draft;
+//! Makefiles of GNU make.
+//!
+//! A makefile is read with its variables and conditions as make would read it in an empty environment.
+//! Rules for files become tasks with inputs and outputs, phony targets tasks that are never cached.
+//! Pattern rules, and the two built-in ones for objects, are applied to what the file itself names.
+//! What only running a program could tell stays in the shell's text or is noted.
+
+mod expand;
+mod functions;
+mod lines;
+mod plan;
+mod read;
+mod recipe;
+mod rule;
+mod task;
+
+use super::draft::{Draft, Project};
+use super::name::{Names, mapped};
 use super::notes::Notes;
 use super::{ImportError, Workspace};
-/// The names that the file may have.
+use plan::Plan;
+
+/// The names that the file may have, in the order of make.
 pub(super) const FILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
-pub(super) fn draft(_workspace: &Workspace, _notes: &mut Notes) -> Result<Draft, ImportError> {
-    Ok(Draft::default())
+
+/// Carries a makefile over.
+pub(super) fn draft(workspace: &Workspace, notes: &mut Notes) -> Result<Draft, ImportError> {
+    let found = FILES
+        .iter()
+        .find_map(|&file| Some((file, workspace.texts.get(file)?)));
+    let (file, text) = found.ok_or(ImportError::Missing { file: "Makefile" })?;
+    let makefile = read::read(file, text, workspace, notes);
+    let plan = Plan::new(&makefile, &workspace.files, notes);
+    let names = Names::new(plan.nodes.iter().map(|node| node.target.as_str()));
+    let drafter = task::Drafter {
+        makefile: &makefile,
+        plan: &plan,
+        names: &names,
+    };
+    let tasks = plan
+        .nodes
+        .iter()
+        .map(|node| drafter.task(node, notes))
+        .collect();
+    if makefile.variables.is_spent() {
+        let (file, bytes_max) = (file.to_owned(), expand::BYTES_MAX);
+        return Err(ImportError::TooLarge { file, bytes_max });
+    }
+    let name = mapped(&workspace.name);
+    let members = vec![Project {
+        name,
+        tasks,
+        ..Project::default()
+    }];
+    Ok(Draft {
+        projects: vec![".".to_owned()],
+        jobs: None,
+        members,
+    })
 }
