@@ -57,6 +57,12 @@ pub(super) fn always_passed() -> BTreeSet<String> {
     ALWAYS_PASSED.iter().map(|&name| name.to_owned()).collect()
 }
 
+/// Adds all that are not there yet, in order.
+pub(super) fn extend_new(list: &mut Vec<String>, items: impl IntoIterator<Item = String>) {
+    let mut known: BTreeSet<String> = list.iter().cloned().collect();
+    list.extend(items.into_iter().filter(|item| known.insert(item.clone())));
+}
+
 /// Adds what is not there yet, in order.
 pub(super) fn push_new(list: &mut Vec<String>, item: impl Into<String>) {
     let item = item.into();

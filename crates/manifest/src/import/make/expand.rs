@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// More than this is not expanded, whatever a makefile asks for.
-pub(super) const BYTES_MAX: usize = 8 << 20;
+pub(super) const BYTES_MAX: usize = 32 << 20;
 
 const DEPTH_MAX: usize = 40;
 
@@ -41,6 +41,8 @@ pub(super) struct Met {
     pub(super) undefined: BTreeSet<String>,
     /// References that cannot be followed.
     pub(super) unsupported: BTreeSet<String>,
+    /// Calls of the function `shell`.
+    pub(super) programs: BTreeSet<String>,
 }
 
 /// All variables of a makefile.
@@ -236,6 +238,15 @@ impl<'w> Variables<'w> {
     /// Counts work.
     pub(super) fn spend(&self, bytes: usize) {
         self.spent.set(self.spent.get().saturating_add(bytes));
+    }
+
+    /// Remembers a program that the shell will run.
+    pub(super) fn program(&self, command: &str) {
+        let call = format!("$(shell {command})");
+        self.met
+            .borrow_mut()
+            .programs
+            .insert(crate::finding::shorten(&call));
     }
 
     /// Remembers a reference that cannot be followed.

@@ -60,7 +60,10 @@ pub(super) fn call(
     let expand = |text: &str| variables.expand(text, scope);
     match name {
         // The shell runs it when the task runs.
-        "shell" => format!("$({})", expand(written)),
+        "shell" => {
+            variables.program(written);
+            format!("$({})", expand(written))
+        }
         "if" => {
             let parts = arguments(written, 3);
             let part = |index: usize| parts.get(index).copied().unwrap_or_default();

@@ -12,6 +12,7 @@ mod plan;
 mod read;
 mod recipe;
 mod rule;
+mod syntax;
 mod task;
 
 use super::draft::{Draft, Project};
@@ -19,6 +20,7 @@ use super::name::{Names, mapped};
 use super::notes::Notes;
 use super::{ImportError, Workspace};
 use plan::Plan;
+use rule::Makefile;
 
 /// The names that the file may have, in the order of make.
 pub(super) const FILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
@@ -31,6 +33,7 @@ pub(super) fn draft(workspace: &Workspace, notes: &mut Notes) -> Result<Draft, I
     let (file, text) = found.ok_or(ImportError::Missing { file: "Makefile" })?;
     let makefile = read::read(file, text, workspace, notes);
     let plan = Plan::new(&makefile, &workspace.files, notes);
+    check(&makefile)?;
     let names = Names::new(plan.nodes.iter().map(|node| node.target.as_str()));
     let drafter = task::Drafter {
         makefile: &makefile,
@@ -42,10 +45,7 @@ pub(super) fn draft(workspace: &Workspace, notes: &mut Notes) -> Result<Draft, I
         .iter()
         .map(|node| drafter.task(node, notes))
         .collect();
-    if makefile.variables.is_spent() {
-        let (file, bytes_max) = (file.to_owned(), expand::BYTES_MAX);
-        return Err(ImportError::TooLarge { file, bytes_max });
-    }
+    check(&makefile)?;
     let name = mapped(&workspace.name);
     let members = vec![Project {
         name,
@@ -56,5 +56,16 @@ pub(super) fn draft(workspace: &Workspace, notes: &mut Notes) -> Result<Draft, I
         projects: vec![".".to_owned()],
         jobs: None,
         members,
+    })
+}
+
+/// Ends what would not end within reason.
+fn check(makefile: &Makefile<'_>) -> Result<(), ImportError> {
+    if !makefile.variables.is_spent() {
+        return Ok(());
+    }
+    Err(ImportError::TooLarge {
+        file: makefile.file.clone(),
+        bytes_max: expand::BYTES_MAX,
     })
 }

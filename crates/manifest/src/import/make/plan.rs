@@ -2,12 +2,15 @@
 
 use super::functions::stem;
 use super::rule::{Makefile, Rule, built_in};
-use crate::import::draft::push_new;
+use crate::import::draft::extend_new;
 use crate::import::notes::Notes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many patterns may follow each other up to a file that is there.
 const CHAIN_MAX: usize = 3;
+
+/// What trying a pattern counts for, in bytes expanded.
+const PATTERN_COST: usize = 64;
 
 /// All targets, in the order in which the makefile names them.
 #[derive(Debug)]
@@ -111,6 +114,13 @@ impl<'m> Plan<'m> {
             };
             words.iter().map(fill).collect()
         };
+        let needed = rule.prerequisites.iter().chain(&rule.order_only);
+        self.makefile
+            .variables
+            .spend(needed.map(|word| word.len() + size_of::<String>()).sum());
+        if self.makefile.variables.is_spent() {
+            return;
+        }
         let next = self.nodes.len();
         let index = *self.indices.entry(target.to_owned()).or_insert(next);
         if index == next {
@@ -124,12 +134,8 @@ impl<'m> Plan<'m> {
             });
         }
         let node = &mut self.nodes[index];
-        filled(&rule.prerequisites)
-            .into_iter()
-            .for_each(|word| push_new(&mut node.prerequisites, word));
-        filled(&rule.order_only)
-            .into_iter()
-            .for_each(|word| push_new(&mut node.order_only, word));
+        extend_new(&mut node.prerequisites, filled(&rule.prerequisites));
+        extend_new(&mut node.order_only, filled(&rule.order_only));
         if let Some(stem) = found {
             stem.clone_into(&mut node.stem);
         }
@@ -161,9 +167,7 @@ impl<'m> Plan<'m> {
             {
                 self.use_pattern(pattern, notes);
                 let node = &mut self.nodes[at];
-                for word in node.prerequisites.drain(..) {
-                    push_new(&mut made.prerequisites, word);
-                }
+                extend_new(&mut made.prerequisites, node.prerequisites.drain(..));
                 node.prerequisites = made.prerequisites;
                 node.order_only.extend(made.order_only);
                 (node.recipe, node.stem) = (made.recipe, made.stem);
@@ -200,7 +204,10 @@ impl<'m> Plan<'m> {
     fn implicit(&self, target: &str, chain: usize) -> Option<(usize, Node)> {
         let mut best: Option<(usize, Node)> = None;
         for (index, rule) in self.patterns.iter().enumerate() {
-            self.makefile.variables.spend(16);
+            self.makefile.variables.spend(PATTERN_COST);
+            if self.makefile.variables.is_spent() {
+                return None;
+            }
             for pattern in &rule.targets {
                 let Some((folder, stem)) = matched(pattern, target) else {
                     continue;
@@ -208,7 +215,7 @@ impl<'m> Plan<'m> {
                 let is_better = best
                     .as_ref()
                     .is_none_or(|(_, best)| stem.len() < best.stem.len());
-                if self.makefile.variables.is_spent() || !is_better || rule.recipe.is_empty() {
+                if !is_better || rule.recipe.is_empty() {
                     continue;
                 }
                 let fill = |words: &[String]| -> Vec<String> {

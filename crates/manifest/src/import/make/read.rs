@@ -4,6 +4,8 @@ use super::expand::{Locals, Scope, Variables};
 use super::functions::wildcard;
 use super::lines::{Line, lines, outside, without_comment};
 use super::rule::{Makefile, Rule, TargetVariable};
+use super::syntax::{assignment, inline_recipe, is_special, modifiers, operands, suffixes};
+use super::task::PROGRAM;
 use crate::import::notes::Notes;
 use crate::import::{Workspace, glob};
 
@@ -57,9 +59,6 @@ struct Definition {
     lines: Vec<String>,
     inner: usize,
 }
-
-/// A variable's name, the operator and the text.
-type Assignment<'t> = (&'t str, &'t str, &'t str);
 
 impl Reader<'_, '_> {
     fn text(&mut self, text: &str) {
@@ -127,6 +126,9 @@ impl Reader<'_, '_> {
     /// Notes what an expansion could not follow.
     fn tell_met(&mut self, line: u32) {
         let met = self.makefile.variables.met();
+        for program in met.programs {
+            self.note(line, &program, PROGRAM);
+        }
         for reference in met.unsupported {
             self.note(
                 line,
@@ -468,72 +470,4 @@ impl Reader<'_, '_> {
             self.note(line, name, why);
         }
     }
-}
-
-fn is_special(name: &str) -> bool {
-    let rest = name.strip_prefix('.').unwrap_or_default();
-    let is_upper = !rest.is_empty() && rest.chars().all(|c| c.is_ascii_uppercase() || c == '_');
-    is_upper || suffixes(name).is_some()
-}
-
-/// `.c.o`, the old way to write `%.o: %.c`.
-fn suffixes(name: &str) -> Option<(&str, &str)> {
-    let at = name.strip_prefix('.')?.find('.')? + 1;
-    let (source, target) = name.split_at(at);
-    let is_plain =
-        |suffix: &str| suffix.len() > 1 && suffix[1..].chars().all(|c| c.is_ascii_alphanumeric());
-    (is_plain(source) && is_plain(target)).then_some((source, target))
-}
-
-/// The words before an assignment; whether one exports.
-fn modifiers(mut text: &str) -> (bool, &str) {
-    let mut is_exported = false;
-    loop {
-        let (word, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
-        match word {
-            "export" => is_exported = true,
-            "override" | "private" if !rest.is_empty() => {}
-            _ => return (is_exported, text),
-        }
-        text = rest.trim_start();
-    }
-}
-
-fn assignment(text: &str) -> Option<Assignment<'_>> {
-    let at = outside(text, &['=', ':'])?;
-    let colons = text[at..].len() - text[at..].trim_start_matches(':').len();
-    let is_equals = text[at + colons..].starts_with('=');
-    if !is_equals {
-        return None;
-    }
-    let before = &text[..at];
-    let marked = before.strip_suffix(['?', '+', '!']).filter(|_| colons == 0);
-    let name = marked.unwrap_or(before);
-    let operator = &text[name.len()..=at + colons];
-    let name = name.trim();
-    let is_name = !name.is_empty() && outside(name, &[' ', '\t', ';', '|']).is_none();
-    is_name.then(|| (name, operator, text[at + colons + 1..].trim_start()))
-}
-
-/// The recipe on the line of its rule, in which `#` begins no comment.
-fn inline_recipe(raw: &str) -> Option<String> {
-    let at = outside(raw, &[';'])?;
-    Some(raw[at + 1..].trim_start().to_owned())
-}
-
-/// The two sides of a condition: `(a,b)` or two quoted texts.
-fn operands(text: &str) -> Option<(&str, &str)> {
-    if let Some(inner) = text
-        .strip_prefix('(')
-        .and_then(|text| text.strip_suffix(')'))
-    {
-        let at = outside(inner, &[','])?;
-        return Some((inner[..at].trim(), inner[at + 1..].trim()));
-    }
-    let quote = text.chars().next().filter(|c| "'\"".contains(*c))?;
-    let (a, rest) = text[1..].split_once(quote)?;
-    let rest = rest.trim_start();
-    let quote = rest.chars().next().filter(|c| "'\"".contains(*c))?;
-    let (b, _) = rest[1..].split_once(quote)?;
-    Some((a, b))
 }

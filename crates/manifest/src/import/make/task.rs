@@ -5,11 +5,15 @@ use super::functions::stem;
 use super::plan::{Node, Plan};
 use super::recipe::{self, Shell};
 use super::rule::{Makefile, TargetVariable};
-use crate::import::draft::{Run, Task, always_passed, push_new};
+use crate::import::draft::{Run, Task, always_passed, extend_new, push_new};
 use crate::import::glob;
 use crate::import::name::Names;
 use crate::import::notes::Notes;
 use std::collections::BTreeSet;
+
+/// What becomes of the function `shell`.
+pub(super) const PROGRAM: &str =
+    "runs in each task that uses it; what it prints is no part of a key";
 
 /// Writes targets down.
 pub(super) struct Drafter<'m> {
@@ -49,7 +53,7 @@ impl Drafter<'_> {
         for name in &node.prerequisites {
             match self.plan.node(name) {
                 Some(needed) if needed.is_phony || self.plan.is_folder(needed) => {}
-                Some(_) => push_new(&mut inputs, name.as_str()),
+                Some(_) => inputs.push(name.clone()),
                 None => {
                     if !self.plan.is_file(name) && !glob::is_pattern(name) {
                         let why =
@@ -57,7 +61,7 @@ impl Drafter<'_> {
                         notes.add(&node.file, node.line, name.as_str(), why);
                     }
                     match glob::normal(name).filter(|_| !name.starts_with('/')) {
-                        Some(path) => push_new(&mut inputs, path),
+                        Some(path) => inputs.push(path),
                         None => {
                             let why = "left out of `inputs`: it is outside of the workspace";
                             notes.add(&node.file, node.line, name.as_str(), why);
@@ -66,17 +70,16 @@ impl Drafter<'_> {
                 }
             }
         }
-        for name in node.prerequisites.iter().chain(&node.order_only) {
-            if let Some(needed) = self
-                .plan
-                .node(name)
-                .filter(|needed| needed.target != node.target)
-            {
-                push_new(&mut task.after, self.names.get(&needed.target));
-            }
-        }
+        let needed = node.prerequisites.iter().chain(&node.order_only);
+        let needed = needed.filter_map(|name| self.plan.node(name));
+        let needed = needed.filter(|needed| needed.target != node.target);
+        extend_new(
+            &mut task.after,
+            needed.map(|needed| self.names.get(&needed.target)),
+        );
         self.headers(&mut inputs, notes);
-        task.inputs = Some(inputs);
+        let all = task.inputs.get_or_insert_default();
+        extend_new(all, inputs);
     }
 
     /// What the compiler would find out, taken as broadly as it may be.
@@ -131,6 +134,9 @@ impl Drafter<'_> {
         let lines: Vec<String> = node.recipe.iter().map(expand).collect();
         task.run = recipe::run(&lines, &self.shell(scope));
         let met = self.makefile.variables.met();
+        for program in met.programs {
+            notes.add(&node.file, node.line, program, PROGRAM);
+        }
         for reference in met.unsupported {
             let why = "taken as empty: this import does not evaluate it";
             notes.add(&node.file, node.line, reference, why);

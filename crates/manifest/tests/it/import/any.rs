@@ -58,3 +58,39 @@ proptest! {
         let _ = run(Runner::Make, &[("Makefile", &mutated(MAKE, &cuts)), ("a.c", ""), ("x.h", "")]);
     }
 }
+
+#[test]
+fn large_makefiles_take_bounded_time() {
+    let many = |unit: &str| unit.repeat(300_000 / unit.len());
+    let lines = |make: &dyn Fn(usize) -> String| (0..10_000).map(make).collect::<String>();
+    for (what, text) in [
+        ("references", many("$(")),
+        ("a long list", format!("A = {}\nall: $(A)\n", many("x "))),
+        (
+            "every target needs every file",
+            format!(
+                "{}: {}\n\ttrue\n",
+                lines(&|n| format!("t{n} ")),
+                lines(&|n| format!("f{n} "))
+            ),
+        ),
+        (
+            "targets",
+            lines(&|n| format!("t{n}: t{}\n\ttouch $@\n", n + 1)),
+        ),
+        (
+            "patterns",
+            lines(&|n| format!("%.{n}: %.{}\n\ttrue\nall: x.{n}\n", n + 1)),
+        ),
+        ("conditions", many("ifdef A\n")),
+        ("joined lines", many("\\\n")),
+    ] {
+        let start = std::time::Instant::now();
+        let _ = run(Runner::Make, &[("Makefile", &text), ("a.c", "")]);
+        println!("{what}: {:?}", start.elapsed());
+        assert!(
+            start.elapsed() < std::time::Duration::from_secs(10),
+            "{what}"
+        );
+    }
+}
