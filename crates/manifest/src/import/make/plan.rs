@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const CHAIN_MAX: usize = 3;
 
 /// What trying a pattern counts for, in bytes expanded.
-const PATTERN_COST: usize = 64;
+const PATTERN_COST: usize = 32;
 
 /// All targets, in the order in which the makefile names them.
 #[derive(Debug)]
@@ -59,6 +59,12 @@ impl<'m> Plan<'m> {
         };
         for rule in &makefile.rules {
             plan.explicit(rule, notes);
+        }
+        for node in &mut plan.nodes {
+            for words in [&mut node.prerequisites, &mut node.order_only] {
+                let all = std::mem::take(words);
+                extend_new(words, all);
+            }
         }
         plan.apply_patterns(notes);
         plan.tell(notes);
@@ -134,8 +140,8 @@ impl<'m> Plan<'m> {
             });
         }
         let node = &mut self.nodes[index];
-        extend_new(&mut node.prerequisites, filled(&rule.prerequisites));
-        extend_new(&mut node.order_only, filled(&rule.order_only));
+        node.prerequisites.extend(filled(&rule.prerequisites));
+        node.order_only.extend(filled(&rule.order_only));
         if let Some(stem) = found {
             stem.clone_into(&mut node.stem);
         }
