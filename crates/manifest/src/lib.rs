@@ -13,6 +13,7 @@ mod build;
 mod decode;
 mod finding;
 mod format;
+pub mod import;
 mod manifest;
 mod near;
 mod refusal;

@@ -3,6 +3,7 @@
 
 mod fuzz;
 mod gallery;
+mod import;
 mod references;
 mod schema;
 mod support;

@@ -1,0 +1,297 @@
+//! Which targets there are, explicit ones and those that patterns make, and what each needs.
+
+use super::functions::stem;
+use super::rule::{Makefile, Rule, built_in};
+use crate::import::draft::extend_new;
+use crate::import::notes::Notes;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many patterns may follow each other up to a file that is there.
+const CHAIN_MAX: usize = 3;
+
+/// What trying a pattern counts for, in bytes expanded.
+const PATTERN_COST: usize = 32;
+
+/// All targets, in the order in which the makefile names them.
+#[derive(Debug)]
+pub(super) struct Plan<'m> {
+    pub(super) nodes: Vec<Node>,
+    indices: BTreeMap<String, usize>,
+    makefile: &'m Makefile<'m>,
+    patterns: Vec<Rule>,
+    used: BTreeSet<usize>,
+    files: &'m BTreeSet<String>,
+}
+
+/// A target.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Node {
+    pub(super) target: String,
+    /// What the same run makes.
+    pub(super) siblings: Vec<String>,
+    pub(super) file: String,
+    pub(super) line: Option<u32>,
+    pub(super) prerequisites: Vec<String>,
+    pub(super) order_only: Vec<String>,
+    pub(super) recipe: Vec<String>,
+    /// What `%` stood for.
+    pub(super) stem: String,
+    pub(super) is_phony: bool,
+}
+
+impl<'m> Plan<'m> {
+    /// Collects targets and applies patterns to what they need.
+    pub(super) fn new(
+        makefile: &'m Makefile<'m>,
+        files: &'m BTreeSet<String>,
+        notes: &mut Notes,
+    ) -> Self {
+        let mut patterns = makefile.patterns.clone();
+        patterns.extend(built_in());
+        let (nodes, indices, used) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
+        let mut plan = Self {
+            nodes,
+            indices,
+            makefile,
+            patterns,
+            used,
+            files,
+        };
+        for rule in &makefile.rules {
+            plan.explicit(rule, notes);
+        }
+        for node in &mut plan.nodes {
+            for words in [&mut node.prerequisites, &mut node.order_only] {
+                let all = std::mem::take(words);
+                extend_new(words, all);
+            }
+        }
+        plan.apply_patterns(notes);
+        plan.tell(notes);
+        plan
+    }
+
+    /// The target that makes a file, or stands for a phony name.
+    pub(super) fn node(&self, name: &str) -> Option<&Node> {
+        self.indices.get(name).map(|&index| &self.nodes[index])
+    }
+
+    /// Whether the workspace has the file already.
+    pub(super) fn is_file(&self, name: &str) -> bool {
+        self.files.contains(name)
+    }
+
+    /// Whether a target is a folder: others lie in it, or its recipe makes folders only.
+    pub(super) fn is_folder(&self, node: &Node) -> bool {
+        let below = format!("{}/", node.target.trim_end_matches('/'));
+        let mut next = self.indices.range(below.clone()..).take(2);
+        let has_others = next.any(|(name, _)| name.starts_with(&below) && *name != below);
+        let is_mkdir = |line: &String| {
+            line.trim_start_matches(['@', '-', '+', ' '])
+                .starts_with("mkdir")
+        };
+        has_others || !node.recipe.is_empty() && node.recipe.iter().all(is_mkdir)
+    }
+
+    fn explicit(&mut self, rule: &Rule, notes: &mut Notes) {
+        if rule.is_grouped
+            && let Some((first, siblings)) = rule.targets.split_first()
+        {
+            self.add(rule, first, siblings.to_vec(), notes);
+            let index = self.indices.get(first).copied();
+            for (sibling, index) in siblings.iter().zip(index.into_iter().cycle()) {
+                self.indices.insert(sibling.clone(), index);
+            }
+            return;
+        }
+        for target in &rule.targets {
+            self.add(rule, target, Vec::new(), notes);
+        }
+    }
+
+    fn add(&mut self, rule: &Rule, target: &str, siblings: Vec<String>, notes: &mut Notes) {
+        let found = rule
+            .pattern
+            .as_ref()
+            .map(|pattern| stem(pattern, target).unwrap_or_default());
+        let filled = |words: &[String]| -> Vec<String> {
+            let fill = |word: &String| {
+                found.map_or_else(|| word.clone(), |stem| word.replacen('%', stem, 1))
+            };
+            words.iter().map(fill).collect()
+        };
+        let needed = rule.prerequisites.iter().chain(&rule.order_only);
+        self.makefile
+            .variables
+            .spend(needed.map(|word| word.len() + size_of::<String>()).sum());
+        if self.makefile.variables.is_spent() {
+            return;
+        }
+        let next = self.nodes.len();
+        let index = *self.indices.entry(target.to_owned()).or_insert(next);
+        if index == next {
+            self.nodes.push(Node {
+                target: target.to_owned(),
+                file: rule.file.clone(),
+                line: rule.line,
+                siblings,
+                is_phony: self.makefile.phony.contains(target),
+                ..Node::default()
+            });
+        }
+        let node = &mut self.nodes[index];
+        node.prerequisites.extend(filled(&rule.prerequisites));
+        node.order_only.extend(filled(&rule.order_only));
+        if let Some(stem) = found {
+            stem.clone_into(&mut node.stem);
+        }
+        if rule.recipe.is_empty() {
+            return;
+        }
+        if !node.recipe.is_empty() {
+            let why = if rule.is_double {
+                "its recipes run one after the other, whenever one of them would"
+            } else {
+                "its earlier recipe is left out: this one replaces it"
+            };
+            notes.add(&rule.file, rule.line, target, why);
+        }
+        if !rule.is_double {
+            node.recipe.clear();
+            (node.file, node.line) = (rule.file.clone(), rule.line);
+        }
+        node.recipe.extend(rule.recipe.iter().cloned());
+    }
+
+    fn apply_patterns(&mut self, notes: &mut Notes) {
+        let mut at = 0;
+        while at < self.nodes.len() && !self.makefile.variables.is_spent() {
+            let node = &self.nodes[at];
+            if node.recipe.is_empty()
+                && !node.is_phony
+                && let Some((pattern, mut made)) = self.implicit(&node.target, CHAIN_MAX)
+            {
+                self.use_pattern(pattern, notes);
+                let node = &mut self.nodes[at];
+                extend_new(&mut made.prerequisites, node.prerequisites.drain(..));
+                node.prerequisites = made.prerequisites;
+                node.order_only.extend(made.order_only);
+                (node.recipe, node.stem) = (made.recipe, made.stem);
+            }
+            let node = &self.nodes[at];
+            let needed = node.prerequisites.iter().chain(&node.order_only);
+            let missing = needed.filter(|name| !self.is_file(name) && self.node(name).is_none());
+            for name in missing.cloned().collect::<Vec<_>>() {
+                if let Some((pattern, made)) = self.implicit(&name, CHAIN_MAX) {
+                    self.use_pattern(pattern, notes);
+                    self.indices.insert(name, self.nodes.len());
+                    self.nodes.push(made);
+                }
+            }
+            at += 1;
+        }
+    }
+
+    fn use_pattern(&mut self, pattern: usize, notes: &mut Notes) {
+        self.used.insert(pattern);
+        let rule = &self.patterns[pattern];
+        if rule.line.is_none() {
+            let what = format!(
+                "{}: {}",
+                rule.targets.join(" "),
+                rule.prerequisites.join(" ")
+            );
+            let why = "a rule of make itself: it is written out";
+            notes.add(&self.makefile.file, None, what, why);
+        }
+    }
+
+    /// The target that the best pattern makes: the one whose `%` stands for the least.
+    fn implicit(&self, target: &str, chain: usize) -> Option<(usize, Node)> {
+        let mut best: Option<(usize, Node)> = None;
+        for (index, rule) in self.patterns.iter().enumerate() {
+            self.makefile.variables.spend(PATTERN_COST);
+            if self.makefile.variables.is_spent() {
+                return None;
+            }
+            for pattern in &rule.targets {
+                let Some((folder, stem)) = matched(pattern, target) else {
+                    continue;
+                };
+                let is_better = best
+                    .as_ref()
+                    .is_none_or(|(_, best)| stem.len() < best.stem.len());
+                if !is_better || rule.recipe.is_empty() {
+                    continue;
+                }
+                let fill = |words: &[String]| -> Vec<String> {
+                    let full = |word: &String| match word.contains('%') {
+                        true => format!("{folder}{}", word.replacen('%', stem, 1)),
+                        false => word.clone(),
+                    };
+                    words.iter().map(full).collect()
+                };
+                let prerequisites = fill(&rule.prerequisites);
+                if !prerequisites
+                    .iter()
+                    .all(|name| name != target && self.can_be(name, chain))
+                {
+                    continue;
+                }
+                let node = Node {
+                    target: target.to_owned(),
+                    file: rule.file.clone(),
+                    line: rule.line,
+                    prerequisites,
+                    order_only: fill(&rule.order_only),
+                    recipe: rule.recipe.clone(),
+                    stem: format!("{folder}{stem}"),
+                    ..Node::default()
+                };
+                best = Some((index, node));
+            }
+        }
+        best
+    }
+
+    fn can_be(&self, name: &str, chain: usize) -> bool {
+        self.is_file(name)
+            || self.node(name).is_some()
+            || chain > 1 && self.implicit(name, chain - 1).is_some()
+    }
+
+    fn tell(&self, notes: &mut Notes) {
+        for (index, rule) in self.makefile.patterns.iter().enumerate() {
+            if !self.used.contains(&index) {
+                let why = "left out: nothing that the makefile names is made by it from a file that \
+                           is there";
+                notes.add(&rule.file, rule.line, rule.targets.join(" "), why);
+            }
+        }
+        for name in self
+            .makefile
+            .phony
+            .iter()
+            .filter(|name| self.node(name).is_none())
+        {
+            let why = "left out: it is declared phony and has no rule";
+            notes.add(&self.makefile.file, None, name.as_str(), why);
+        }
+        let is_named = self.makefile.variables.is_defined(".DEFAULT_GOAL");
+        let mut nodes = self.nodes.iter().filter(|_| !is_named);
+        if let Some(first) = nodes.find(|node| !node.target.starts_with('.')) {
+            let why = "`make` alone makes it; a run of tasks names what it wants";
+            notes.add(&first.file, first.line, first.target.as_str(), why);
+        }
+    }
+}
+
+/// The folder that a pattern leaves aside, and what its `%` stands for.
+fn matched<'t>(pattern: &str, target: &'t str) -> Option<(&'t str, &'t str)> {
+    if let Some(stem) = stem(pattern, target) {
+        return Some(("", stem)).filter(|_| !stem.is_empty());
+    }
+    let at = target.rfind('/').filter(|_| !pattern.contains('/'))? + 1;
+    let stem = stem(pattern, &target[at..]).filter(|stem| !stem.is_empty())?;
+    Some((&target[..at], stem))
+}

@@ -1,0 +1,253 @@
+//! One target as a task.
+
+use super::expand::{Locals, Scope, is_identifier};
+use super::functions::stem;
+use super::plan::{Node, Plan};
+use super::recipe::{self, Shell};
+use super::rule::{Makefile, TargetVariable};
+use crate::import::draft::{Run, Task, always_passed, extend_new, push_new};
+use crate::import::glob;
+use crate::import::name::Names;
+use crate::import::notes::Notes;
+use std::collections::BTreeSet;
+
+/// What becomes of the function `shell`.
+pub(super) const PROGRAM: &str =
+    "runs in each task that uses it; what it prints is no part of a key";
+
+/// Writes targets down.
+pub(super) struct Drafter<'m> {
+    pub(super) makefile: &'m Makefile<'m>,
+    pub(super) plan: &'m Plan<'m>,
+    pub(super) names: &'m Names,
+}
+
+impl Drafter<'_> {
+    /// The task of a target.
+    pub(super) fn task(&self, node: &Node, notes: &mut Notes) -> Task {
+        let mut task = Task {
+            name: self.names.get(&node.target),
+            ..Task::default()
+        };
+        if node.is_phony && task.name != node.target {
+            let why = format!("the task is called `{}`", task.name);
+            notes.add(&node.file, node.line, node.target.as_str(), why);
+        }
+        self.needs(node, &mut task, notes);
+        self.recipe(node, &mut task, notes);
+        self.makes(node, &mut task, notes);
+        if matches!(task.run, Run::Nothing) {
+            task.env.clear();
+        } else {
+            task.pass_env.extend(always_passed());
+        }
+        task.pass_env.retain(|name| !task.env.contains(name));
+        if task.is_uncached && node.is_phony {
+            task.inputs = None;
+        }
+        task
+    }
+
+    fn needs(&self, node: &Node, task: &mut Task, notes: &mut Notes) {
+        let mut inputs = Vec::new();
+        for name in &node.prerequisites {
+            match self.plan.node(name) {
+                Some(needed) if needed.is_phony || self.plan.is_folder(needed) => {}
+                Some(_) => inputs.push(name.clone()),
+                None => {
+                    if !self.plan.is_file(name) && !glob::is_pattern(name) {
+                        let why =
+                            "an input although there is neither such a file nor a rule for it";
+                        notes.add(&node.file, node.line, name.as_str(), why);
+                    }
+                    match glob::normal(name).filter(|_| !name.starts_with('/')) {
+                        Some(path) => inputs.push(path),
+                        None => {
+                            let why = "left out of `inputs`: it is outside of the workspace";
+                            notes.add(&node.file, node.line, name.as_str(), why);
+                        }
+                    }
+                }
+            }
+        }
+        let needed = node.prerequisites.iter().chain(&node.order_only);
+        let needed = needed.filter_map(|name| self.plan.node(name));
+        let needed = needed.filter(|needed| needed.target != node.target);
+        extend_new(
+            &mut task.after,
+            needed.map(|needed| self.names.get(&needed.target)),
+        );
+        self.headers(&mut inputs, notes);
+        let all = task.inputs.get_or_insert_default();
+        extend_new(all, inputs);
+    }
+
+    /// What the compiler would find out, taken as broadly as it may be.
+    fn headers(&self, inputs: &mut Vec<String>, notes: &mut Notes) {
+        const SOURCES: [&str; 4] = [".c", ".cc", ".cpp", ".cxx"];
+        let is_source = |input: &String| SOURCES.iter().any(|suffix| input.ends_with(suffix));
+        let Some(line) = self.makefile.found_dependencies else {
+            return;
+        };
+        if inputs.iter().any(is_source) {
+            push_new(inputs, "**/*.{h,hh,hpp}");
+        }
+        let why = "not read: every header is an input of what is compiled";
+        notes.add(
+            &self.makefile.file,
+            line,
+            "dependencies found by the compiler",
+            why,
+        );
+    }
+
+    fn makes(&self, node: &Node, task: &mut Task, notes: &mut Notes) {
+        let is_nothing = matches!(task.run, Run::Nothing);
+        if node.is_phony || is_nothing || self.plan.is_folder(node) {
+            task.is_uncached = true;
+            return;
+        }
+        for target in std::iter::once(&node.target).chain(&node.siblings) {
+            match glob::normal(target).filter(|_| !target.starts_with('/')) {
+                Some(path) => push_new(&mut task.outputs, path),
+                None => {
+                    task.is_uncached = true;
+                    let why =
+                        "no output, and the task is not cached: it is outside of the workspace";
+                    notes.add(&node.file, node.line, target.as_str(), why);
+                }
+            }
+        }
+        if node
+            .recipe
+            .iter()
+            .any(|line| line.contains("$(MAKE)") || line.contains("${MAKE}"))
+        {
+            task.is_uncached = true;
+        }
+    }
+
+    fn recipe(&self, node: &Node, task: &mut Task, notes: &mut Notes) {
+        let locals = self.locals(node, notes);
+        let scope = Scope::recipe(&locals);
+        let expand = |text: &String| self.makefile.variables.expand(text, scope);
+        let lines: Vec<String> = node.recipe.iter().map(expand).collect();
+        task.run = recipe::run(&lines, &self.shell(scope));
+        let met = self.makefile.variables.met();
+        for program in met.programs {
+            notes.add(&node.file, node.line, program, PROGRAM);
+        }
+        for reference in met.unsupported {
+            let why = "taken as empty: this import does not evaluate it";
+            notes.add(&node.file, node.line, reference, why);
+        }
+        task.env.extend(met.undefined);
+        for (name, &line) in &self.makefile.exported {
+            if !self.makefile.variables.is_defined(name) {
+                task.env
+                    .extend(Some(name.clone()).filter(|name| is_identifier(name)));
+                continue;
+            }
+            let value = self
+                .makefile
+                .variables
+                .expand(&format!("$({name})"), Scope::text(&locals));
+            if value.contains("$(") || value.contains('\n') || !is_identifier(name) {
+                let why = "not exported: its value is known only when it runs";
+                notes.add(&self.makefile.file, line, name.as_str(), why);
+            } else {
+                task.env.insert(format!("{name}={value}"));
+            }
+        }
+        self.makefile.variables.met();
+        let written = node.recipe.join("\n");
+        if written.contains("$(MAKE)") || written.contains("${MAKE}") {
+            let why = "it runs make again: the tasks of that makefile are not carried over";
+            notes.add(&node.file, node.line, node.target.as_str(), why);
+        }
+        if written.replace("$$", "").contains("$?") {
+            let why = "`$?` holds every prerequisite: which are newer is not told";
+            notes.add(&node.file, node.line, node.target.as_str(), why);
+        }
+    }
+
+    fn shell(&self, scope: Scope<'_>) -> Shell {
+        let variables = &self.makefile.variables;
+        let or = |name: &str, default: &str| match variables.is_defined(name) {
+            true => variables.expand(&format!("$({name})"), scope),
+            false => default.to_owned(),
+        };
+        let mut words = or("SHELL", "/bin/sh")
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
+        if words.is_empty() {
+            words.push("/bin/sh".to_owned());
+        }
+        let program = words.remove(0);
+        words.extend(
+            or(".SHELLFLAGS", "-c")
+                .split_whitespace()
+                .map(str::to_owned),
+        );
+        Shell {
+            program,
+            flags: words,
+            is_one: self.makefile.is_one_shell,
+        }
+    }
+
+    /// The automatic variables, and those that have a value of their own for the target.
+    fn locals(&self, node: &Node, notes: &mut Notes) -> Locals {
+        let unique: Vec<&str> = node.prerequisites.iter().map(String::as_str).collect();
+        let unique = unique.join(" ");
+        let first = node.prerequisites.first().cloned().unwrap_or_default();
+        let mut locals = Locals::new();
+        for (name, value) in [
+            ("@", node.target.clone()),
+            ("<", first),
+            ("^", unique.clone()),
+            ("+", unique.clone()),
+            ("?", unique),
+            ("*", node.stem.clone()),
+            ("|", node.order_only.join(" ")),
+            ("%", String::new()),
+        ] {
+            locals.insert(name.to_owned(), value);
+        }
+        for variable in &self.makefile.target_variables {
+            if stem(&variable.target, &node.target).is_some() {
+                let value = self.target_value(variable, &locals);
+                locals.insert(variable.name.clone(), value);
+                self.tell_target_variable(variable, node, notes);
+            }
+        }
+        locals
+    }
+
+    fn target_value(&self, variable: &TargetVariable, locals: &Locals) -> String {
+        let variables = &self.makefile.variables;
+        let own = variables.expand(&variable.text, Scope::recipe(locals));
+        let is_known = locals.contains_key(&variable.name) || variables.is_defined(&variable.name);
+        let old = || variables.expand(&format!("$({})", variable.name), Scope::recipe(locals));
+        match variable.operator.as_str() {
+            "+=" if is_known => format!("{} {own}", old()),
+            "?=" if is_known => old(),
+            "!=" => format!("$({own})"),
+            _ => own,
+        }
+    }
+
+    fn tell_target_variable(&self, variable: &TargetVariable, node: &Node, notes: &mut Notes) {
+        let needed: BTreeSet<&String> = node.prerequisites.iter().chain(&node.order_only).collect();
+        if needed
+            .into_iter()
+            .any(|name| self.plan.node(name).is_some())
+        {
+            let what = format!("{}: {}", variable.target, variable.name);
+            let why =
+                "holds for this target only: make hands it to what the target waits for as well";
+            notes.add(&variable.file, variable.line, what, why);
+        }
+    }
+}
