@@ -95,8 +95,8 @@ struct Tree<'a> {
     real: PathBuf,
     /// The folders that are there.
     folders: HashSet<PathBuf>,
-    /// The empty file that others are names of.
-    nothing: Option<PathBuf>,
+    /// The empty file that files are bound onto.
+    nothing: Option<File>,
 }
 
 impl Tree<'_> {
@@ -134,10 +134,13 @@ impl Tree<'_> {
 
     /// Makes a place to bind to. A file has only so many names, and on some file systems one.
     fn name_nothing(&mut self, at: &Path) -> io::Result<()> {
-        let named = self.nothing.as_ref().map(|file| fs::hard_link(file, at));
+        let named = self.nothing.as_ref().map(|file| {
+            // By its descriptor, because something is mounted on each of its names.
+            let file = format!("/proc/self/fd/{}", file.as_raw_fd());
+            rustix::fs::linkat(CWD, file, CWD, at, AtFlags::SYMLINK_FOLLOW)
+        });
         if !matches!(named, Some(Ok(()))) {
-            File::create_new(at)?;
-            self.nothing = Some(at.to_owned());
+            self.nothing = Some(File::create_new(at)?);
         }
         Ok(())
     }
