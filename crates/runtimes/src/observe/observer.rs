@@ -8,7 +8,7 @@ use super::socket::Socket;
 use super::spec::ObserveSpec;
 use super::sys::{Signals, pending_signals, reap};
 use super::tracer::Tracer;
-use super::wrapper::Ended;
+use super::wrapper::{Ended, Taken};
 use super::{EXIT_UNOBSERVED, descendants, stage};
 use crate::sandbox::{Failed, Step, sys};
 use rustix::event::{PollFd, PollFlags};
@@ -40,9 +40,14 @@ pub(super) fn run(spec: &ObserveSpec, argv: &[OsString], wrapper: &Socket) -> ! 
             errno: error.raw_os_error().unwrap_or(libc::EIO),
         },
     };
-    let _the_wrapper_is_gone = wrapper.send(&ended, None);
-    if let Some(mut observer) = rest {
-        let _over = observer.serve();
+    let told = wrapper.send(&ended, None);
+    let taken = told.and_then(|()| wrapper.receive::<Taken>());
+    match (taken, rest) {
+        (Ok(Some(_)), Some(mut observer)) => {
+            let _over = observer.serve();
+        }
+        // The wrapper was killed together with the command.
+        _ => descendants::kill(),
     }
     sys::exit(0)
 }

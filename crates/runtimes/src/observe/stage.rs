@@ -1,8 +1,10 @@
 //! The view of a command that sees the declared inputs only: the stage, mounted over the root.
 //!
 //! Files are bound read-only at their places. What they are bound onto are names of one empty file,
-//! because many new files can take ext4 seconds where as many were deleted a minute ago. Inputs that are
-//! outputs too are copied, so that the command can change them.
+//! because many new files can take ext4 seconds where as many were deleted a minute ago. One consequence:
+//! to rename one input to another changes nothing and does not fail, as with any two names of one file;
+//! to the report it is a write. Inputs that are outputs too are copied, so that the command can change
+//! them.
 
 use super::spec::ObserveSpec;
 use super::sys as own;

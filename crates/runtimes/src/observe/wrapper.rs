@@ -26,6 +26,11 @@ pub(super) enum Ended {
     },
 }
 
+/// Tells the observer that the wrapper ends of its own accord, so that what the command left behind may
+/// go on.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Taken;
+
 impl Ended {
     /// Reads a raw status.
     pub(super) fn of(status: libc::c_int) -> Self {
@@ -80,8 +85,11 @@ fn run(arguments: Vec<OsString>) -> Result<Ended, ObserveError> {
     // They are for the command, which is in the same process group. Before this one they end the wrapper,
     // and by that the observer.
     Signals::all().block().map_err(setup)?;
-    let ended = observer.receive().map_err(setup)?;
-    ended.map(|(ended, _)| ended).ok_or(ObserveError::Killed)
+    let Some((ended, _)) = observer.receive().map_err(setup)? else {
+        return Err(ObserveError::Killed);
+    };
+    observer.send(&Taken, None).map_err(setup)?;
+    Ok(ended)
 }
 
 /// Ends by the signal that the command ended by, without a core of our own.
