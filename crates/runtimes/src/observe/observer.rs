@@ -8,7 +8,7 @@ use super::socket::Socket;
 use super::spec::ObserveSpec;
 use super::sys::{Signals, pending_signals, reap};
 use super::tracer::Tracer;
-use super::wrapper::{Ended, Taken};
+use super::wrapper::{Ended, Over, Taken};
 use super::{EXIT_UNOBSERVED, descendants, stage};
 use crate::sandbox::{Failed, Step, sys};
 use rustix::event::{PollFd, PollFlags};
@@ -25,22 +25,19 @@ const NOT_EXECUTABLE: i32 = 126;
 /// The whole life of the process.
 pub(super) fn run(spec: &ObserveSpec, argv: &[OsString], wrapper: &Socket) -> ! {
     let mut rest = None;
-    let report = match observe(spec, argv, wrapper, &mut rest) {
-        Ok(done) => done,
-        Err(failed) => {
-            descendants::kill();
-            let failed = failed.into();
-            (Report::Failed { failed }, Ended::Code(EXIT_UNOBSERVED))
-        }
-    };
-    let (report, ended) = report;
+    let (report, ended) = observe(spec, argv, wrapper, &mut rest).unwrap_or_else(|failed| {
+        descendants::kill();
+        let failed = failed.into();
+        (Report::Failed { failed }, Ended::Code(EXIT_UNOBSERVED))
+    });
     let ended = match report.write(&spec.report) {
         Ok(()) => ended,
         Err(error) => Ended::Unreported {
             errno: error.raw_os_error().unwrap_or(libc::EIO),
         },
     };
-    let told = wrapper.send(&ended, None);
+    let is_alone = is_alone();
+    let told = wrapper.send(&Over { ended, is_alone }, None);
     let taken = told.and_then(|()| wrapper.receive::<Taken>());
     match (taken, rest) {
         (Ok(Some(_)), Some(mut observer)) => {
@@ -50,6 +47,11 @@ pub(super) fn run(spec: &ObserveSpec, argv: &[OsString], wrapper: &Socket) -> ! 
         _ => descendants::kill(),
     }
     sys::exit(0)
+}
+
+/// Whether there is no child, and so nothing that the command has started.
+fn is_alone() -> bool {
+    reap().is_err_and(|error| error.raw_os_error() == Some(libc::ECHILD))
 }
 
 /// Observes the command to its end. What still has to be served comes back by `rest`.
@@ -192,7 +194,7 @@ impl Observer {
 
     /// Lets the calls of whatever is left go on, until nothing is.
     fn serve(&mut self) -> io::Result<()> {
-        while self.listener.is_some() {
+        while !is_alone() {
             let happened = self.wait(None)?;
             if let (true, Some(listener)) = (happened.is_asked, &self.listener)
                 && let Some(notification) = listener.receive()?

@@ -26,6 +26,14 @@ pub(super) enum Ended {
     },
 }
 
+/// What the observer tells the wrapper at the end.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Over {
+    pub(super) ended: Ended,
+    /// Whether the command left no process behind, so that the observer ends too.
+    pub(super) is_alone: bool,
+}
+
 /// Tells the observer that the wrapper ends of its own accord, so that what the command left behind may
 /// go on.
 #[derive(Serialize, Deserialize)]
@@ -77,7 +85,8 @@ fn run(arguments: Vec<OsString>) -> Result<Ended, ObserveError> {
         error,
     };
     let (observer, wrapper) = Socket::pair().map_err(setup)?;
-    if sys::clone_into(0, None).map_err(setup)? == 0 {
+    let observer_id = sys::clone_into(0, None).map_err(setup)?;
+    if observer_id == 0 {
         drop(observer);
         observer::run(&spec, &argv, &wrapper);
     }
@@ -85,11 +94,15 @@ fn run(arguments: Vec<OsString>) -> Result<Ended, ObserveError> {
     // They are for the command, which is in the same process group. Before this one they end the wrapper,
     // and by that the observer.
     Signals::all().block().map_err(setup)?;
-    let Some((ended, _)) = observer.receive().map_err(setup)? else {
+    let Some((over, _)) = observer.receive::<Over>().map_err(setup)? else {
         return Err(ObserveError::Killed);
     };
     observer.send(&Taken, None).map_err(setup)?;
-    Ok(ended)
+    if over.is_alone {
+        // Nobody else may be there to reap it, and what the command used is counted as ours by this.
+        sys::wait(observer_id).map_err(setup)?;
+    }
+    Ok(over.ended)
 }
 
 /// Ends by the signal that the command ended by, without a core of our own.

@@ -116,6 +116,45 @@ fn a_killed_wrapper_leaves_nothing() {
 }
 
 #[test]
+fn a_killed_observer_takes_the_command_with_it() {
+    let place = Place::new(Mode::Trace);
+    let mark = place.spec.root.display().to_string();
+    let script = format!("echo ready; exec tail -f /dev/null {mark}");
+    let mut wrapper = place.wrapper().args(["sh", "-c", &script]).spawn().unwrap();
+    let mut said = BufReader::new(wrapper.stdout.take().unwrap());
+    said.read_line(&mut String::new()).unwrap();
+    let own = i32::try_from(wrapper.id()).unwrap();
+    let others = processes("__observe");
+    let observer = others.into_iter().find(|pid| parent(*pid) == Some(own));
+    kill("KILL", &observer.unwrap().to_string());
+    let output = wrapper.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(EXIT_UNOBSERVED));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("killed"));
+    wait_until("the end of the command", || processes(&mark).is_empty());
+    assert!(!place.spec.report.exists());
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    line?.trim().parse().ok()
+}
+
+#[test]
+fn nobody_is_observed_twice() {
+    let outer = Place::new(Mode::Trace);
+    let inner = Place::new(Mode::Trace);
+    let mut nested = inner.wrapper();
+    nested.arg("true");
+    let argv = std::iter::once(nested.get_program()).chain(nested.get_args());
+    let output = outer.wrapper().args(argv).output().unwrap();
+    assert_eq!(output.status.code(), Some(EXIT_UNOBSERVED));
+    let refused = Observed::read(&inner.spec.report).unwrap_err();
+    assert!(refused.to_string().contains("busy"), "{refused}");
+    assert_eq!(outer.report().spawn_error, None);
+}
+
+#[test]
 fn what_is_left_behind_goes_on() {
     let place = Place::new(Mode::Trace);
     let script = "(exec > /dev/null 2>&1; while ! test -e docs/go; do :; done; \

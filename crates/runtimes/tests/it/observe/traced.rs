@@ -140,6 +140,21 @@ subprocess.run(['cat', 'docs/three'], start_new_session=True, check=True)
 }
 
 #[test]
+fn rings_are_not_there() {
+    if !has("python3") {
+        return println!("skipped: there is no python3");
+    }
+    let place = Place::new(Mode::Trace);
+    let program = "
+import ctypes, errno
+answer = ctypes.CDLL(None, use_errno=True).syscall(425, 1, 0)
+print(answer, errno.errorcode[ctypes.get_errno()])
+";
+    let (output, _) = place.run(&["python3", "-c", program]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "-1 ENOSYS\n");
+}
+
+#[test]
 fn scripts_name_their_interpreters() {
     let place = Place::new(Mode::Trace);
     place.plain("cp /bin/sh shell; echo \"#!$PWD/shell -e\nexit 3\" > script; chmod 755 script");
