@@ -22,7 +22,8 @@ const NONE: &str = "";
 
 /// Moves this process, and with it the command, into its view.
 pub(super) fn enter(spec: &ObserveSpec, stage: &Path) -> Result<(), Failed> {
-    let folder = std::env::current_dir().step("reading the working folder")?;
+    // A folder that was removed is no input, and the command starts in it all the same.
+    let folder = std::env::current_dir().ok();
     namespace().step("making a mount namespace")?;
     let real = cover(&spec.root, stage).step("mounting the stage")?;
     let mut tree = Tree {
@@ -35,7 +36,7 @@ pub(super) fn enter(spec: &ObserveSpec, stage: &Path) -> Result<(), Failed> {
         tree.add(input, spec.is_output(input))
             .step("putting the inputs in place")?;
     }
-    if folder.starts_with(&spec.root) {
+    if let Some(folder) = folder.filter(|folder| folder.starts_with(&spec.root)) {
         fs::create_dir_all(&folder).step("making the working folder")?;
         std::env::set_current_dir(&folder).step("entering the working folder")?;
     }

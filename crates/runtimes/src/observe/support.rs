@@ -49,7 +49,8 @@ fn attempt(exe: &Path, scratch: &Path, mode: Mode) -> Result<(), ObserveError> {
     let file = scratch.join("spec");
     spec.write(&file)?;
     let mut wrapper = ObserveSpec::wrap(exe, &file);
-    let quiet = wrapper.arg(&spec.root).stdin(Stdio::null());
+    wrapper.arg(&spec.root).current_dir(&spec.root);
+    let quiet = wrapper.stdin(Stdio::null());
     let quiet = quiet.stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().at(exe)?;
     Observed::read(&spec.report).map(drop)
