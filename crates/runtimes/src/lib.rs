@@ -1,4 +1,5 @@
-//! What runs tools: the native sandbox, the private view of a workspace, and the files tool.
+//! What runs tools: the native sandbox, the private view of a workspace, the files tool, and what sees
+//! which files a command touches.
 //!
 //! The one crate with `unsafe` code, because the operating system is spoken to here.
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
@@ -8,6 +9,7 @@
 )]
 
 pub mod files;
+pub mod observe;
 pub mod sandbox;
 pub mod signals;
 pub mod workspace;

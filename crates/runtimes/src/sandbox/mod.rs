@@ -4,6 +4,7 @@
 //! the job over a socket, and reads the tool's output. Dropping the future, or dying, closes the
 //! socket, and with it everything that the run started ends.
 
+pub(crate) mod bpf;
 mod capture;
 mod cgroup;
 mod helper;
@@ -11,10 +12,11 @@ mod job;
 mod run;
 mod spec;
 mod support;
-mod sys;
+pub(crate) mod sys;
 mod zygote;
 
 pub use capture::{Chunk, Stream};
+pub(crate) use helper::{Failed, Step};
 pub use helper::{InProcess, sandbox_main};
 pub use run::{Sandbox, SandboxConfig};
 pub use spec::{

@@ -16,7 +16,7 @@ mod copy;
 mod diff;
 pub(crate) mod disk;
 mod error;
-mod name;
+pub(crate) mod name;
 mod scan;
 mod source;
 mod tree;

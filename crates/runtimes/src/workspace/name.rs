@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-pub(super) fn encode(name: &OsStr) -> String {
+pub(crate) fn encode(name: &OsStr) -> String {
     let mut text = String::new();
     for chunk in name.as_bytes().utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -20,7 +20,7 @@ pub(super) fn encode(name: &OsStr) -> String {
     text
 }
 
-pub(super) fn decode(text: &str) -> OsString {
+pub(crate) fn decode(text: &str) -> OsString {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod files;
+mod observe;
 mod sandbox;
 mod workspace;

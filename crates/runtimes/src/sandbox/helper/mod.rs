@@ -45,10 +45,11 @@ pub fn sandbox_main(in_process: InProcess) -> ! {
     sys::exit(0)
 }
 
-type Failed = (&'static str, io::Error);
+/// What was being done, and what the system said.
+pub(crate) type Failed = (&'static str, io::Error);
 
 /// Names the step that failed.
-pub(super) trait Step<T> {
+pub(crate) trait Step<T> {
     fn step(self, step: &'static str) -> Result<T, Failed>;
 }
 

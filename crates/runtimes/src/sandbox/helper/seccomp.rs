@@ -1,9 +1,12 @@
-//! The list of system calls that a tool is denied, as a program for the kernel (seccomp(2), and the
-//! classic BPF of `linux/filter.h`).
+//! The list of system calls that a tool is denied, as a program for the kernel.
 //!
 //! The kernel checks and compiles the program at every start, in time that grows with its length, so
 //! it is as short as it can be: one comparison for each call, and shared ends.
 
+use super::super::bpf::{
+    self, ANY_BIT, ARCHITECTURE, ARCHITECTURE_AT, AT_LEAST, EQUAL, FIRST_ARGUMENT, Line, NUMBER,
+    SECOND_ARGUMENT, X32,
+};
 use super::super::sys;
 use super::{Failed, Step};
 use std::io;
@@ -81,25 +84,6 @@ const SOCKETS: &[libc::c_int] = &[
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
 
-#[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
-/// On x86 the numbers of the x32 interface, which would walk past all others.
-const X32: u32 = 0x4000_0000;
-
-/// Where the parts of `struct seccomp_data` are; of arguments the lower half.
-const NUMBER: u32 = 0;
-const ARCHITECTURE_AT: u32 = 4;
-const FIRST_ARGUMENT: u32 = 16;
-const SECOND_ARGUMENT: u32 = 24;
-
-const EQUAL: u16 = 0x15;
-const AT_LEAST: u16 = 0x35;
-const ANY_BIT: u16 = 0x45;
-const LOAD: u16 = 0x20;
-const RETURN: u16 = 0x06;
-
 /// A place to jump to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Label {
@@ -114,18 +98,9 @@ enum Label {
     Socket,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Line {
-    Load(u32),
-    /// Jumps where the comparison holds.
-    If(u16, u32, Label),
-    Return(u32),
-    Here(Label),
-}
-
 /// Denies the calls to this process and its children, for good.
 pub(super) fn restrict() -> Result<(), Failed> {
-    let program = PROGRAM.get_or_init(|| assemble(&lines()));
+    let program = PROGRAM.get_or_init(|| bpf::assemble(&lines()));
     let program = program
         .as_ref()
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
@@ -138,14 +113,13 @@ static PROGRAM: OnceLock<Option<Vec<libc::sock_filter>>> = OnceLock::new();
 
 /// Does what is the same for all runs.
 pub(super) fn prepare() {
-    PROGRAM.get_or_init(|| assemble(&lines()));
+    PROGRAM.get_or_init(|| bpf::assemble(&lines()));
 }
 
-fn lines() -> Vec<Line> {
+fn lines() -> Vec<Line<Label>> {
     use Label::{Allow, Clone, Deny, Ioctl, Missing, Ours, Socket};
     use Line::{Here, If, Load, Return};
-    let number = |call: libc::c_long| u32::try_from(call).unwrap_or(u32::MAX);
-    let error = |code: libc::c_int| Return(libc::SECCOMP_RET_ERRNO | code.cast_unsigned());
+    use bpf::number;
     let mut lines = vec![
         Load(ARCHITECTURE_AT),
         If(EQUAL, ARCHITECTURE, Ours),
@@ -179,40 +153,13 @@ fn lines() -> Vec<Line> {
     lines.extend(families.map(|family| If(EQUAL, family.cast_unsigned(), Allow)));
     lines.extend([
         Here(Deny),
-        error(libc::EPERM),
+        Return(bpf::failure(libc::EPERM)),
         Here(Missing),
-        error(libc::ENOSYS),
+        Return(bpf::failure(libc::ENOSYS)),
         Here(Allow),
         Return(libc::SECCOMP_RET_ALLOW),
     ]);
     lines
-}
-
-/// Puts distances in the place of labels; none where a label is missing or too far.
-fn assemble(lines: &[Line]) -> Option<Vec<libc::sock_filter>> {
-    let mut places = Vec::new();
-    let mut length = 0;
-    for line in lines {
-        match line {
-            Line::Here(label) => places.push((*label, length)),
-            _ => length += 1,
-        }
-    }
-    let mut program: Vec<libc::sock_filter> = Vec::with_capacity(length);
-    for line in lines {
-        let (code, k, jt) = match line {
-            Line::Here(_) => continue,
-            Line::Load(at) => (LOAD, *at, 0),
-            Line::Return(what) => (RETURN, *what, 0),
-            Line::If(comparison, value, to) => {
-                let (_, place) = places.iter().find(|(label, _)| label == to)?;
-                let distance = place.checked_sub(program.len() + 1)?;
-                (*comparison, *value, u8::try_from(distance).ok()?)
-            }
-        };
-        program.push(libc::sock_filter { code, jt, jf: 0, k });
-    }
-    Some(program)
 }
 
 #[cfg(test)]
@@ -223,32 +170,13 @@ mod tests {
     const EPERM: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
     const ENOSYS: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
 
-    /// Runs the program as the kernel does.
     fn decide(architecture: u32, call: u32, arguments: [u32; 2]) -> u32 {
-        let program = assemble(&lines()).unwrap();
-        let (mut at, mut value) = (0, 0);
-        loop {
-            let line = program[at];
-            at += 1;
-            let holds = match line.code {
-                RETURN => return line.k,
-                LOAD => {
-                    value = match line.k {
-                        NUMBER => call,
-                        ARCHITECTURE_AT => architecture,
-                        FIRST_ARGUMENT => arguments[0],
-                        SECOND_ARGUMENT => arguments[1],
-                        other => panic!("no such place: {other}"),
-                    };
-                    continue;
-                }
-                EQUAL => value == line.k,
-                AT_LEAST => value >= line.k,
-                ANY_BIT => value & line.k != 0,
-                other => panic!("no such instruction: {other}"),
-            };
-            at += usize::from(if holds { line.jt } else { line.jf });
-        }
+        bpf::decide(
+            &bpf::assemble(&lines()).unwrap(),
+            architecture,
+            call,
+            arguments,
+        )
     }
 
     fn call(number: libc::c_long, arguments: [u32; 2]) -> u32 {
