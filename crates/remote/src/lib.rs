@@ -7,14 +7,14 @@
 //!
 //! What a task is, this crate does not know; it keeps bytes under names.
 
-//mod client;
+mod client;
 mod digest;
 mod protocol;
 mod server;
 mod signature;
 mod store;
 
-//pub use client::{RemoteAction, RemoteCache, RemoteError, RemoteFile, RemoteLink, RemoteOptions};
+pub use client::{RemoteAction, RemoteCache, RemoteError, RemoteFile, RemoteLink, RemoteOptions};
 pub use digest::{InvalidDigest, RemoteDigest};
 pub use server::{CacheServer, ServeError, ServerOptions};
 pub use signature::{Signature, SigningKey, WrongSignature};
