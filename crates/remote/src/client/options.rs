@@ -3,6 +3,7 @@
 use super::RemoteError;
 use crate::signature::SigningKey;
 use http::Uri;
+use http::uri::Authority;
 use std::fmt;
 use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -58,13 +59,15 @@ impl RemoteOptions {
         if authority.contains(['/', '?', '#', '@']) {
             return Err(wrong("only a host and a port may follow"));
         }
-        let origin = Uri::builder()
-            .scheme(scheme)
-            .authority(authority)
-            .path_and_query("/");
-        origin
-            .build()
-            .map_err(|_| wrong("the host or the port is wrong"))
+        let wrong_host = || wrong("the host or the port is wrong");
+        let authority: Authority = authority.parse().map_err(|_| wrong_host())?;
+        // A port that is no number is let through until here, and would mean the usual one.
+        if authority.host().len() != authority.as_str().len() && authority.port_u16().is_none() {
+            return Err(wrong_host());
+        }
+        let origin = Uri::builder().scheme(scheme).authority(authority);
+        let origin = origin.path_and_query("/").build();
+        origin.map_err(|_| wrong_host())
     }
 
     pub(super) fn authorization(&self) -> Result<Option<MetadataValue<Ascii>>, RemoteError> {
