@@ -10,6 +10,7 @@ mod turbo;
 mod uploads;
 
 use crate::store::{Limits, Store, StoreError};
+use axum::serve::ListenerExt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -163,6 +164,10 @@ impl CacheServer {
                 access::check,
             ))
             .with_state(Arc::clone(&shared));
+        let listener = listener.tap_io(|connection| {
+            // Else a small answer waits for the acknowledgement of the one before.
+            let _without = connection.set_nodelay(true);
+        });
         let (begun, ending) = tokio::sync::oneshot::channel::<()>();
         let serving = axum::serve(listener, routes).with_graceful_shutdown(async move {
             shutdown.await;
