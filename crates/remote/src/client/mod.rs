@@ -122,8 +122,11 @@ impl RemoteCache {
     /// # Errors
     /// [`RemoteError`] where the remote fails.
     pub fn missing(&self, digests: &[RemoteDigest]) -> Result<Vec<RemoteDigest>, RemoteError> {
+        self.link.check_on()?;
         let mut lacking = HashSet::new();
-        for asked in digests.chunks(ASKED_MAX) {
+        let asked = digests.iter().filter(|digest| !digest.is_empty_blob());
+        let asked: Vec<RemoteDigest> = asked.copied().collect();
+        for asked in asked.chunks(ASKED_MAX) {
             let request = FindMissingBlobsRequest {
                 instance_name: self.link.options.instance.clone(),
                 blob_digests: asked.iter().map(|digest| Digest::from(*digest)).collect(),

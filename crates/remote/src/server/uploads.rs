@@ -78,7 +78,7 @@ impl<'a> Running<'a> {
         from: u64,
     ) -> Result<Self, StoreError> {
         let broken = uploads.take(&name);
-        let upload = match broken.filter(|upload| upload.size() == from) {
+        let upload = match broken.filter(|_| from > 0) {
             Some(upload) => upload,
             None => store.begin_upload(size).await?,
         };

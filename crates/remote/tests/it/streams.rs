@@ -114,11 +114,17 @@ async fn an_upload_that_broke_off_goes_on() {
         messages(&name, 300_000, &bytes[300_000..], true),
     )
     .await;
-    assert_eq!(wrong.unwrap_err().code(), Code::InvalidArgument);
+    let wrong = wrong.unwrap_err();
+    assert_eq!(wrong.code(), Code::InvalidArgument);
+    assert!(wrong.message().contains("400000"), "{wrong}");
     // Whoever lost count begins anew.
-    write(&mut streams, messages(&name, 0, &bytes[..400_000], false))
-        .await
-        .unwrap();
+    let committed = write(&mut streams, messages(&name, 0, &bytes[..200_000], false)).await;
+    assert_eq!(committed.unwrap(), 200_000);
+    let committed = write(
+        &mut streams,
+        messages(&name, 200_000, &bytes[200_000..400_000], false),
+    );
+    assert_eq!(committed.await.unwrap(), 400_000);
     let rest = messages(&name, 400_000, &bytes[400_000..], true);
     assert_eq!(write(&mut streams, rest).await.unwrap(), 1_000_000);
     let status = streams
