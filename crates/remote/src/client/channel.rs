@@ -8,6 +8,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::crypto::ring::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
 use tonic::client::Grpc;
@@ -15,9 +17,7 @@ use tonic::client::Grpc;
 pub(super) type Channel = Grpc<Client<HttpsConnector<HttpConnector>, tonic::body::Body>>;
 
 pub(super) fn open(options: &RemoteOptions, origin: Uri) -> Result<Channel, RemoteError> {
-    let roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
+    let roots = roots(options.certificates.as_deref().unwrap_or_default())?;
     let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| RemoteError::SetUp(Arc::new(error)))?
@@ -38,4 +38,17 @@ pub(super) fn open(options: &RemoteOptions, origin: Uri) -> Result<Channel, Remo
         .pool_timer(TokioTimer::new())
         .build(connector);
     Ok(Grpc::with_origin(client, origin).max_decoding_message_size(MESSAGE_BYTES_MAX))
+}
+
+/// The usual authorities, and those of the caller.
+fn roots(certificates: &[u8]) -> Result<RootCertStore, RemoteError> {
+    let mut roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    for certificate in CertificateDer::pem_slice_iter(certificates) {
+        let certificate = certificate.map_err(|error| RemoteError::SetUp(Arc::new(error)))?;
+        let added = roots.add(certificate);
+        added.map_err(|error| RemoteError::SetUp(Arc::new(error)))?;
+    }
+    Ok(roots)
 }

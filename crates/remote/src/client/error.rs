@@ -23,7 +23,7 @@ pub enum RemoteError {
     /// The token has characters that no header can carry.
     #[error("the token has characters that cannot be sent")]
     Token,
-    /// The client's own thread cannot be started, or its cryptography is not there.
+    /// The client's own thread cannot be started, or its certificates are none.
     #[error("the client cannot be set up")]
     SetUp(#[source] Arc<dyn Error + Send + Sync>),
     /// Nobody answers there, or the connection broke. The client is off.

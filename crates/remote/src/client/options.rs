@@ -17,6 +17,9 @@ pub struct RemoteOptions {
     pub instance: String,
     /// Sent as a bearer token.
     pub token: Option<String>,
+    /// Certificates in PEM that are trusted beside the usual ones, as for a cache with an authority of
+    /// its own.
+    pub certificates: Option<Vec<u8>>,
     /// Signs what is put, and lets nothing else in.
     pub signing_key: Option<SigningKey>,
     /// How long a connection may take.
@@ -33,6 +36,7 @@ impl RemoteOptions {
             url: url.to_owned(),
             instance: String::new(),
             token: None,
+            certificates: None,
             signing_key: None,
             connect: Duration::from_secs(1),
             call: Duration::from_secs(10),
@@ -87,6 +91,7 @@ impl fmt::Debug for RemoteOptions {
             .field("url", &self.url)
             .field("instance", &self.instance)
             .field("has_token", &self.token.is_some())
+            .field("has_certificates", &self.certificates.is_some())
             .field("is_signing", &self.signing_key.is_some())
             .field("connect", &self.connect)
             .field("call", &self.call)

@@ -12,4 +12,5 @@ mod foreign;
 mod harness;
 mod hostile;
 mod streams;
+mod tls;
 mod turbo;
