@@ -58,10 +58,8 @@ impl Link {
     }
 
     pub(super) fn take_failure(&self) -> Option<RemoteError> {
-        let mut first = self.first_failure.lock();
-        first
-            .as_mut()
-            .map_or_else(|poisoned| poisoned.get_mut().take(), |first| first.take())
+        let first = self.first_failure.lock();
+        first.unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn check_on(&self) -> Result<(), RemoteError> {

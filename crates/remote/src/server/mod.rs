@@ -136,8 +136,8 @@ impl CacheServer {
         })?;
         Ok(Self {
             shared: Arc::new(Shared {
+                uploads: Uploads::new(store.held_bytes_max()),
                 store: Arc::new(store),
-                uploads: Uploads::default(),
                 is_read_only: options.is_read_only,
                 pause_max: options.pause_max,
             }),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// How long a client may take to come back.
 const HELD_FOR: Duration = Duration::from_secs(600);
 
-/// How many uploads wait; the one that waited longest makes room.
+/// How many uploads wait; those that waited longest make room.
 const HELD_MAX: usize = 64;
 
 struct Held {
@@ -17,12 +17,17 @@ struct Held {
     since: Instant,
 }
 
-#[derive(Default)]
 pub(super) struct Uploads {
+    bytes_max: u64,
     held: Mutex<HashMap<String, Held>>,
 }
 
 impl Uploads {
+    pub(super) fn new(bytes_max: u64) -> Self {
+        let held = Mutex::default();
+        Self { bytes_max, held }
+    }
+
     /// How much of an upload is here.
     pub(super) fn size(&self, name: &str) -> Option<u64> {
         self.lock().get(name).map(|held| held.upload.size())
@@ -41,12 +46,17 @@ impl Uploads {
     fn hold(&self, name: String, upload: Upload) {
         let since = Instant::now();
         let mut all = self.lock();
-        if all.len() >= HELD_MAX {
-            let longest = all.iter().min_by_key(|(_, held)| held.since);
-            let longest = longest.map(|(name, _)| name.clone());
-            longest.and_then(|name| all.remove(&name));
-        }
         all.insert(name, Held { upload, since });
+        let bytes = |all: &HashMap<String, Held>| -> u64 {
+            all.values().map(|held| held.upload.size()).sum()
+        };
+        while all.len() > HELD_MAX || bytes(&all) > self.bytes_max {
+            let longest = all.iter().min_by_key(|(_, held)| held.since);
+            let Some(name) = longest.map(|(name, _)| name.clone()) else {
+                break;
+            };
+            all.remove(&name);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Held>> {

@@ -20,6 +20,8 @@ pub(crate) enum StoreError {
         #[source]
         source: io::Error,
     },
+    #[error("too much is on its way in")]
+    Busy,
     #[error("{size} bytes are more than the {max} that one blob may have")]
     TooLarge { size: u64, max: u64 },
     #[error("the bytes are {found} and not {expected}")]

@@ -46,7 +46,10 @@ pub(crate) struct Store {
     folder: PathBuf,
     limits: Limits,
     index: Mutex<Index>,
+    /// How many uploads there were.
     uploads: AtomicU64,
+    /// How many bytes are on their way in.
+    incoming: Arc<AtomicU64>,
     /// The kernel holds the lock, so it ends with the process, however that ends.
     _lock: File,
 }
@@ -77,6 +80,7 @@ impl Store {
             limits,
             index: Mutex::new(index),
             uploads: AtomicU64::new(0),
+            incoming: Arc::default(),
             _lock: lock,
         };
         store.evict(SystemTime::now());
@@ -91,6 +95,11 @@ impl Store {
         let store = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || work(&store)).await;
         done.unwrap_or_else(|error| Err(StoreError::io(&self.folder, error.into())))
+    }
+
+    /// The most bytes that broken uploads may hold, so that others have room.
+    pub(crate) fn held_bytes_max(&self) -> u64 {
+        self.limits.bytes_max / 4
     }
 
     /// The most bytes that one blob may have.

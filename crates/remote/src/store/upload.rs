@@ -5,7 +5,7 @@ use crate::digest::{Hasher, RemoteDigest};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::AsyncWriteExt;
 
 /// A file that is removed when it is let go.
@@ -25,11 +25,37 @@ impl Drop for Temporary {
     }
 }
 
+/// What an upload has on the disk, counted among what all have.
+struct Share {
+    incoming: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Share {
+    fn grow(&mut self, bytes: u64, max: u64) -> Result<(), StoreError> {
+        self.bytes += bytes;
+        let before = self.incoming.fetch_add(bytes, Ordering::Relaxed);
+        match before.saturating_add(bytes) > max {
+            true => Err(StoreError::Busy),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.incoming.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 pub(crate) struct Upload {
     file: tokio::fs::File,
     temporary: Temporary,
     hasher: Hasher,
     max: u64,
+    share: Share,
+    /// How much may be on its way in at once.
+    incoming_max: u64,
 }
 
 impl Upload {
@@ -44,6 +70,7 @@ impl Upload {
             let max = self.max;
             return Err(StoreError::TooLarge { size, max });
         }
+        self.share.grow(bytes.len() as u64, self.incoming_max)?;
         self.hasher.update(bytes);
         let written = self.file.write_all(bytes).await;
         written.map_err(|error| StoreError::io(self.temporary.path(), error))
@@ -84,6 +111,11 @@ impl Store {
             temporary,
             hasher: Hasher::new(),
             max,
+            share: Share {
+                incoming: Arc::clone(&self.incoming),
+                bytes: 0,
+            },
+            incoming_max: self.limits.bytes_max,
         })
     }
 

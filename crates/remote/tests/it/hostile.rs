@@ -257,3 +257,46 @@ fn noise_on_the_line_harms_nobody() {
         200
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_that_nobody_finishes_do_not_fill_the_disk() {
+    let server = Server::with(|options| options.bytes_max = 2_000_000);
+    let mut streams = server.streams().await;
+    for seed in 0..20 {
+        let bytes = noise(seed, 300_000);
+        let name = format!("uploads/{seed}/blobs/{}", RemoteDigest::of(&bytes));
+        let half = futures_util::stream::iter(messages(&name, 0, &bytes[..200_000], false));
+        streams.write(half).await.unwrap();
+    }
+    assert!(server.files("incoming").len() <= 2);
+    // Many at once are refused before they are more than the whole cache may be.
+    let mut running = Vec::new();
+    let mut refused = 0;
+    for seed in 0..4 {
+        let bytes = noise(100 + seed, 900_000);
+        let name = format!("uploads/{seed}/blobs/{}", RemoteDigest::of(&bytes));
+        let (send, receive) = tokio::sync::mpsc::unbounded_channel();
+        for message in messages(&name, 0, &bytes[..800_000], false) {
+            send.send(message).unwrap();
+        }
+        let endless = futures_util::stream::unfold(receive, |mut receive| async {
+            receive.recv().await.map(|message| (message, receive))
+        });
+        let mut streams = streams.clone();
+        running.push((
+            send,
+            tokio::spawn(async move { streams.write(endless).await }),
+        ));
+    }
+    wait_for("a refusal", || {
+        running.iter().any(|(_, call)| call.is_finished())
+    });
+    for (send, call) in running {
+        drop(send);
+        if let Err(status) = call.await.unwrap() {
+            assert_eq!(status.code(), Code::ResourceExhausted);
+            refused += 1;
+        }
+    }
+    assert!((1..4).contains(&refused), "{refused}");
+}

@@ -134,6 +134,7 @@ fn status(error: &StoreError) -> Status {
             tracing::error!(%error, "the disk is full");
             Status::resource_exhausted("no space is left")
         }
+        StoreError::Busy => Status::resource_exhausted(error.to_string()),
         StoreError::Io { source, .. } => {
             tracing::error!(%error, cause = %source, "the store failed");
             Status::new(Code::Internal, "the store failed")

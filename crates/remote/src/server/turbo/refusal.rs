@@ -24,7 +24,8 @@ impl IntoResponse for Refusal {
         let (status, code) = match &self {
             Self::Bad(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::Unknown => (StatusCode::NOT_FOUND, "not_found"),
-            Self::ReadOnly => (StatusCode::FORBIDDEN, "read_only"),
+            // At this code the client stops writing and goes on reading.
+            Self::ReadOnly => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Paused => (StatusCode::REQUEST_TIMEOUT, "timeout"),
             Self::Store(StoreError::TooLarge { .. }) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too_large")
@@ -36,6 +37,10 @@ impl IntoResponse for Refusal {
                     StoreError::Full { .. } => {
                         let status = StatusCode::INSUFFICIENT_STORAGE;
                         refusal(status, "full", "no space is left")
+                    }
+                    StoreError::Busy => {
+                        let status = StatusCode::SERVICE_UNAVAILABLE;
+                        refusal(status, "busy", "too much is on its way in")
                     }
                     _ => {
                         let status = StatusCode::INTERNAL_SERVER_ERROR;

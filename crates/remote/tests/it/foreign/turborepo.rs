@@ -30,6 +30,9 @@ const PROJECT: &[(&str, &str)] = &[
     ),
 ];
 
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+const OTHER_KEY: &str = "fedcba9876543210fedcba9876543210";
+
 #[test]
 fn turborepo_takes_from_the_cache_what_it_put_there() {
     let Some(turbo) = or_skip(tool("turbo/node_modules/.bin/turbo"), "turbo") else {
@@ -38,12 +41,12 @@ fn turborepo_takes_from_the_cache_what_it_put_there() {
     if or_skip(on_path("npm"), "npm").is_none() {
         return;
     }
-    let server = Server::with(|options| options.token = Some("open".to_owned()));
+    let mut server = Server::with(|options| options.token = Some("open".to_owned()));
     let folder = tempfile::tempdir().unwrap();
     let project = folder.path().join("project");
     write_all(&project, PROJECT);
     let made = project.join("packages/one/dist/out.txt");
-    let build = |token: &str, key: &str| {
+    let build = |server: &Server, token: &str, key: &str| {
         forget(&project);
         let mut command = Command::new(&turbo);
         command
@@ -58,18 +61,29 @@ fn turborepo_takes_from_the_cache_what_it_put_there() {
             .env("TURBO_TELEMETRY_DISABLED", "1");
         output(&mut command)
     };
-    let first = build("open", "key");
+    let first = build(&server, "open", KEY);
     assert!(first.contains("0 cached, 1 total"), "{first}");
     let expected = fs::read(&made).unwrap();
-    let second = build("open", "key");
+    let second = build(&server, "open", KEY);
     assert!(second.contains("FULL TURBO"), "{second}");
     assert!(fs::read(&made).unwrap() == expected);
     // The signature went through us unchanged, so another key must find it wrong.
-    let forged = build("open", "other");
+    let forged = build(&server, "open", OTHER_KEY);
     assert!(forged.contains("0 cached, 1 total"), "{forged}");
-    let refused = build("wrong", "key");
+    let refused = build(&server, "wrong", KEY);
     assert!(refused.contains("Authentication failed"), "{refused}");
     assert!(fs::read(&made).unwrap() == expected);
+    // A server that takes nothing is still read.
+    server.restart(|options| options.is_read_only = true);
+    let read = build(&server, "open", OTHER_KEY);
+    assert!(read.contains("FULL TURBO"), "{read}");
+    for record in server.files("artifacts") {
+        fs::remove_file(record).unwrap();
+    }
+    let missed = build(&server, "open", OTHER_KEY);
+    assert!(missed.contains("0 cached, 1 total"), "{missed}");
+    assert!(server.files("artifacts").is_empty());
+    assert!(missed.contains("reads remain enabled"), "{missed}");
 }
 
 /// Removes whatever a run left.
