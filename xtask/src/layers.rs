@@ -15,6 +15,7 @@ const LAYERS: &[(&str, u8, &str)] = &[
     ("mainstay-runner", 3, "adapter"),
     ("mainstay-runtimes", 3, "adapter"),
     ("mainstay-providers", 3, "adapter"),
+    ("mainstay-remote", 3, "adapter"),
     ("mainstay-node", 4, "shell"),
     ("mainstay-testkit", 5, "testkit"),
     ("mainstay-cli", 6, "program"),

@@ -1,5 +1,6 @@
 //! Sets up what the tests need: installs it as root on Debian, else says exactly what is missing.
 
+use super::tools;
 use crate::place::Failure;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -39,6 +40,21 @@ const NEEDS: &[Need] = &[
         package: "bubblewrap",
         without: Some("the sandbox is not compared with bubblewrap"),
     },
+    Need {
+        program: "bazel",
+        package: "bazel-bootstrap",
+        without: Some("the cache server is not tried with Bazel"),
+    },
+    Need {
+        program: "npm",
+        package: "npm",
+        without: Some("Turborepo cannot be installed"),
+    },
+    Need {
+        program: "python3",
+        package: "python3-venv",
+        without: Some("BuildGrid cannot be installed"),
+    },
 ];
 
 /// Parts of the Rust toolchain: the component, and the program that shows it is there.
@@ -54,7 +70,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Brings the machine into order as far as this user may.
-    pub(crate) fn set_up() -> Result<Self, Failure> {
+    pub(crate) fn set_up(target: &Path) -> Result<Self, Failure> {
         println!("== set-up");
         install(&absent());
         components()?;
@@ -73,6 +89,7 @@ impl Machine {
                 "nothing can be built without {list}"
             )));
         }
+        missing.extend(tools::set_up(target));
         missing.iter().for_each(|line| println!("not here: {line}"));
         let has_nextest = succeeds("cargo", &["nextest", "--version"]);
         println!(
@@ -94,7 +111,7 @@ fn absent() -> Vec<&'static Need> {
     NEEDS.iter().filter(|need| !is_here(need.program)).collect()
 }
 
-fn is_here(program: &str) -> bool {
+pub(super) fn is_here(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/sbin"].map(Into::into);
     std::env::split_paths(&path)
@@ -142,7 +159,7 @@ fn components() -> Result<(), Failure> {
     Ok(())
 }
 
-fn succeeds(program: &str, arguments: &[&str]) -> bool {
+pub(super) fn succeeds(program: &str, arguments: &[&str]) -> bool {
     Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())

@@ -4,6 +4,7 @@ mod machine;
 mod options;
 mod step;
 mod tally;
+mod tools;
 
 pub(crate) use options::Options;
 
@@ -16,7 +17,7 @@ use tally::Tally;
 
 pub(crate) fn run(place: &Place, options: Options) -> Result<(), Failure> {
     let started = Instant::now();
-    let machine = Machine::set_up()?;
+    let machine = Machine::set_up(&step::target(place))?;
     let mut done = Vec::new();
     for step in steps(&machine, options) {
         done.push(step.run(place));

@@ -155,7 +155,7 @@ fn plain(line: &str) -> String {
     text
 }
 
-fn target(place: &Place) -> std::path::PathBuf {
+pub(super) fn target(place: &Place) -> std::path::PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| place.join("target"), Into::into)
 }
 
