@@ -34,6 +34,11 @@ impl Environment {
         Self::of(std::env::vars_os())
     }
 
+    /// Whether it is that of a task's command.
+    pub(crate) fn is_of_a_task(&self) -> bool {
+        self.0.contains_key(OsStr::new(MARKER))
+    }
+
     /// The variables that a task's result depends on.
     pub(crate) fn declared(&self, task: &Task) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         self.resolved(&task.env)

@@ -2,7 +2,7 @@
 
 use crate::files::{Files, Found, Stat, WalkError, now};
 use crate::keys::Sets;
-use crate::store::Store;
+use crate::store::{Parcel, Store};
 use mainstay_tasks::{Bytes, Content, Output, PathReason, RunTaskError, StoreError};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat, statat,
@@ -108,13 +108,14 @@ fn outside(
     }
 }
 
-/// Puts outputs into the cache. Call it under [`Store::adding`].
+/// Puts outputs into the cache, small ones into the parcel. Call it under [`Store::adding`].
 pub(crate) fn keep(
     files: &Files,
     store: &Store,
+    parcel: &Parcel,
     found: &[Found],
 ) -> Result<BTreeMap<Bytes, Output>, RunTaskError> {
-    let one = |found: &Found| Ok((found.path.clone(), keep_one(files, store, found)?));
+    let one = |found: &Found| Ok((found.path.clone(), keep_one(files, store, parcel, found)?));
     if found.len() <= FEW {
         return found.iter().map(one).collect();
     }
@@ -135,6 +136,7 @@ pub(crate) fn keep(
 fn keep_one(
     files: &Files,
     store: &Store,
+    parcel: &Parcel,
     Found { path, stat }: &Found,
 ) -> Result<Output, RunTaskError> {
     let unread = |error: io::Error| RunTaskError::StoreFailed {
@@ -163,7 +165,7 @@ fn keep_one(
     let mut file = File::from(opened.map_err(|errno| modeless(errno.into()))?);
     let opened = rustix::fs::fstat(&file).map_err(|errno| modeless(errno.into()))?;
     let mode = Stat::of(&opened).mode;
-    let kept = store.put_file(&mut file, stat.is_sparse());
+    let kept = store.put_file(&mut file, stat.is_sparse(), parcel);
     let content = kept.map_err(|error| RunTaskError::StoreFailed {
         cause: StoreError::Cache {
             source: error.into(),

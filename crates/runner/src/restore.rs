@@ -2,7 +2,7 @@
 //! there, nothing through a link that leaves the workspace.
 
 use crate::files::{Files, Stat, look, now};
-use crate::store::{BlobError, Store};
+use crate::store::{BlobError, Contents};
 use mainstay_manifest::Restore;
 use mainstay_tasks::{Bytes, Content, Output, RestoreError};
 use rustix::fs::{
@@ -29,7 +29,7 @@ pub(crate) type Owned = BTreeMap<Bytes, Output>;
 /// A restoration of outputs into a workspace.
 pub(crate) struct Restoration<'a> {
     pub(crate) files: &'a Files,
-    pub(crate) store: &'a Store,
+    pub(crate) contents: &'a Contents<'a>,
     pub(crate) how: Restore,
     pub(crate) owned: &'a Owned,
 }
@@ -95,7 +95,7 @@ impl Restoration<'_> {
         // Nothing is touched before it is sure that all of it can be brought back.
         for (path, output) in &rest {
             if let Output::File { content, .. } = output
-                && !self.store.has(content)
+                && !self.contents.has(content)
             {
                 let path = (*path).clone();
                 return Err(RestoreError::BlobLost { path });
@@ -175,18 +175,14 @@ impl Restoration<'_> {
         let began = now();
         let is_linked = self.how == Restore::Hardlink
             && mode & 0o222 == 0
-            && content.bytes > 0
-            && self
-                .store
-                .link_to(content, &beside.path.join(&place))
-                .is_ok();
+            && self.contents.link_to(content, &beside.path.join(&place));
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let written = if is_linked {
             Ok(None)
         } else {
             let opened = rustix::fs::openat(&beside.folder, place.as_str(), flags, Mode::RUSR);
             let mut file = File::from(opened.map_err(|errno| unwritten(path, errno))?);
-            self.store
+            self.contents
                 .write_to(content, &mut file)
                 .map_err(failed)
                 .and_then(|()| {

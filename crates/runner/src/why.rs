@@ -105,7 +105,7 @@ impl Runner<'_> {
         });
         why.verdict = match (self.entry(&key), stands) {
             (_, true) => Verdict::UpToDate,
-            (Some(Entry::Result(_)), false) => Verdict::Cached,
+            (Some(Entry::Result(..)), false) => Verdict::Cached,
             (Some(Entry::Evicted(_)), false) => Verdict::Evicted,
             (None, false) if last == Some(key) => Verdict::Evicted,
             (None, false) => Verdict::New,

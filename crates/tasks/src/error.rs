@@ -84,6 +84,9 @@ pub enum BuildKeyError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum RestoreError {
+    /// What the cache holds under the key is no result.
+    #[error("the cache holds a damaged result")]
+    ResultDamaged,
     /// The cache lacks bytes of the result.
     #[error("the cache has lost the content of `{path}`")]
     BlobLost {

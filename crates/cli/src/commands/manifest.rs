@@ -1,5 +1,6 @@
 //! `check` and `schema`.
 
+use crate::commands::task::store;
 use crate::context::Context;
 use crate::error::CliError;
 use mainstay_contract::Code;
@@ -16,7 +17,7 @@ pub(crate) fn check(context: &Context) -> Result<ExitCode, CliError> {
     let mut findings = checked.findings;
     // What the manifests of a workspace say of each other shows only once each is sound.
     if checked.manifest.is_some() {
-        match workspace::load(&path) {
+        match workspace::load(&path, &store(context)?) {
             Ok(_) => {}
             Err(LoadError::Invalid(invalid)) => findings = invalid.findings,
             Err(LoadError::Unreadable { path, source }) => {

@@ -18,7 +18,7 @@ pub(super) fn parse(file: &str, text: &str, notes: &mut Notes) -> Result<Node, I
 pub(super) fn parse_yaml(file: &str, text: &str, notes: &mut Notes) -> Result<Node, ImportError> {
     let mut findings = Findings::new(file);
     let root = yaml::parse(text, &mut findings);
-    for finding in findings.finish(None).findings {
+    for finding in findings.finish::<()>(None).findings {
         let is_fatal = matches!(
             finding.problem,
             Problem::Syntax

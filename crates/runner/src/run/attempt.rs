@@ -3,15 +3,19 @@
 use super::Run;
 use super::record::{Cached, Event, Outcome, TaskRecord};
 use super::speaker::{Said, Speech};
+use super::worker::memo;
 use crate::environment::Environment;
+use crate::files::Found;
 use crate::outputs;
 use crate::process::{self, Ended, Exit, Job, ProcessError};
 use crate::restore::remove;
 use crate::state::Memo;
-use crate::store::Spool;
+use crate::store::{Contents, Parcel, Small, Spool};
 use crate::workspace::Task;
 use mainstay_manifest::Program;
-use mainstay_tasks::{Bytes, Content, Ingredients, RunTaskError, StoreError, Stream, TaskResult};
+use mainstay_tasks::{
+    Bytes, Content, Ingredients, RunTaskError, StoreError, Stream, TaskKey, TaskResult,
+};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -43,13 +47,10 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         }
     }
 
-    /// Runs the command to an end that counts.
-    pub(super) fn run(mut self) -> (TaskRecord, Speech<'w>) {
+    /// Runs the command to an end that counts. `before`: what its key was made of, where its result is to
+    /// be kept.
+    pub(super) fn run(mut self, before: Option<Ingredients>) -> (TaskRecord, Speech<'w>) {
         let runner = self.run.runner;
-        let before = match self.task.is_cached {
-            true => self.run.ingredients(self.number),
-            false => None,
-        };
         // What it made before must not be taken for what it makes now.
         if let Some(memo) = runner.state.memo(&self.task.id) {
             remove(&runner.files, &memo.outputs, &BTreeMap::new());
@@ -80,9 +81,16 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             self.record = self.record.reported();
             return self.done();
         }
-        match outputs::resolve(&runner.files, runner.sets(self.number)) {
-            Ok(found) => self.succeeded(before, &found, ran_ms),
-            Err(error) => self.errored(&error),
+        match (
+            outputs::resolve(&runner.files, runner.sets(self.number)),
+            before,
+        ) {
+            (Ok(found), Some(before)) => self.succeeded(before, &found, ran_ms),
+            (Ok(_), None) => {
+                self.forget();
+                self.done()
+            }
+            (Err(error), _) => self.errored(&error),
         }
     }
 
@@ -152,80 +160,73 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
     /// Keeps what the command made.
     fn succeeded(
         mut self,
-        before: Option<Ingredients>,
-        found: &[crate::files::Found],
+        ingredients: Ingredients,
+        found: &[Found],
         ran_ms: u64,
     ) -> (TaskRecord, Speech<'w>) {
         let runner = self.run.runner;
-        let broken = |source: std::io::Error| RunTaskError::StoreFailed {
-            cause: StoreError::Cache {
-                source: source.into(),
-            },
-        };
         let adding = match runner.store.adding() {
             Ok(adding) => adding,
             Err(error) => return self.unkept(&broken(error)),
         };
-        let kept = outputs::keep(&runner.files, runner.store, found);
-        let outputs = match kept {
+        let parcel = Parcel::default();
+        let outputs = match outputs::keep(&runner.files, runner.store, &parcel, found) {
             Ok(outputs) => outputs,
             Err(error @ RunTaskError::StoreFailed { .. }) => return self.unkept(&error),
             Err(error) => return self.errored(&error),
         };
         let stdout = std::mem::replace(&mut self.stdout, runner.store.spool());
         let stderr = std::mem::replace(&mut self.stderr, runner.store.spool());
-        let streams = stdout.keep().and_then(|out| Ok((out, stderr.keep()?)));
-        let (stdout, stderr) = match streams {
+        let kept = stdout
+            .keep(&parcel)
+            .and_then(|out| Ok((out, stderr.keep(&parcel)?)));
+        let (stdout, stderr) = match kept {
             Ok(streams) => streams,
             Err(error) => return self.unkept(&broken(error)),
         };
-        let Some(ingredients) = before else {
-            let result = result(self.unkeyed(), outputs, stdout, stderr, ran_ms);
-            self.run.remember(self.task, None, &result);
-            return self.said(stdout, stderr);
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let result = TaskResult {
+            ingredients,
+            outputs,
+            stdout,
+            stderr,
+            ran_ms,
+            made_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
         };
-        let result = result(ingredients, outputs, stdout, stderr, ran_ms);
+        let small = parcel.into_small();
+        let key = self.cached(&result, &small);
+        drop(adding);
+        self.run.remember(self.task, memo(&result, key));
+        let contents = Contents::new(runner.store, small);
+        let speech = Speech {
+            passed: self.passed,
+            is_replay: false,
+            ..Speech::kept(stdout, stderr, &contents)
+        };
+        (self.record, speech)
+    }
+
+    /// Adds a result to the cache, where its key is still true. Gives the key under which it is there.
+    fn cached(&mut self, result: &TaskResult, small: &Small) -> Option<TaskKey> {
         let key = result.ingredients.key();
-        // A key that was built anew for this attempt may differ from the one that was looked up.
-        self.record.key = Some(key);
         let now = self.run.ingredients(self.number);
         let changes = now.map(|now| now.changes_since(&result.ingredients));
-        if changes.as_ref().is_none_or(|changes| !changes.is_empty()) {
+        if !changes.as_ref().is_ok_and(Vec::is_empty) {
             let changes = changes.unwrap_or_default();
             self.record.cached = Cached::InputsChanged { changes };
-            self.run.remember(self.task, None, &result);
-            return self.said(stdout, stderr);
+            return None;
         }
-        let added = runner.store.add(&key, result.clone());
-        drop(adding);
-        match added {
+        match self.run.runner.store.add(&key, result, small) {
             Ok(()) => self.record.cached = Cached::Stored,
             Err(error) => {
                 self.record.cached = Cached::Failed;
-                self.record
-                    .reports
-                    .push(broken(error).report_of(&self.task.id));
+                let report = broken(error).report_of(&self.task.id);
+                self.record.reports.push(report);
             }
         }
-        self.run.remember(self.task, Some(key), &result);
-        self.said(stdout, stderr)
-    }
-
-    /// Ingredients of a task whose result is not kept: only its name is true.
-    fn unkeyed(&self) -> Ingredients {
-        Ingredients {
-            task: self.task.id.clone(),
-            cwd: self.task.cwd.clone(),
-            command: mainstay_tasks::Command::Arguments(Vec::new()),
-            inputs: BTreeMap::new(),
-            outputs: std::collections::BTreeSet::new(),
-            environment: BTreeMap::new(),
-            tools: BTreeMap::new(),
-            platform: mainstay_tasks::Platform {
-                os: String::new(),
-                architecture: String::new(),
-            },
-        }
+        Some(key)
     }
 
     /// The command succeeded, and its outputs stand; only the cache does not have them.
@@ -248,30 +249,16 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
     fn forget(&mut self) {
         let runner = self.run.runner;
         let found = outputs::resolve(&runner.files, runner.sets(self.number));
-        let before = runner.state.memo(&self.task.id);
         let own = found.unwrap_or_default();
-        let outputs = outputs::described(&runner.files, &own);
         let memo = Memo {
             key: None,
-            last_key: before.and_then(|memo| memo.last_key),
-            outputs,
+            last_key: None,
+            outputs: outputs::described(&runner.files, &own),
             stdout: Content::empty(),
             stderr: Content::empty(),
             ran_ms: 0,
         };
-        if let Err(error) = runner.state.remember(&self.task.id, memo) {
-            tracing::debug!(%error, "what a task left behind was not noted");
-        }
-    }
-
-    fn said(self, stdout: Content, stderr: Content) -> (TaskRecord, Speech<'w>) {
-        let speech = Speech {
-            stdout: Said::Kept(stdout),
-            stderr: Said::Kept(stderr),
-            passed: self.passed,
-            is_replay: false,
-        };
-        (self.record, speech)
+        self.run.remember(self.task, memo);
     }
 
     fn done(self) -> (TaskRecord, Speech<'w>) {
@@ -285,23 +272,11 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
     }
 }
 
-fn result(
-    ingredients: Ingredients,
-    outputs: BTreeMap<Bytes, mainstay_tasks::Output>,
-    stdout: Content,
-    stderr: Content,
-    ran_ms: u64,
-) -> TaskResult {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    TaskResult {
-        ingredients,
-        outputs,
-        stdout,
-        stderr,
-        ran_ms,
-        made_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+fn broken(error: std::io::Error) -> RunTaskError {
+    RunTaskError::StoreFailed {
+        cause: StoreError::Cache {
+            source: error.into(),
+        },
     }
 }
 

@@ -17,13 +17,14 @@ use crate::restore::sweep;
 use crate::state::State;
 use crate::store::Store;
 use crate::workspace::{Task, Workspace};
+use lock::WorkspaceLock;
 use mainstay_tasks::{Ending, Limits, Schedule, Step};
 use speaker::{Speaker, Speech};
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
+use worker::Missed;
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -45,8 +46,7 @@ pub struct Runner<'w> {
     pub(crate) state: State,
     pub(crate) store: &'w Store,
     pub(crate) environment: Environment,
-    /// Where locks lie that runs of this workspace share.
-    pub(crate) locks: PathBuf,
+    pub(crate) lock: WorkspaceLock,
     sets: Vec<OnceLock<Sets>>,
 }
 
@@ -60,13 +60,11 @@ impl<'w> Runner<'w> {
         store: &'w Store,
         environment: Environment,
     ) -> io::Result<Self> {
-        let name = workspace.root.as_os_str().as_encoded_bytes();
-        let name = blake3::hash(name).to_hex();
-        let own = store.folder().join("workspaces").join(&name[..32]);
+        let own = store.of_workspace(&workspace.root);
         Ok(Self {
             files: Files::open(&workspace.root, store.folder(), own.join("index"))?,
             state: State::open(own.join("state")),
-            locks: own.join("locks"),
+            lock: WorkspaceLock::new(own.join("lock"), environment.is_of_a_task()),
             sets: workspace.tasks.iter().map(|_| OnceLock::new()).collect(),
             workspace,
             store,
@@ -101,7 +99,7 @@ impl<'w> Runner<'w> {
             runner: self,
             options,
             stop,
-            speaker: Speaker::new(listener, self.store, options.is_open_floor),
+            speaker: Speaker::new(listener, options.is_open_floor),
             began,
             marker: marker(),
             schedule: Mutex::new(schedule),
@@ -166,7 +164,7 @@ struct Run<'r, 'w> {
     woken: Condvar,
     records: Mutex<Vec<TaskRecord>>,
     /// What is known so far of tasks that wait for their turn to run.
-    misses: Mutex<HashMap<u32, TaskRecord>>,
+    misses: Mutex<HashMap<u32, Missed>>,
 }
 
 impl<'w> Run<'_, 'w> {
@@ -234,7 +232,7 @@ impl<'w> Run<'_, 'w> {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn misses(&self) -> MutexGuard<'_, HashMap<u32, TaskRecord>> {
+    fn misses(&self) -> MutexGuard<'_, HashMap<u32, Missed>> {
         self.misses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -16,12 +16,10 @@ pub enum Event<'a> {
         /// Which try this is, from 1.
         attempt: u32,
     },
-    /// A task waits for another run that holds something it needs.
+    /// A task waits for another run that works in the same workspace.
     Waiting {
         /// The task.
         task: &'a TaskId,
-        /// What is held.
-        what: &'a str,
     },
     /// A command said something.
     Output {

@@ -3,7 +3,7 @@
 //! in one piece.
 
 use super::record::{Event, Listener, TaskRecord};
-use crate::store::{BlobError, Spool, Store};
+use crate::store::{BlobError, Contents, Spool};
 use mainstay_tasks::{Content, Stream, TaskId};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,9 @@ pub(super) enum Said<'s> {
     /// It is not in the cache, or not yet.
     Spool(Spool<'s>),
     /// It is.
-    Kept(Content),
+    Kept(Content, Contents<'s>),
+    /// Nothing.
+    Nothing,
 }
 
 /// What a task said, and how much of it was passed on already.
@@ -29,7 +31,6 @@ pub(super) struct Speech<'s> {
 /// Gives the floor.
 pub(super) struct Speaker<'r, 's> {
     listener: &'r dyn Listener,
-    store: &'s Store,
     /// Whether everybody may speak at once, because the listener keeps them apart.
     is_open: bool,
     inner: Mutex<Inner<'s>>,
@@ -42,10 +43,9 @@ struct Inner<'s> {
 }
 
 impl<'r, 's> Speaker<'r, 's> {
-    pub(super) fn new(listener: &'r dyn Listener, store: &'s Store, is_open: bool) -> Self {
+    pub(super) fn new(listener: &'r dyn Listener, is_open: bool) -> Self {
         Self {
             listener,
-            store,
             is_open,
             inner: Mutex::default(),
         }
@@ -116,10 +116,10 @@ impl<'r, 's> Speaker<'r, 's> {
             };
             let delivered = match said {
                 Said::Spool(mut spool) => spool.replay(0, &mut take).map_err(BlobError::Cache),
-                Said::Kept(content) if content.bytes > passed => {
-                    self.store.read_pieces(&content, &mut take)
+                Said::Kept(content, contents) if content.bytes > passed => {
+                    contents.read_pieces(&content, &mut take)
                 }
-                Said::Kept(_) => Ok(()),
+                Said::Kept(..) | Said::Nothing => Ok(()),
             };
             if let Err(error) = delivered {
                 tracing::error!(task = %record.task, %error, "part of the output was lost");
@@ -133,17 +133,22 @@ impl<'r, 's> Speaker<'r, 's> {
     }
 }
 
-impl Speech<'_> {
+impl<'s> Speech<'s> {
     /// Of a task that said nothing.
     pub(super) fn none() -> Self {
-        Self::kept(Content::empty(), Content::empty())
+        Self {
+            stdout: Said::Nothing,
+            stderr: Said::Nothing,
+            passed: [0, 0],
+            is_replay: true,
+        }
     }
 
     /// From the cache.
-    pub(super) fn kept(stdout: Content, stderr: Content) -> Self {
+    pub(super) fn kept(stdout: Content, stderr: Content, contents: &Contents<'s>) -> Self {
         Self {
-            stdout: Said::Kept(stdout),
-            stderr: Said::Kept(stderr),
+            stdout: Said::Kept(stdout, contents.clone()),
+            stderr: Said::Kept(stderr, contents.clone()),
             passed: [0, 0],
             is_replay: true,
         }
@@ -152,7 +157,8 @@ impl Speech<'_> {
     fn is_mute(&self) -> bool {
         let bytes = |said: &Said<'_>| match said {
             Said::Spool(spool) => spool.len(),
-            Said::Kept(content) => content.bytes,
+            Said::Kept(content, _) => content.bytes,
+            Said::Nothing => 0,
         };
         bytes(&self.stdout) == self.passed[0] && bytes(&self.stderr) == self.passed[1]
     }

@@ -2,40 +2,45 @@
 
 use super::Run;
 use super::attempt::Attempt;
-use super::lock::{self, Held, Share};
+use super::lock::Held;
 use super::record::{Cached, Event, Outcome, TaskRecord};
 use super::speaker::Speech;
 use crate::keys::ingredients;
 use crate::restore::{Restoration, is_right, remove};
 use crate::state::Memo;
+use crate::store::{Contents, Kept};
 use crate::workspace::Task;
-use mainstay_tasks::{Content, Ingredients, RestoreError, RunTaskError, TaskKey, TaskResult};
+use mainstay_tasks::{
+    BuildKeyError, Bytes, Ingredients, RestoreError, RunTaskError, TaskKey, TaskResult,
+};
 use std::collections::BTreeMap;
 use std::io;
 
 /// What looking at a task came to.
-enum Looked {
+enum Looked<'w> {
     /// The cache has an answer, and the folder holds it.
-    Hit(TaskRecord, Content, Content),
+    Hit(TaskRecord, Speech<'w>),
     /// It has to run.
-    Miss(TaskRecord),
+    Miss(Missed),
     Failed(TaskRecord),
+}
+
+/// A task that has to run.
+pub(super) struct Missed {
+    pub(super) record: TaskRecord,
+    /// What its key was made of, where its result is to be kept.
+    pub(super) ingredients: Option<Ingredients>,
 }
 
 impl<'w> Run<'_, 'w> {
     /// Builds the key of a task and asks the cache; runs it at once where it has to and may.
     pub(super) fn look(&self, number: u32) {
         let began_ms = self.elapsed_ms();
-        let mut looked = self.looked(number);
-        let (Looked::Hit(record, ..) | Looked::Miss(record) | Looked::Failed(record)) = &mut looked;
-        record.began_ms = began_ms;
-        match looked {
-            Looked::Hit(record, stdout, stderr) => {
-                self.end(number, record, Speech::kept(stdout, stderr));
-            }
+        match self.looked(number, began_ms) {
+            Looked::Hit(record, speech) => self.end(number, record, speech),
             Looked::Failed(record) => self.end(number, record, Speech::none()),
-            Looked::Miss(record) => {
-                self.misses().insert(number, record);
+            Looked::Miss(missed) => {
+                self.misses().insert(number, missed);
                 if self.schedule().looked(number) {
                     self.execute(number);
                 }
@@ -43,108 +48,120 @@ impl<'w> Run<'_, 'w> {
         }
     }
 
-    fn looked(&self, number: u32) -> Looked {
+    fn looked(&self, number: u32, began_ms: u64) -> Looked<'w> {
         let runner = self.runner;
         let task = runner.task(number);
         let mut record = TaskRecord::new(&task.id, Outcome::Ran);
+        record.began_ms = began_ms;
         if !task.is_cached {
             record.cached = Cached::Off;
-            return Looked::Miss(record);
+            return Looked::Miss(Missed {
+                record,
+                ingredients: None,
+            });
         }
-        let built = ingredients(
-            &runner.files,
-            &runner.environment,
-            task,
-            runner.sets(number),
-        );
-        let key = match built {
-            Ok(ingredients) => ingredients.key(),
+        let ingredients = match self.ingredients(number) {
+            Ok(ingredients) => ingredients,
             Err(cause) => {
                 let error = RunTaskError::BuildKeyFailed { cause };
-                return Looked::Failed(TaskRecord::errored(&task.id, &error));
+                let record = TaskRecord {
+                    began_ms,
+                    ..TaskRecord::errored(&task.id, &error)
+                };
+                return Looked::Failed(record);
             }
         };
+        let key = ingredients.key();
         record.key = Some(key);
-        if self.options.is_forced {
-            return Looked::Miss(record);
-        }
-        if let Some(memo) = self.up_to_date(task, &key) {
-            runner.store.used(&key);
-            record.outcome = Outcome::UpToDate;
-            record.cached = Cached::Hit;
-            record.saved_ms = memo.ran_ms;
-            return Looked::Hit(record, memo.stdout, memo.stderr);
-        }
-        match self.lookup(task, &key) {
-            Ok(None) => Looked::Miss(record),
-            Ok(Some((result, written))) => {
+        let found = match self.options.is_forced {
+            true => Ok(None),
+            false => self.found(task, &key),
+        };
+        match found {
+            Ok(Some(Found {
+                written,
+                ran_ms,
+                speech,
+            })) => {
                 record.outcome = match written {
                     0 => Outcome::UpToDate,
                     written => Outcome::Restored { written },
                 };
                 record.cached = Cached::Hit;
-                record.saved_ms = result.ran_ms;
-                Looked::Hit(record, result.stdout, result.stderr)
+                record.saved_ms = ran_ms;
+                return Looked::Hit(record, speech);
             }
+            Ok(None) => {}
             // What cannot be restored is made again, and both are told.
             Err(cause) => {
                 let error = RunTaskError::RestoreFailed { cause };
                 record.reports.push(error.report_of(&task.id));
-                Looked::Miss(record)
             }
         }
+        Looked::Miss(Missed {
+            record,
+            ingredients: Some(ingredients),
+        })
+    }
+
+    /// The result of a key, in the folder.
+    fn found(&self, task: &Task, key: &TaskKey) -> Result<Option<Found<'w>>, RestoreError> {
+        if let Some(found) = self.up_to_date(task, key) {
+            self.runner.store.used(key);
+            return Ok(Some(found));
+        }
+        self.lookup(task, key)
     }
 
     /// Whether the folder holds the result of a key already, by what is remembered.
-    fn up_to_date(&self, task: &Task, key: &TaskKey) -> Option<std::sync::Arc<Memo>> {
+    fn up_to_date(&self, task: &Task, key: &TaskKey) -> Option<Found<'w>> {
         let memo = self.runner.state.memo(&task.id)?;
         let files = &self.runner.files;
-        let is_so = memo.key.as_ref() == Some(key)
-            && memo
-                .outputs
-                .iter()
-                .all(|(path, output)| is_right(files, path, output))
-            && self.has_said(&memo.stdout)
-            && self.has_said(&memo.stderr);
-        is_so.then_some(memo)
-    }
-
-    /// Whether what a task said can be said again.
-    fn has_said(&self, content: &Content) -> bool {
-        content.bytes == 0
-            || self
-                .runner
-                .store
-                .read_pieces(content, &mut |_| Ok(()))
-                .is_ok()
+        let mut outputs = memo.outputs.iter();
+        if memo.key.as_ref() != Some(key) || !outputs.all(|(path, o)| is_right(files, path, o)) {
+            return None;
+        }
+        let is_mute = memo.stdout.bytes == 0 && memo.stderr.bytes == 0;
+        let speech = if is_mute {
+            Speech::none()
+        } else {
+            let kept = self.runner.store.find(key).ok().flatten()?;
+            speech(&memo, &kept.contents)?
+        };
+        Some(Found {
+            written: 0,
+            ran_ms: memo.ran_ms,
+            speech,
+        })
     }
 
     /// Asks the cache, and brings the outputs back.
-    fn lookup(
-        &self,
-        task: &Task,
-        key: &TaskKey,
-    ) -> Result<Option<(TaskResult, u64)>, RestoreError> {
+    fn lookup(&self, task: &Task, key: &TaskKey) -> Result<Option<Found<'w>>, RestoreError> {
         let runner = self.runner;
-        let found = runner.store.find(key);
-        let Some(result) = found.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the cache cannot be read");
-            None
-        }) else {
-            return Ok(None);
+        let Kept { result, contents } = match runner.store.find(key) {
+            Ok(Some(kept)) => kept,
+            Ok(None) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(RestoreError::ResultDamaged);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the cache cannot be read");
+                return Ok(None);
+            }
         };
-        if !self.has_said(&result.stdout) || !self.has_said(&result.stderr) {
+        let memo = memo(&result, Some(*key));
+        let Some(speech) = speech(&memo, &contents) else {
             runner.store.remove(key);
-            let path = mainstay_tasks::Bytes::from("output of the command");
+            let path = Bytes::from("output of the command");
             return Err(RestoreError::BlobLost { path });
-        }
-        let _held = self.hold(task, false);
-        let memo = runner.state.memo(&task.id);
+        };
+        let _held = self.hold(task);
+        let before = runner.state.memo(&task.id);
         let nothing = BTreeMap::new();
-        let owned = memo.as_ref().map_or(&nothing, |memo| &memo.outputs);
+        let owned = before.as_ref().map_or(&nothing, |memo| &memo.outputs);
         let restoration = Restoration {
             files: &runner.files,
-            store: runner.store,
+            contents: &contents,
             how: runner.workspace.cache.restore,
             owned,
         };
@@ -156,72 +173,65 @@ impl<'w> Run<'_, 'w> {
         let written = restored?;
         remove(&runner.files, owned, &result.outputs);
         runner.store.used(key);
-        self.remember(task, Some(*key), &result);
-        Ok(Some((result, written)))
+        self.remember(task, memo);
+        Ok(Some(Found {
+            written,
+            ran_ms: result.ran_ms,
+            speech,
+        }))
     }
 
     /// Runs a task whose result nobody has.
     pub(super) fn execute(&self, number: u32) {
         let task = self.runner.task(number);
         let found = self.misses().remove(&number);
-        let record = found.unwrap_or_else(|| TaskRecord::new(&task.id, Outcome::Ran));
-        let held = match self.hold(task, true) {
-            Ok(Some(held)) => held,
+        let mut missed = found.unwrap_or_else(|| Missed {
+            record: TaskRecord::new(&task.id, Outcome::Ran),
+            ingredients: None,
+        });
+        let held = match self.hold(task) {
+            Ok(Some(held)) => Some(held),
             Ok(None) => {
-                let record = TaskRecord {
-                    outcome: Outcome::Cancelled,
-                    ..record
-                };
-                return self.end(number, record.reported(), Speech::none());
+                missed.record.outcome = Outcome::Cancelled;
+                return self.end(number, missed.record.reported(), Speech::none());
             }
             Err(error) => {
-                tracing::debug!(%error, "the locks of the workspace cannot be used");
-                Held::default()
+                tracing::debug!(%error, "the lock of the workspace cannot be used");
+                None
             }
         };
-        let (record, speech) = Attempt::new(self, number, record).run();
+        // Whoever held the lock may have made what is missing.
+        if held.as_ref().is_some_and(|held| held.has_waited) {
+            match self.looked(number, missed.record.began_ms) {
+                Looked::Hit(record, speech) => return self.end(number, record, speech),
+                Looked::Failed(record) => return self.end(number, record, Speech::none()),
+                Looked::Miss(again) => missed = again,
+            }
+        }
+        let (record, speech) = Attempt::new(self, number, missed.record).run(missed.ingredients);
         drop(held);
         self.end(number, record, speech);
     }
 
-    /// Keeps other runs of this workspace away from what a task writes and holds.
-    fn hold(&self, task: &Task, runs: bool) -> io::Result<Option<Held>> {
-        let mut names = vec![(format!("task-{}", task.id), Share::Alone)];
-        if runs {
-            let name = |name: &String| format!("mutex-{}", blake3::hash(name.as_bytes()).to_hex());
-            let alone = task.needs.mutex.iter().map(|n| (name(n), Share::Alone));
-            let together = task
-                .needs
-                .mutex_shared
-                .iter()
-                .map(|n| (name(n), Share::Together));
-            names.extend(alone.chain(together));
-        }
-        let mut waits = |what: &str| {
-            let id = &task.id;
-            self.speaker.tell(&Event::Waiting { task: id, what });
-        };
-        lock::take(&self.runner.locks, &names, self.stop, &mut waits)
+    /// Keeps other runs of this workspace away from its files.
+    fn hold(&self, task: &Task) -> io::Result<Option<Held<'_>>> {
+        let mut waits = || self.speaker.tell(&Event::Waiting { task: &task.id });
+        self.runner.lock.take(self.stop, &mut waits)
     }
 
     /// Remembers what stands in the folder now.
-    pub(super) fn remember(&self, task: &Task, key: Option<TaskKey>, result: &TaskResult) {
-        let before = self.runner.state.memo(&task.id);
-        let memo = Memo {
-            key,
-            last_key: key.or_else(|| before.and_then(|memo| memo.last_key)),
-            outputs: result.outputs.clone(),
-            stdout: result.stdout,
-            stderr: result.stderr,
-            ran_ms: result.ran_ms,
-        };
-        if let Err(error) = self.runner.state.remember(&task.id, memo) {
+    pub(super) fn remember(&self, task: &Task, mut memo: Memo) {
+        let state = &self.runner.state;
+        if memo.last_key.is_none() {
+            memo.last_key = state.memo(&task.id).and_then(|before| before.last_key);
+        }
+        if let Err(error) = state.remember(&task.id, memo) {
             tracing::debug!(%error, "what a task left behind was not noted");
         }
     }
 
-    /// The ingredients again, after the command ran.
-    pub(super) fn ingredients(&self, number: u32) -> Option<Ingredients> {
+    /// The ingredients of a task, as things are now.
+    pub(super) fn ingredients(&self, number: u32) -> Result<Ingredients, BuildKeyError> {
         let runner = self.runner;
         let task = runner.task(number);
         ingredients(
@@ -230,6 +240,31 @@ impl<'w> Run<'_, 'w> {
             task,
             runner.sets(number),
         )
-        .ok()
+    }
+}
+
+/// A result that was found and stands in the folder.
+struct Found<'w> {
+    /// How many outputs had to be written for it.
+    written: u64,
+    ran_ms: u64,
+    speech: Speech<'w>,
+}
+
+/// What a task said, where all of it can be said again.
+fn speech<'w>(memo: &Memo, contents: &Contents<'w>) -> Option<Speech<'w>> {
+    let is_sound = contents.is_sound(&memo.stdout) && contents.is_sound(&memo.stderr);
+    is_sound.then(|| Speech::kept(memo.stdout, memo.stderr, contents))
+}
+
+/// What is remembered of a result.
+pub(super) fn memo(result: &TaskResult, key: Option<TaskKey>) -> Memo {
+    Memo {
+        key,
+        last_key: key,
+        outputs: result.outputs.clone(),
+        stdout: result.stdout,
+        stderr: result.stderr,
+        ran_ms: result.ran_ms,
     }
 }

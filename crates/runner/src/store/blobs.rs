@@ -1,6 +1,6 @@
 //! Content under its digest.
 
-use super::{Store, settle};
+use super::{Parcel, Store, settle};
 use crate::disk::temporary;
 use mainstay_contract::Digest;
 use mainstay_tasks::Content;
@@ -38,29 +38,37 @@ impl Store {
         self.place("blobs", &digest.to_string())
     }
 
-    /// Adds bytes. Call it under [`Store::adding`].
-    pub(crate) fn put(&self, bytes: &[u8]) -> io::Result<Content> {
+    /// Adds bytes, to the parcel or as a blob. Call it under [`Store::adding`].
+    pub(crate) fn put(&self, bytes: Vec<u8>, parcel: &Parcel) -> io::Result<Content> {
         let content = Content {
-            digest: Digest(*blake3::hash(bytes).as_bytes()),
+            digest: Digest(*blake3::hash(&bytes).as_bytes()),
             bytes: bytes.len() as u64,
         };
+        let Some(bytes) = parcel.take(content.digest, bytes) else {
+            return Ok(content);
+        };
         let path = self.blob(&content.digest);
-        if bytes.is_empty() || self.is_kept(&path, content.bytes) {
+        if self.is_kept(&path, content.bytes) {
             return Ok(content);
         }
         let mut file = self.temporary()?;
-        file.write_all(bytes)?;
+        file.write_all(&bytes)?;
         file.keep(&path)?;
         Ok(content)
     }
 
     /// Adds what a file holds, in one reading; where it has holes, so has the blob.
-    pub(crate) fn put_file(&self, from: &mut File, is_sparse: bool) -> io::Result<Content> {
+    pub(crate) fn put_file(
+        &self,
+        from: &mut File,
+        is_sparse: bool,
+        parcel: &Parcel,
+    ) -> io::Result<Content> {
         let length = from.metadata()?.len();
         if length <= PIECE as u64 {
             let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
             from.read_to_end(&mut bytes)?;
-            return self.put(&bytes);
+            return self.put(bytes, parcel);
         }
         let mut file = self.temporary()?;
         let content = if !is_sparse && self.clone_file(from, &file.file) {
@@ -287,13 +295,13 @@ impl Spool<'_> {
     }
 
     /// Adds what came as a blob. Call it under [`Store::adding`].
-    pub(crate) fn keep(self) -> io::Result<Content> {
+    pub(crate) fn keep(self, parcel: &Parcel) -> io::Result<Content> {
         let content = Content {
             digest: Digest(*self.hasher.finalize().as_bytes()),
             bytes: self.bytes,
         };
         match self.file {
-            None => self.store.put(&self.start),
+            None => self.store.put(self.start, parcel),
             Some(file) => {
                 let path = self.store.blob(&content.digest);
                 if !self.store.is_kept(&path, content.bytes) {

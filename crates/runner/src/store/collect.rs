@@ -86,22 +86,27 @@ impl Store {
         let mut bytes: u64 = 0;
         for Listed { path, used, entry } in listed {
             let is_old = used.saturating_add(age) < began;
-            let Entry::Result(result) = entry else {
+            let Entry::Result(result, small) = entry else {
                 if is_old {
                     expired.push(path);
                 }
                 continue;
             };
-            let contents: Vec<_> = result.contents().copied().collect();
-            let is_new = |digest: &Digest| !kept.contains(digest);
-            let added = contents.iter().filter(|content| is_new(&content.digest));
-            let more: u64 = added.map(|content| content.bytes).sum();
+            let contents = result.contents().copied();
+            let blobs: Vec<_> = contents
+                .filter(|c| !small.contains_key(&c.digest))
+                .collect();
+            let new = blobs
+                .iter()
+                .filter(|content| !kept.contains(&content.digest));
+            let own: usize = small.values().map(Vec::len).sum();
+            let more = new.map(|content| content.bytes).sum::<u64>() + own as u64;
             if is_old || bytes.saturating_add(more) > budget.bytes {
                 evicted.push((path, result.ingredients));
                 continue;
             }
             bytes += more;
-            kept.extend(contents.iter().map(|content| content.digest));
+            kept.extend(blobs.iter().map(|content| content.digest));
         }
         let mut collected = Collected::default();
         for batch in evicted.chunks(BATCH) {
@@ -109,8 +114,7 @@ impl Store {
                 let is_unused =
                     |path: &Path| fs::metadata(path).is_ok_and(|found| modified(&found) < began);
                 for (path, ingredients) in batch.iter().filter(|(path, _)| is_unused(path)) {
-                    let tombstone = Entry::Evicted(Box::new(ingredients.clone()));
-                    self.write_entry(path, &tombstone)?;
+                    self.bury(path, ingredients)?;
                     collected.results += 1;
                 }
                 Ok(())
@@ -149,7 +153,7 @@ impl Store {
         let mut usage = Usage::default();
         for Listed { path, entry, .. } in self.listed()? {
             match entry {
-                Entry::Result(_) => usage.results += 1,
+                Entry::Result(..) => usage.results += 1,
                 Entry::Evicted(_) => usage.evicted += 1,
             }
             usage.bytes += fs::metadata(path).map_or(0, |found| found.len());

@@ -1,6 +1,6 @@
 //! The cache of results on disk, one for all of a user's workspaces.
 //!
-//! `blobs/ab/…` holds content under its digest, `results/ab/…` what belongs together under a task's key,
+//! `blobs/a/…` holds content under its digest, `results/a/…` what belongs together under a task's key,
 //! `tmp/` what is not yet either. Everything is written beside its place and then moved there, a result
 //! after all that it names, so whoever dies leaves nothing half. Nothing is trusted on the way back: a
 //! blob is hashed while it is read, a result carries its own digest. That is why nothing waits for the
@@ -8,12 +8,14 @@
 
 mod blobs;
 mod collect;
+mod contents;
 mod results;
 
 pub(crate) use blobs::{BlobError, Spool};
 pub use collect::Budget;
 pub use collect::{Collected, Usage};
-pub(crate) use results::Entry;
+pub(crate) use contents::{Contents, Parcel, Small};
+pub(crate) use results::{Entry, Kept};
 
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
@@ -48,6 +50,12 @@ impl Store {
         &self.folder
     }
 
+    /// Where what is remembered of a workspace lies.
+    pub(crate) fn of_workspace(&self, root: &Path) -> PathBuf {
+        let name = blake3::hash(root.as_os_str().as_encoded_bytes()).to_hex();
+        self.folder.join("workspaces").join(&name[..32])
+    }
+
     /// Keeps the collection away while a result and its blobs are added.
     pub(crate) fn adding(&self) -> io::Result<Adding<'_>> {
         let mut adders = self.adders();
@@ -66,15 +74,18 @@ impl Store {
 
     /// The file whose lock is taken; the folders are made where they are missing.
     fn lock(&self) -> io::Result<File> {
-        fs::create_dir_all(self.folder.join("tmp"))?;
-        let path = self.folder.join("lock");
+        let path = self.folder.join("tmp");
+        if !path.is_dir() {
+            fs::create_dir_all(path)?;
+        }
         let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true).open(path)
+        options.create(true).truncate(false).write(true);
+        options.open(self.folder.join("lock"))
     }
 
     /// The place of something named by a digest.
     fn place(&self, kind: &str, name: &str) -> PathBuf {
-        let (shard, rest) = name.split_at(2);
+        let (shard, rest) = name.split_at(1);
         let mut path = self.folder.join(kind);
         path.push(shard);
         path.push(rest);

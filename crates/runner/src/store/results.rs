@@ -1,12 +1,13 @@
-//! What belongs together under a task's key. The first line of the file names the format and the digest
-//! of the rest.
+//! What belongs together under a task's key, in one file: a line that names the format, the digest of the
+//! rest and how long the description is; the description; then the small contents, one after the other.
 //!
 //! What the collection removes leaves a tombstone behind for a while: the ingredients without the result,
 //! so that it can still be said what a miss is due to.
 
+use super::contents::{Contents, Small};
 use super::{Store, settle};
 use crate::disk::temporary;
-use mainstay_tasks::{Ingredients, TaskKey, TaskResult};
+use mainstay_tasks::{Content, Ingredients, TaskKey, TaskResult};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -19,13 +20,27 @@ const FORMAT: &str = "mainstay-result-1";
 const USE_NOTED_EVERY: Duration = Duration::from_secs(3600);
 
 /// What the cache has under a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// A result.
-    Result(Box<TaskResult>),
+    /// A result, and its small contents.
+    Result(Box<TaskResult>, Small),
     /// There was one.
     Evicted(Box<Ingredients>),
+}
+
+/// A result and where its bytes are.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept<'s> {
+    pub(crate) result: TaskResult,
+    pub(crate) contents: Contents<'s>,
+}
+
+/// An entry as the file describes it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Description<R, I> {
+    Result { result: R, small: Vec<Content> },
+    Evicted(I),
 }
 
 impl Store {
@@ -33,7 +48,8 @@ impl Store {
         self.place("results", &key.to_string())
     }
 
-    /// What the cache has under a key. A damaged entry is thrown away.
+    /// What the cache has under a key. A damaged entry is thrown away, and an error of the kind
+    /// [`io::ErrorKind::InvalidData`].
     pub(crate) fn entry(&self, key: &TaskKey) -> io::Result<Option<Entry>> {
         let path = self.result(key);
         let mut file = match File::open(&path) {
@@ -45,35 +61,55 @@ impl Store {
         file.read_to_end(&mut bytes)?;
         let entry = parse(&bytes).filter(|entry| entry.ingredients().key() == *key);
         if entry.is_none() {
-            tracing::warn!(%key, "a damaged result was thrown away");
             let _gone = fs::remove_file(&path);
+            return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(entry)
     }
 
     /// The result under a key.
-    pub(crate) fn find(&self, key: &TaskKey) -> io::Result<Option<TaskResult>> {
+    pub(crate) fn find(&self, key: &TaskKey) -> io::Result<Option<Kept<'_>>> {
         Ok(match self.entry(key)? {
-            Some(Entry::Result(result)) => Some(*result),
+            Some(Entry::Result(result, small)) => Some(Kept {
+                result: *result,
+                contents: Contents::new(self, small),
+            }),
             Some(Entry::Evicted(_)) | None => None,
         })
     }
 
     /// Adds a result, all of whose blobs are there. Call it under [`Store::adding`].
-    pub(crate) fn add(&self, key: &TaskKey, result: TaskResult) -> io::Result<()> {
-        self.write_entry(&self.result(key), &Entry::Result(Box::new(result)))
+    pub(crate) fn add(&self, key: &TaskKey, result: &TaskResult, small: &Small) -> io::Result<()> {
+        let listed = small.iter().map(|(digest, bytes)| Content {
+            digest: *digest,
+            bytes: bytes.len() as u64,
+        });
+        let small_list = listed.collect();
+        let description = Description::<_, &Ingredients>::Result {
+            result,
+            small: small_list,
+        };
+        self.write_entry(&self.result(key), &description, small)
+    }
+
+    /// Puts a tombstone in the place of a result.
+    pub(super) fn bury(&self, path: &Path, ingredients: &Ingredients) -> io::Result<()> {
+        let description = Description::<&TaskResult, _>::Evicted(ingredients);
+        self.write_entry(path, &description, &Small::new())
     }
 
     /// Notes that a result was used.
     pub(crate) fn used(&self, key: &TaskKey) {
-        let Ok(file) = File::open(self.result(key)) else {
-            return;
-        };
-        let used = file.metadata().and_then(|found| found.modified());
+        let path = self.result(key);
+        let used = fs::metadata(&path).and_then(|found| found.modified());
         let is_recent = used.is_ok_and(|at| {
             SystemTime::now().duration_since(at).unwrap_or_default() < USE_NOTED_EVERY
         });
-        if !is_recent && let Err(error) = file.set_modified(SystemTime::now()) {
+        if is_recent {
+            return;
+        }
+        let noted = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+        if let Err(error) = noted {
             tracing::debug!(%key, %error, "the use of a result was not noted");
         }
     }
@@ -83,10 +119,13 @@ impl Store {
         let _gone = fs::remove_file(self.result(key));
     }
 
-    pub(super) fn write_entry(&self, path: &Path, entry: &Entry) -> io::Result<()> {
-        let json = serde_json::to_vec(entry)?;
-        let mut bytes = format!("{FORMAT} {}\n", blake3::hash(&json).to_hex()).into_bytes();
-        bytes.extend(json);
+    fn write_entry(&self, path: &Path, entry: &impl Serialize, small: &Small) -> io::Result<()> {
+        let mut body = serde_json::to_vec(entry)?;
+        let length = body.len();
+        small.values().for_each(|bytes| body.extend(bytes));
+        let sum = blake3::hash(&body).to_hex();
+        let mut bytes = format!("{FORMAT} {sum} {length}\n").into_bytes();
+        bytes.extend(body);
         let temporary = temporary(&self.folder.join("tmp"));
         let written = fs::write(&temporary, &bytes).and_then(|()| settle(&temporary, path));
         if written.is_err() {
@@ -99,7 +138,7 @@ impl Store {
 impl Entry {
     pub(crate) fn ingredients(&self) -> &Ingredients {
         match self {
-            Self::Result(result) => &result.ingredients,
+            Self::Result(result, _) => &result.ingredients,
             Self::Evicted(ingredients) => ingredients,
         }
     }
@@ -107,13 +146,24 @@ impl Entry {
 
 pub(super) fn parse(bytes: &[u8]) -> Option<Entry> {
     let line = bytes.iter().position(|&byte| byte == b'\n')?;
-    let (first, json) = (&bytes[..line], &bytes[line + 1..]);
-    let sum = std::str::from_utf8(first)
-        .ok()?
-        .strip_prefix(FORMAT)?
-        .trim();
-    if blake3::hash(json).to_hex().as_str() != sum {
+    let (first, body) = (&bytes[..line], &bytes[line + 1..]);
+    let mut words = std::str::from_utf8(first).ok()?.split(' ');
+    let (format, sum, length) = (words.next()?, words.next()?, words.next()?);
+    if format != FORMAT || blake3::hash(body).to_hex().as_str() != sum {
         return None;
     }
-    serde_json::from_slice(json).ok()
+    let (json, mut rest) = body.split_at_checked(length.parse().ok()?)?;
+    let described: Description<TaskResult, Ingredients> = serde_json::from_slice(json).ok()?;
+    Some(match described {
+        Description::Evicted(ingredients) => Entry::Evicted(Box::new(ingredients)),
+        Description::Result { result, small } => {
+            let mut contents = Small::new();
+            for Content { digest, bytes } in small {
+                let (own, after) = rest.split_at_checked(usize::try_from(bytes).ok()?)?;
+                contents.insert(digest, own.to_vec());
+                rest = after;
+            }
+            Entry::Result(Box::new(result), contents)
+        }
+    })
 }

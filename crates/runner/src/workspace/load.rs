@@ -1,5 +1,6 @@
 //! From the manifests of a workspace to its tasks, or to everything that is wrong with them.
 
+use super::memory::Memory;
 use super::project::{self, Folder};
 use super::{Workspace, resolve};
 use mainstay_manifest::{
@@ -11,6 +12,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use crate::store::Store;
 
 /// Why a workspace cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,11 +31,11 @@ pub enum LoadError {
     Invalid(InvalidManifest),
 }
 
-/// Loads the workspace of a manifest.
+/// Loads the workspace of a manifest. `store`: where to remember what its manifests said.
 ///
 /// # Errors
 /// [`LoadError`], with every finding of every manifest at once.
-pub fn load(manifest: &Path) -> Result<Workspace, LoadError> {
+pub fn load(manifest: &Path, store: &Store) -> Result<Workspace, LoadError> {
     let unreadable = |path: &Path| {
         let path = path.to_owned();
         move |source| LoadError::Unreadable { path, source }
@@ -41,10 +44,11 @@ pub fn load(manifest: &Path) -> Result<Workspace, LoadError> {
     let root = folder.canonicalize().map_err(unreadable(folder))?;
     let name = manifest.file_name().unwrap_or_default().to_string_lossy();
     let bytes = read(manifest).map_err(unreadable(manifest))?;
+    let memory = Memory::open(store.of_workspace(&root).join("manifests"));
     let Checked {
         manifest: whole,
         mut findings,
-    } = check(&name, &bytes);
+    } = memory.manifest(&name, &bytes);
     let Some(whole) = whole else {
         return Err(LoadError::Invalid(InvalidManifest { findings }));
     };
@@ -53,7 +57,8 @@ pub fn load(manifest: &Path) -> Result<Workspace, LoadError> {
         Ok(folders) => folders,
         Err((path, source)) => return Err(LoadError::Unreadable { path, source }),
     };
-    let folders = read_projects(&root, &name, &whole, folders, &mut findings)?;
+    let folders = read_projects(&root, &name, &whole, &memory, folders, &mut findings)?;
+    memory.save();
     if !findings.is_empty() {
         return Err(LoadError::Invalid(InvalidManifest { findings }));
     }
@@ -66,6 +71,7 @@ fn read_projects(
     root: &Path,
     name: &str,
     whole: &Manifest,
+    memory: &Memory,
     folders: Vec<(Bytes, bool)>,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<Folder>, LoadError> {
@@ -77,7 +83,7 @@ fn read_projects(
             .map(|part| {
                 scope.spawn(move || {
                     part.iter()
-                        .map(|(path, _)| read_project(root, name, whole, path))
+                        .map(|(path, _)| read_project(root, name, whole, memory, path))
                         .collect::<Vec<_>>()
                 })
             })
@@ -98,6 +104,7 @@ fn read_project(
     root: &Path,
     name: &str,
     whole: &Manifest,
+    memory: &Memory,
     path: &Bytes,
 ) -> Result<(Option<Folder>, Vec<Finding>), LoadError> {
     if path.0.is_empty() {
@@ -121,7 +128,7 @@ fn read_project(
         }
         Err(source) => return Err(LoadError::Unreadable { path: file, source }),
     };
-    let Checked { manifest, findings } = check_project(&shown, &bytes);
+    let Checked { manifest, findings } = memory.project(&shown, &bytes);
     let folder = manifest.map(|project| Folder::new(root, path, shown, project));
     Ok((folder, findings))
 }

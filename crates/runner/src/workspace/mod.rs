@@ -1,6 +1,7 @@
 //! A workspace: a folder whose manifest declares projects with tasks.
 
 mod load;
+mod memory;
 mod project;
 mod resolve;
 mod root;

@@ -151,10 +151,9 @@ impl Listener for Console {
             Event::Started { task, attempt } => {
                 self.output.note(&format!("{task}: try {attempt}"));
             }
-            Event::Waiting { task, what } => {
-                self.output.note(&format!(
-                    "{task}: waits for another run, which holds {what}"
-                ));
+            Event::Waiting { task } => {
+                self.output
+                    .note(&format!("{task}: waits for another run in this workspace"));
             }
             Event::Output { stream, bytes, .. } => {
                 let written = match stream {
@@ -178,7 +177,7 @@ fn line(event: &Event<'_>) -> Value {
         Event::Started { task, attempt } => {
             json!({"event": "started", "task": task, "attempt": attempt})
         }
-        Event::Waiting { task, what } => json!({"event": "waiting", "task": task, "for": what}),
+        Event::Waiting { task } => json!({"event": "waiting", "task": task}),
         Event::Output {
             task,
             stream,

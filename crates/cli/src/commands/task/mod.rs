@@ -32,11 +32,9 @@ struct Opened {
 impl Opened {
     fn new(context: &Context) -> Result<Self, CliError> {
         let manifest = context.workspace_manifest()?;
-        let workspace = workspace::load(&manifest).map_err(|error| error.report())?;
-        Ok(Self {
-            store: store(context)?,
-            workspace,
-        })
+        let store = store(context)?;
+        let workspace = workspace::load(&manifest, &store).map_err(|error| error.report())?;
+        Ok(Self { workspace, store })
     }
 
     fn runner(&self) -> Result<Runner<'_>, CliError> {

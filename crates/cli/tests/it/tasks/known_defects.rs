@@ -81,15 +81,22 @@ fn d04_what_a_command_says_is_seen_while_it_runs() {
 
 #[test]
 fn d05_a_flipped_byte_is_never_restored() {
-    let tasks = Tasks::new("  t: {shell: 'echo right > out', inputs: [], outputs: [out]}\n");
-    tasks.run(&["t"]).ok();
-    for blob in tasks.cached("blobs") {
-        fs::set_permissions(&blob, Permissions::from_mode(0o644)).unwrap();
-        fs::write(&blob, "wrong\n").unwrap();
+    // Small contents lie beside the result, large ones by themselves.
+    for (kind, repeat) in [("results", 1), ("blobs", 9000)] {
+        let tasks = Tasks::new("  t: {shell: 'cat in > out', inputs: [in], outputs: [out]}\n");
+        tasks.write("in", &"right\n".repeat(repeat));
+        tasks.run(&["t"]).ok();
+        for file in tasks.cached(kind) {
+            fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+            let mut bytes = fs::read(&file).unwrap();
+            let last = bytes.len() - 2;
+            bytes[last] ^= 1;
+            fs::write(&file, bytes).unwrap();
+        }
+        fs::remove_file(tasks.path("out")).unwrap();
+        assert_eq!(tasks.run(&["t"]).ok().codes("t"), ["task.restore_failed"]);
+        assert_eq!(tasks.read("out"), "right\n".repeat(repeat));
     }
-    fs::remove_file(tasks.path("out")).unwrap();
-    assert_eq!(tasks.run(&["t"]).ok().codes("t"), ["task.restore_failed"]);
-    assert_eq!(tasks.read("out"), "right\n");
 }
 
 #[test]
