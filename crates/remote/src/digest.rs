@@ -2,6 +2,7 @@
 
 use crate::protocol::messages::Digest;
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 /// The SHA-256 of no bytes at all. That blob is always there and never sent.
@@ -34,6 +35,21 @@ impl RemoteDigest {
         let mut hasher = Hasher::new();
         hasher.update(bytes);
         hasher.finish()
+    }
+
+    /// The digest of what somebody reads out.
+    ///
+    /// # Errors
+    /// What reading met.
+    pub fn of_reader(mut reader: impl io::Read) -> io::Result<Self> {
+        let mut hasher = Hasher::new();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match reader.read(&mut buffer)? {
+                0 => return Ok(hasher.finish()),
+                count => hasher.update(&buffer[..count]),
+            };
+        }
     }
 
     pub(crate) fn is_empty_blob(&self) -> bool {

@@ -9,6 +9,7 @@ mod files;
 mod keys;
 mod outputs;
 mod process;
+mod remote;
 mod restore;
 mod run;
 mod state;
@@ -18,6 +19,7 @@ pub mod workspace;
 
 pub use environment::Environment;
 pub use process::{Exit, Stop};
+pub use remote::{Remote, RemoteBlob, RemoteResult};
 pub use run::{
     Cached, Event, ExitWord, Listener, Options, Outcome, Runner, Summary, TaskRecord, totals,
 };

@@ -219,7 +219,10 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             return None;
         }
         match self.run.runner.store.add(&key, result, small) {
-            Ok(()) => self.record.cached = Cached::Stored,
+            Ok(()) => {
+                self.record.cached = Cached::Stored;
+                self.run.made().push(key);
+            }
             Err(error) => {
                 self.record.cached = Cached::Failed;
                 let report = broken(error).report_of(&self.task.id);

@@ -13,12 +13,13 @@ use crate::environment::Environment;
 use crate::files::Files;
 use crate::keys::Sets;
 use crate::process::{Stop, adopt, end_all};
+use crate::remote::{Remote, Uploads};
 use crate::restore::sweep;
 use crate::state::State;
 use crate::store::Store;
 use crate::workspace::{Task, Workspace};
 use lock::WorkspaceLock;
-use mainstay_tasks::{Ending, Limits, Schedule, Step};
+use mainstay_tasks::{Ending, Limits, Schedule, Step, TaskKey};
 use speaker::{Speaker, Speech};
 use std::collections::HashMap;
 use std::io;
@@ -47,6 +48,7 @@ pub struct Runner<'w> {
     pub(crate) store: &'w Store,
     pub(crate) environment: Environment,
     pub(crate) lock: WorkspaceLock,
+    remote: Option<&'w dyn Remote>,
     sets: Vec<OnceLock<Sets>>,
 }
 
@@ -69,7 +71,15 @@ impl<'w> Runner<'w> {
             workspace,
             store,
             environment,
+            remote: None,
         })
+    }
+
+    /// Asks a remote cache, too.
+    #[must_use]
+    pub fn with_remote(mut self, remote: Option<&'w dyn Remote>) -> Self {
+        self.remote = remote;
+        self
     }
 
     /// Runs tasks and all that has to succeed before them.
@@ -106,15 +116,20 @@ impl<'w> Runner<'w> {
             woken: Condvar::new(),
             records: Mutex::new(Vec::with_capacity(tasks.len())),
             misses: Mutex::default(),
+            made: Mutex::default(),
         };
         let threads = usize::try_from(options.jobs)
             .unwrap_or(1)
             .clamp(1, tasks.len().max(1));
         std::thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(|| run.work());
-            }
-            run.work();
+            let uploads = Uploads::start(scope, self.store, self.remote);
+            std::thread::scope(|scope| {
+                for _ in 1..threads {
+                    scope.spawn(|| run.work(&uploads));
+                }
+                run.work(&uploads);
+            });
+            uploads.finish();
         });
         let left: Vec<u32> = run.schedule().left().collect();
         for task in left {
@@ -131,7 +146,9 @@ impl<'w> Runner<'w> {
             .records
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        Ok(path::summary(graph, records, began, stop.is_asked()))
+        let mut summary = path::summary(graph, records, began, stop.is_asked());
+        summary.remote_failure = self.remote.and_then(Remote::failure);
+        Ok(summary)
     }
 
     pub(crate) fn task(&self, number: u32) -> &'w Task {
@@ -163,18 +180,22 @@ struct Run<'r, 'w> {
     schedule: Mutex<Schedule<'w>>,
     woken: Condvar,
     records: Mutex<Vec<TaskRecord>>,
+    /// The keys of results that were made and not yet sent to the remote cache.
+    made: Mutex<Vec<TaskKey>>,
     /// What is known so far of tasks that wait for their turn to run.
     misses: Mutex<HashMap<u32, Missed>>,
 }
 
 impl<'w> Run<'_, 'w> {
     /// One thread: a step, its outcome, the next.
-    fn work(&self) {
+    fn work(&self, uploads: &Uploads<'_>) {
         while let Some(step) = self.next() {
             match step {
                 Step::Look(task) => self.look(task),
                 Step::Run(task) => self.execute(task),
             }
+            let made = std::mem::take(&mut *self.made());
+            made.into_iter().for_each(|key| uploads.push(key));
         }
         self.woken.notify_all();
     }
@@ -230,6 +251,10 @@ impl<'w> Run<'_, 'w> {
 
     fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn made(&self) -> MutexGuard<'_, Vec<TaskKey>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn misses(&self) -> MutexGuard<'_, HashMap<u32, Missed>> {

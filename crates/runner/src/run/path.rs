@@ -42,5 +42,6 @@ pub(super) fn summary(
         critical_path,
         critical_ms,
         is_stopped,
+        remote_failure: None,
     }
 }

@@ -229,6 +229,8 @@ pub struct Summary {
     pub critical_ms: u64,
     /// Whether somebody stopped it.
     pub is_stopped: bool,
+    /// Why the remote cache gave no answers, or not all.
+    pub remote_failure: Option<String>,
 }
 
 impl Summary {

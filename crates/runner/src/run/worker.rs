@@ -6,6 +6,7 @@ use super::lock::Held;
 use super::record::{Cached, Event, Outcome, TaskRecord};
 use super::speaker::Speech;
 use crate::keys::ingredients;
+use crate::remote::pull;
 use crate::restore::{Restoration, is_right, remove};
 use crate::state::Memo;
 use crate::store::{Contents, Kept};
@@ -140,7 +141,10 @@ impl<'w> Run<'_, 'w> {
         let runner = self.runner;
         let Kept { result, contents } = match runner.store.find(key) {
             Ok(Some(kept)) => kept,
-            Ok(None) => return Ok(None),
+            Ok(None) => match self.pulled(key) {
+                Some(kept) => kept,
+                None => return Ok(None),
+            },
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 return Err(RestoreError::ResultDamaged);
             }
@@ -179,6 +183,13 @@ impl<'w> Run<'_, 'w> {
             ran_ms: result.ran_ms,
             speech,
         }))
+    }
+
+    /// The result of a key, brought over from the remote cache.
+    fn pulled(&self, key: &TaskKey) -> Option<Kept<'w>> {
+        let runner = self.runner;
+        let is_there = pull(runner.store, runner.remote?, key);
+        runner.store.find(key).ok().flatten().filter(|_| is_there)
     }
 
     /// Runs a task whose result nobody has.

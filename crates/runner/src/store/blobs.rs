@@ -34,7 +34,7 @@ pub(crate) enum BlobError {
 }
 
 impl Store {
-    pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
         self.place("blobs", &digest.to_string())
     }
 
@@ -92,6 +92,11 @@ impl Store {
             hasher: blake3::Hasher::new(),
             bytes: 0,
         }
+    }
+
+    /// A place for a blob that comes from elsewhere.
+    pub(crate) fn blob_spool(&self) -> BlobSpool<'_> {
+        BlobSpool(self.spool())
     }
 
     /// Whether a blob seems to be there; its bytes are not looked at.
@@ -335,6 +340,44 @@ impl Spool<'_> {
     /// How many bytes came.
     pub(crate) fn len(&self) -> u64 {
         self.bytes
+    }
+}
+
+/// A blob that comes from elsewhere.
+#[derive(Debug)]
+pub(crate) struct BlobSpool<'s>(Spool<'s>);
+
+impl Write for BlobSpool<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.push(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl BlobSpool<'_> {
+    /// Adds it, where it is what it should be. Call it under [`Store::adding`].
+    pub(crate) fn keep_as(self, content: &Content) -> io::Result<bool> {
+        let digest = Digest(*self.0.hasher.finalize().as_bytes());
+        if self.0.bytes != content.bytes || digest != content.digest {
+            return Ok(false);
+        }
+        let path = self.0.store.blob(&digest);
+        if self.0.store.is_kept(&path, content.bytes) {
+            return Ok(true);
+        }
+        let file = match self.0.file {
+            Some(file) => file,
+            None => {
+                let mut file = self.0.store.temporary()?;
+                file.write_all(&self.0.start)?;
+                file
+            }
+        };
+        file.keep(&path)?;
+        Ok(true)
     }
 }
 

@@ -96,6 +96,11 @@ impl<'s> Contents<'s> {
         }
     }
 
+    /// Whether some bytes are a blob.
+    pub(crate) fn is_blob(&self, content: &Content) -> bool {
+        content.bytes > 0 && !self.small.contains_key(&content.digest)
+    }
+
     /// Whether bytes are there and right.
     pub(crate) fn is_sound(&self, content: &Content) -> bool {
         self.read_pieces(content, &mut |_| Ok(())).is_ok()

@@ -15,7 +15,7 @@ pub(crate) use blobs::{BlobError, Spool};
 pub use collect::Budget;
 pub use collect::{Collected, Usage};
 pub(crate) use contents::{Contents, Parcel, Small};
-pub(crate) use results::{Entry, Kept};
+pub(crate) use results::{Entry, Kept, parse};
 
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};

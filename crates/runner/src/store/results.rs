@@ -98,6 +98,11 @@ impl Store {
         self.write_entry(path, &description, &Small::new())
     }
 
+    /// The file of a result.
+    pub(crate) fn result_file(&self, key: &TaskKey) -> io::Result<Vec<u8>> {
+        fs::read(self.result(key))
+    }
+
     /// Notes that a result was used.
     pub(crate) fn used(&self, key: &TaskKey) {
         let path = self.result(key);
@@ -144,7 +149,8 @@ impl Entry {
     }
 }
 
-pub(super) fn parse(bytes: &[u8]) -> Option<Entry> {
+/// Reads the file of an entry; nothing where it is none, or not whole.
+pub(crate) fn parse(bytes: &[u8]) -> Option<Entry> {
     let line = bytes.iter().position(|&byte| byte == b'\n')?;
     let (first, body) = (&bytes[..line], &bytes[line + 1..]);
     let mut words = std::str::from_utf8(first).ok()?.split(' ');

@@ -4,8 +4,7 @@ use super::memory::Memory;
 use super::project::{self, Folder};
 use super::{Workspace, resolve};
 use mainstay_manifest::{
-    BYTES_MAX, Checked, FILE_NAME, Finding, InvalidManifest, Manifest, Project, check,
-    check_project,
+    BYTES_MAX, Checked, FILE_NAME, Finding, InvalidManifest, Manifest, Project,
 };
 use mainstay_tasks::Bytes;
 use std::fs::File;

@@ -11,7 +11,7 @@ pub use load::{LoadError, load};
 pub use root::root_manifest;
 pub use target::{TargetError, targets};
 
-use mainstay_manifest::{Cache, Program, Ready, Variable};
+use mainstay_manifest::{Cache, Program, Ready, SecretSource, Variable};
 use mainstay_tasks::{Bytes, Graph, Needs, Pattern, TaskId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -34,6 +34,8 @@ pub struct Workspace {
     pub tags: BTreeMap<String, u32>,
     /// What becomes of results.
     pub cache: Cache,
+    /// Where secrets come from, by name.
+    pub secrets: BTreeMap<String, SecretSource>,
 }
 
 /// A task, ready to be run.

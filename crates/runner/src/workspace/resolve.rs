@@ -65,6 +65,7 @@ pub(super) fn workspace(
         jobs: whole.concurrency.jobs,
         tags: whole.concurrency.tags,
         cache: whole.cache,
+        secrets: whole.secrets,
     })
 }
 
