@@ -196,6 +196,23 @@ pub(crate) struct TaskRun {
     /// Go on with what does not depend on a task that failed
     #[arg(long, short = 'k')]
     pub(crate) keep_going: bool,
+    /// Watch commands: `trace` lists what they read and write undeclared, and runs them in any case;
+    /// `enforce` lets them see what is declared, and nothing else
+    #[arg(long, value_enum, default_value_t = Sandboxing::Off)]
+    pub(crate) sandbox: Sandboxing,
+    /// Write a profile for a browser's tracing view (chrome://tracing, ui.perfetto.dev)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sandboxing {
+    /// Commands run as they are
+    Off,
+    /// What they read and write is told
+    Trace,
+    /// They see what is declared
+    Enforce,
 }
 
 #[derive(Debug, Args)]
@@ -213,6 +230,27 @@ pub(crate) enum CacheCommand {
     Gc(CacheGc),
     /// Remove everything
     Purge,
+    /// Serve a cache to others: the remote execution API and Turborepo's protocol
+    Serve(CacheServe),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheServe {
+    /// The address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092")]
+    pub(crate) listen: SocketAddr,
+    /// Where to keep what is sent; by default `served` in the cache folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// The most to keep, such as 50GiB
+    #[arg(long, value_name = "SIZE", value_parser = crate::commands::cache::read_size)]
+    pub(crate) max_size: Option<u64>,
+    /// How long to keep what nobody asks for, such as 30d
+    #[arg(long, value_name = "AGE", value_parser = crate::commands::cache::read_age)]
+    pub(crate) max_age: Option<u64>,
+    /// Take nothing new
+    #[arg(long)]
+    pub(crate) read_only: bool,
 }
 
 #[derive(Debug, Args)]

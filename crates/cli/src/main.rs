@@ -24,6 +24,12 @@ fn main() -> ExitCode {
     {
         mainstay_runtimes::sandbox::sandbox_main(mainstay_runtimes::files::run);
     }
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == "__observe")
+    {
+        mainstay_runtimes::observe::observe_main();
+    }
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

@@ -28,4 +28,4 @@ pub use error::{NodeOpenError, RequestError};
 pub use export::ReplayReport;
 pub use manifest_file::check_manifest;
 pub use node::{Node, ResolveWord, TurnAccepted, TurnRequest};
-pub use wiring::SharedCache;
+pub use wiring::{SharedCache, TaskWatcher};

@@ -7,6 +7,7 @@ mod disk;
 mod environment;
 mod files;
 mod keys;
+mod observe;
 mod outputs;
 mod process;
 mod remote;
@@ -18,6 +19,7 @@ mod why;
 pub mod workspace;
 
 pub use environment::Environment;
+pub use observe::{Seen, Undeclared, Watch, WatchOrder, Watcher};
 pub use process::{Exit, Stop};
 pub use remote::{Remote, RemoteBlob, RemoteResult};
 pub use run::{

@@ -35,7 +35,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<ExitCode, CliError> 
         Command::Serve(args) => serve::run(&context, args).await,
         Command::Run(args) => run::run(&context, args).await,
         Command::Task(command) => task::run(&context, command).await,
-        Command::Cache(command) => cache::run(&context, command),
+        Command::Cache(command) => cache::run(&context, command).await,
         Command::Session(command) => session::run(&context, command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -3,6 +3,7 @@
 use super::Run;
 use super::record::{Cached, Event, Outcome, TaskRecord};
 use super::speaker::{Said, Speech};
+use super::watching::Watching;
 use super::worker::memo;
 use crate::environment::Environment;
 use crate::files::Found;
@@ -12,6 +13,7 @@ use crate::restore::remove;
 use crate::state::Memo;
 use crate::store::{Contents, Parcel, Small, Spool};
 use crate::workspace::Task;
+use mainstay_contract::{Code, ErrorReport};
 use mainstay_manifest::Program;
 use mainstay_tasks::{
     Bytes, Content, Ingredients, RunTaskError, StoreError, Stream, TaskKey, TaskResult,
@@ -31,6 +33,14 @@ pub(super) struct Attempt<'a, 'r, 'w> {
     stderr: Spool<'w>,
     /// How much of both was passed on.
     passed: [u64; 2],
+    watching: Option<Watching<'w>>,
+}
+
+/// Why a command did not come to an end that counts.
+enum Failure {
+    Task(RunTaskError),
+    /// It could not be watched as was asked.
+    Unwatched(std::io::Error),
 }
 
 impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
@@ -44,6 +54,7 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             stdout: store.spool(),
             stderr: store.spool(),
             passed: [0, 0],
+            watching: None,
         }
     }
 
@@ -55,12 +66,17 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         if let Some(memo) = runner.state.memo(&self.task.id) {
             remove(&runner.files, &memo.outputs, &BTreeMap::new());
         }
+        self.watching = match Watching::of(self.run, self.number, before.as_ref()) {
+            Ok(watching) => watching,
+            Err(error) => return self.unwatched(&error),
+        };
         let began = Instant::now();
         let ended = self.attempts();
         let ran_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let ended = match ended {
             Ok(ended) => ended,
-            Err(error) => return self.errored(&error),
+            Err(Failure::Task(error)) => return self.errored(&error),
+            Err(Failure::Unwatched(error)) => return self.unwatched(&error),
         };
         self.record.escaped += ended.escaped;
         self.record.outcome = match ended {
@@ -81,6 +97,11 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             self.record = self.record.reported();
             return self.done();
         }
+        if let Some(watching) = self.watching.take()
+            && let Err(error) = watching.deliver(self.run, self.number)
+        {
+            return self.errored(&error);
+        }
         match (
             outputs::resolve(&runner.files, runner.sets(self.number)),
             before,
@@ -94,7 +115,7 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         }
     }
 
-    fn attempts(&mut self) -> Result<Ended, RunTaskError> {
+    fn attempts(&mut self) -> Result<Ended, Failure> {
         loop {
             self.record.attempts += 1;
             let attempt = self.record.attempts;
@@ -113,24 +134,48 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         }
     }
 
-    fn once(&mut self) -> Result<Ended, RunTaskError> {
+    fn once(&mut self) -> Result<Ended, Failure> {
         let runner = self.run.runner;
         let marker = format!("{}-{}.", self.run.marker, self.number);
-        let job = job(self.task, &runner.environment, runner.files.path(), marker);
+        let mut job = job(self.task, &runner.environment, runner.files.path(), marker);
         let program = job.arguments.first().cloned().unwrap_or_default();
+        if let Some(watching) = &self.watching {
+            watching.wrap(&mut job).map_err(Failure::Unwatched)?;
+        }
         let stop = self.run.stop;
         let mut take = |stream, bytes: &[u8]| self.take(stream, bytes);
         let ended = process::run(&job, stop, &mut take);
-        ended.map_err(|error| match error {
-            ProcessError::Spawn(cause) => RunTaskError::SpawnFailed {
-                program: Bytes::from(program.as_bytes()),
-                cause,
-            },
-            ProcessError::Wait(cause) => RunTaskError::WaitFailed { cause },
-            ProcessError::Read(stream, cause) => {
-                RunTaskError::CapturedStreamReadFailed { stream, cause }
-            }
-        })
+        let program = Bytes::from(program.as_bytes());
+        let ended = ended.map_err(|error| {
+            Failure::Task(match error {
+                ProcessError::Spawn(cause) => RunTaskError::SpawnFailed {
+                    program: program.clone(),
+                    cause,
+                },
+                ProcessError::Wait(cause) => RunTaskError::WaitFailed { cause },
+                ProcessError::Read(stream, cause) => {
+                    RunTaskError::CapturedStreamReadFailed { stream, cause }
+                }
+            })
+        })?;
+        let Some(watching) = &self.watching else {
+            return Ok(ended);
+        };
+        let seen = watching.seen(self.run, self.number);
+        let (seen, undeclared) = match seen {
+            Ok(seen) => seen,
+            // Whoever is stopped in the middle has seen nothing.
+            Err(_) if ended.is_stopped || ended.is_timed_out => return Ok(ended),
+            Err(error) => return Err(Failure::Unwatched(error)),
+        };
+        self.record.undeclared = Some(undeclared);
+        match seen.spawn_errno {
+            None => Ok(ended),
+            Some(errno) => Err(Failure::Task(RunTaskError::SpawnFailed {
+                program,
+                cause: std::io::Error::from_raw_os_error(errno).into(),
+            })),
+        }
     }
 
     /// Takes what the command says: keeps it, and passes it on where this task has the floor.
@@ -237,6 +282,21 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         self.record.cached = Cached::Failed;
         self.record.reports.push(error.report_of(&self.task.id));
         self.forget();
+        self.done()
+    }
+
+    /// The command was not, or not rightly, watched as was asked: nothing of it counts.
+    fn unwatched(mut self, error: &std::io::Error) -> (TaskRecord, Speech<'w>) {
+        let task = &self.task.id;
+        let message = format!("{task}: its command cannot be watched: {error}");
+        let report = ErrorReport::new(Code::SandboxUnsupported, message);
+        self.forget();
+        self.record.outcome = Outcome::Errored;
+        self.record.cached = Cached::No;
+        let report = report.about("task", task.to_string());
+        self.record
+            .reports
+            .push(report.hint("leave `--sandbox` out"));
         self.done()
     }
 

@@ -5,6 +5,7 @@ mod lock;
 mod path;
 mod record;
 mod speaker;
+mod watching;
 mod worker;
 
 pub use record::{Cached, Event, ExitWord, Listener, Outcome, Summary, TaskRecord, totals};
@@ -12,6 +13,7 @@ pub use record::{Cached, Event, ExitWord, Listener, Outcome, Summary, TaskRecord
 use crate::environment::Environment;
 use crate::files::Files;
 use crate::keys::Sets;
+use crate::observe::{Watch, Watcher};
 use crate::process::{Stop, adopt, end_all};
 use crate::remote::{Remote, Uploads};
 use crate::restore::sweep;
@@ -36,6 +38,8 @@ pub struct Options {
     pub is_forced: bool,
     /// Whether the rest goes on where a task fails.
     pub keeps_going: bool,
+    /// How commands are watched.
+    pub watch: Option<Watch>,
     /// Whether the listener keeps the outputs of tasks apart by itself.
     pub is_open_floor: bool,
 }
@@ -49,6 +53,7 @@ pub struct Runner<'w> {
     pub(crate) environment: Environment,
     pub(crate) lock: WorkspaceLock,
     remote: Option<&'w dyn Remote>,
+    pub(crate) watcher: Option<&'w dyn Watcher>,
     sets: Vec<OnceLock<Sets>>,
 }
 
@@ -72,6 +77,7 @@ impl<'w> Runner<'w> {
             store,
             environment,
             remote: None,
+            watcher: None,
         })
     }
 
@@ -79,6 +85,13 @@ impl<'w> Runner<'w> {
     #[must_use]
     pub fn with_remote(mut self, remote: Option<&'w dyn Remote>) -> Self {
         self.remote = remote;
+        self
+    }
+
+    /// Can watch commands.
+    #[must_use]
+    pub fn with_watcher(mut self, watcher: &'w dyn Watcher) -> Self {
+        self.watcher = Some(watcher);
         self
     }
 

@@ -1,5 +1,6 @@
 //! What is told of a run, while it goes on and at its end.
 
+use crate::observe::Undeclared;
 use crate::process::Exit;
 use mainstay_contract::{Code, Coded, EffectState, ErrorReport};
 use mainstay_tasks::{Change, RunTaskError, Stream, TaskId, TaskKey};
@@ -138,6 +139,9 @@ pub struct TaskRecord {
     pub saved_ms: u64,
     /// Processes that it had left behind, and that were ended.
     pub escaped: u32,
+    /// What its command did that is not declared, where it was watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undeclared: Option<Undeclared>,
     /// Its failure; or what went wrong on the way to its success.
     pub reports: Vec<ErrorReport>,
 }
@@ -163,6 +167,7 @@ impl TaskRecord {
             took_ms: 0,
             saved_ms: 0,
             escaped: 0,
+            undeclared: None,
             reports: Vec::new(),
         }
     }

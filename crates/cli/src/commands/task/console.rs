@@ -28,11 +28,16 @@ impl Console {
                 let own = json!({
                     "event": "summary", "took_ms": summary.took_ms,
                     "critical_path": summary.critical_path, "critical_ms": summary.critical_ms,
-                    "stopped": summary.is_stopped, "failure": summary.failure(),
+                    "stopped": summary.is_stopped, "remote_failure": summary.remote_failure, "failure": summary.failure(),
                 });
                 fields.extend(own.as_object().cloned().unwrap_or_default());
             }
             return self.output.json(&value);
+        }
+        if let Some(failure) = &summary.remote_failure {
+            self.output.note(&format!(
+                "the remote cache was not used any further: {failure}"
+            ));
         }
         let counts = [
             ("ran", summary.count(|o| matches!(o, Outcome::Ran))),
@@ -106,6 +111,18 @@ impl Console {
         };
         if let Some(line) = line {
             self.output.note(&line);
+        }
+        if let Some(undeclared) = &record.undeclared {
+            for (word, paths) in [
+                ("reads", &undeclared.reads),
+                ("writes", &undeclared.writes),
+                ("asks for", &undeclared.hidden),
+            ] {
+                for path in paths {
+                    let line = format!("{task}: {word} `{path}`, which it does not declare");
+                    self.output.note(&line);
+                }
+            }
         }
         if record.escaped > 0 {
             let count = record.escaped;

@@ -1,6 +1,7 @@
 //! `task`: cached commands. Works in this process, beside whatever else works on the same cache.
 
 mod console;
+mod profile;
 mod run;
 mod show;
 

@@ -2,10 +2,11 @@
 
 use super::Opened;
 use super::console::Console;
-use crate::args::TaskRun;
+use crate::args::{Sandboxing, TaskRun};
 use crate::context::Context;
 use crate::error::CliError;
-use mainstay_runner::{Budget, Options, Stop, Summary};
+use mainstay_node::{SharedCache, TaskWatcher};
+use mainstay_runner::{Budget, Options, Remote, Stop, Summary, Watch};
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -60,12 +61,24 @@ fn listen(stop: &Arc<Stop>) -> io::Result<std::sync::mpsc::Receiver<u8>> {
 fn work(context: &Context, args: &TaskRun, stop: &Stop) -> Result<Summary, CliError> {
     let opened = Opened::new(context)?;
     let targets = opened.targets(&args.targets)?;
-    let runner = opened.runner()?;
+    let shared = SharedCache::of(&opened.workspace).map_err(|report| *report)?;
+    let exe = std::env::current_exe().map_err(|error| CliError::Runtime(error.to_string()))?;
+    let watcher = TaskWatcher::new(exe);
+    let runner = opened
+        .runner()?
+        .with_remote(shared.as_ref().map(|shared| shared as &dyn Remote))
+        .with_watcher(&watcher);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cores = u32::try_from(cores).unwrap_or(1);
     let options = Options {
         jobs: args.jobs.or(opened.workspace.jobs).unwrap_or(cores),
-        is_forced: args.force,
+        // Who wants to see what commands do wants them to run.
+        is_forced: args.force || args.sandbox == Sandboxing::Trace,
+        watch: match args.sandbox {
+            Sandboxing::Off => None,
+            Sandboxing::Trace => Some(Watch::Trace),
+            Sandboxing::Enforce => Some(Watch::Enforce),
+        },
         keeps_going: args.keep_going,
         is_open_floor: context.output.is_json,
     };
@@ -73,6 +86,9 @@ fn work(context: &Context, args: &TaskRun, stop: &Stop) -> Result<Summary, CliEr
     let ran = runner.run(&targets, &options, stop, &console);
     let summary = ran.map_err(|error| CliError::Runtime(error.to_string()))?;
     console.summary(&summary);
+    if let Some(path) = &args.profile {
+        super::profile::write(path, &summary)?;
+    }
     let limits = &opened.workspace.cache;
     let usual = Budget::default();
     opened.store.collect_now_and_then(Budget {
