@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 const MAGIC: &[u8; 16] = b"mainstay-index-1";
@@ -32,6 +33,7 @@ pub(crate) struct Index {
     stored: Vec<u8>,
     today: u32,
     learned: Mutex<HashMap<(u64, u64), (Stamp, Digest)>>,
+    has_learned: AtomicBool,
     /// A file system that tells two changes apart, however close they are.
     fine: OnceLock<Option<u64>>,
 }
@@ -48,17 +50,18 @@ impl Index {
             stored,
             today: u32::try_from(now() / 86_400_000_000_000).unwrap_or(0),
             learned: Mutex::new(HashMap::new()),
+            has_learned: AtomicBool::new(false),
             fine: OnceLock::new(),
         }
     }
 
     /// The digest of a file that looks like this.
     pub(crate) fn find(&self, stamp: &Stamp) -> Option<Digest> {
-        let learned = self.learned();
-        if let Some((known, digest)) = learned.get(&(stamp.inode, stamp.device)) {
+        if self.has_learned.load(Ordering::Acquire)
+            && let Some((known, digest)) = self.learned().get(&(stamp.inode, stamp.device))
+        {
             return (known == stamp).then_some(*digest);
         }
-        drop(learned);
         let at = self.position(stamp)?;
         let record = self.record(at)?;
         (decode(record).0 == *stamp).then(|| decode(record).1)
@@ -74,8 +77,9 @@ impl Index {
             *fine == Some(stamp.device)
         };
         if is_clean || is_fine() {
-            self.learned()
-                .insert((stamp.inode, stamp.device), (stamp, digest));
+            let place = (stamp.inode, stamp.device);
+            self.learned().insert(place, (stamp, digest));
+            self.has_learned.store(true, Ordering::Release);
         }
     }
 
@@ -123,8 +127,8 @@ impl Index {
         let (mut low, mut high) = (0, self.stored.len() / RECORD);
         while low < high {
             let middle = low.midpoint(high);
-            let (found, ..) = decode(self.record(middle)?);
-            match (found.inode, found.device).cmp(&wanted) {
+            let record = self.record(middle)?;
+            match (number(record, 0), number(record, 8)).cmp(&wanted) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
                 std::cmp::Ordering::Equal => return Some(middle),
@@ -188,11 +192,13 @@ fn encode(stamp: &Stamp, digest: &Digest, day: u32, to: &mut Vec<u8>) {
     to.extend(u64::from(day).to_le_bytes());
 }
 
+fn number(record: &[u8; RECORD], at: usize) -> u64 {
+    let bytes = record[at..].first_chunk().copied().unwrap_or_default();
+    u64::from_le_bytes(bytes)
+}
+
 fn decode(record: &[u8; RECORD]) -> (Stamp, Digest, u32) {
-    let number = |at: usize| {
-        let bytes = record[at..].first_chunk().copied().unwrap_or_default();
-        u64::from_le_bytes(bytes)
-    };
+    let number = |at: usize| number(record, at);
     let signed = |at| number(at).cast_signed();
     let stamp = Stamp {
         inode: number(0),

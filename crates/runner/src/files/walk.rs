@@ -7,7 +7,7 @@
 use super::stat::{Stamp, Stat, look};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use mainstay_tasks::{Bytes, Names, PatternSet, State};
-use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
+use rustix::fs::{FileType, Mode, OFlags, RawDir, openat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 
 /// Folders that no wildcard means.
 const RESERVED: [&[u8]; 2] = [b".git", b".mainstay"];
+
+/// How much of a folder is listed at once, in bytes.
+const LISTING: usize = 16 << 10;
 
 /// Something that patterns mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,17 +89,29 @@ impl<'a> Walk<'a> {
             let path = Bytes::default();
             self.found.push(Found { path, stat });
         }
-        self.folder(root, &state)?;
+        self.folder(root, 0, &state)?;
         Ok(self.found)
     }
 
-    fn folder(&mut self, folder: BorrowedFd<'_>, state: &State) -> Result<(), WalkError> {
+    /// What is meant in the folder at the walk's path. `opened` is the last folder that was opened on the
+    /// way, and `from` where the path goes on below it.
+    fn folder(
+        &mut self,
+        opened: BorrowedFd<'_>,
+        from: usize,
+        state: &State,
+    ) -> Result<(), WalkError> {
         let has_rules = self.read_rules();
         let walked = match self.set.names(state) {
             Names::Only(names) => names
                 .into_iter()
-                .try_for_each(|name| self.entry(folder, state, name, true)),
-            Names::All => self.listed(folder, state),
+                .try_for_each(|name| self.entry(opened, from, state, name, true)),
+            Names::All if self.path.len() == from => self.listed(opened, state),
+            Names::All => match open_folder(opened, &self.path[from..]) {
+                Ok(inner) => self.listed(inner.as_fd(), state),
+                Err(Errno::NOENT) => Ok(()),
+                Err(errno) => Err(self.failed(errno)),
+            },
         };
         if has_rules {
             self.ignored.pop();
@@ -105,19 +120,32 @@ impl<'a> Walk<'a> {
     }
 
     fn listed(&mut self, folder: BorrowedFd<'_>, state: &State) -> Result<(), WalkError> {
-        let entries = Dir::read_from(folder).map_err(|errno| self.failed(errno))?;
-        for entry in entries {
+        // A descriptor of its own where one is shared: listing moves its position.
+        let own;
+        let folder = match self.path.is_empty() {
+            false => folder,
+            true => {
+                own = open_folder(folder, b".").map_err(|errno| self.failed(errno))?;
+                own.as_fd()
+            }
+        };
+        let mut buffer = Vec::with_capacity(LISTING);
+        let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
             let entry = entry.map_err(|errno| self.failed(errno))?;
             let name = entry.file_name().to_bytes();
-            let is_reserved = RESERVED.contains(&name);
-            if name == b"." || name == b".." || is_reserved {
+            if name == b"." || name == b".." || RESERVED.contains(&name) {
                 continue;
             }
             let is_folder = entry.file_type() == FileType::Directory;
             if self.is_ignored(name, is_folder) {
                 continue;
             }
-            self.entry(folder, state, name, false)?;
+            let from = match self.path.len() {
+                0 => 0,
+                length => length + 1,
+            };
+            self.entry(folder, from, state, name, false)?;
         }
         Ok(())
     }
@@ -125,13 +153,15 @@ impl<'a> Walk<'a> {
     /// `is_named`: the pattern has this very name, so that a link here is gone through.
     fn entry(
         &mut self,
-        folder: BorrowedFd<'_>,
+        opened: BorrowedFd<'_>,
+        from: usize,
         state: &State,
         name: &[u8],
         is_named: bool,
     ) -> Result<(), WalkError> {
         let next = self.set.step(state, name);
-        if next.is_over() && !next.has_file() && !next.has_folder() {
+        let is_meant = next.has_file() || next.has_folder();
+        if next.is_over() && !is_meant {
             return Ok(());
         }
         let length = self.path.len();
@@ -139,40 +169,36 @@ impl<'a> Walk<'a> {
             self.path.push(b'/');
         }
         self.path.extend(name);
-        let walked = self.meant(folder, &next, name, is_named);
+        // What is only on the way is not looked at: the end of the way shows whether it leads there.
+        let walked = match is_named && !is_meant && !self.wants_folders {
+            true => self.folder(opened, from, &next),
+            false => self.meant(opened, from, &next, is_named),
+        };
         self.path.truncate(length);
         walked
     }
 
     fn meant(
         &mut self,
-        folder: BorrowedFd<'_>,
+        opened: BorrowedFd<'_>,
+        from: usize,
         state: &State,
-        name: &[u8],
         is_named: bool,
     ) -> Result<(), WalkError> {
-        let stat = match look(folder, name) {
+        let stat = match look(opened, &self.path[from..]) {
             Ok(Some(stat)) => stat,
             Ok(None) => return Ok(()),
             Err(errno) => return Err(self.failed(errno)),
         };
-        let goes_on = !state.is_over();
         match stat.kind {
             FileType::Directory if !is_named && self.is_hidden(&stat) => {}
             FileType::Directory => {
                 if state.has_folder() || (self.wants_folders && state.has_file()) {
                     self.found(stat);
                 }
-                if goes_on {
-                    self.enter(folder, state, name, OFlags::NOFOLLOW)?;
+                if !state.is_over() {
+                    self.enter(opened, from, state)?;
                 }
-            }
-            FileType::Symlink if !state.has_file() && goes_on && is_named => {
-                self.enter(folder, state, name, OFlags::empty())?;
-            }
-            // Where the way goes on below a file, whoever wrote it is mistaken.
-            _ if !state.has_file() && goes_on && is_named => {
-                return Err(self.failed(Errno::NOTDIR));
             }
             _ if state.has_file() && !self.wants_folders => self.found(stat),
             _ => {}
@@ -180,15 +206,16 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Goes into a folder that is none by way of a link.
     fn enter(
         &mut self,
-        folder: BorrowedFd<'_>,
+        opened: BorrowedFd<'_>,
+        from: usize,
         state: &State,
-        name: &[u8],
-        flags: OFlags,
     ) -> Result<(), WalkError> {
-        match open_folder(folder, name, flags) {
-            Ok(inner) => self.folder(inner.as_fd(), state),
+        let flags = OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        match openat(opened, &self.path[from..], flags, Mode::empty()) {
+            Ok(inner) => self.folder(inner.as_fd(), self.path.len(), state),
             Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(self.failed(errno)),
         }
@@ -244,7 +271,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn open_folder(folder: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    let flags = flags | OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-    openat(folder, name, flags, Mode::empty())
+fn open_folder(folder: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    openat(folder, path, flags, Mode::empty())
 }

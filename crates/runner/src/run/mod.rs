@@ -125,6 +125,7 @@ impl<'w> Runner<'w> {
             speaker: Speaker::new(listener, options.is_open_floor),
             began,
             marker: marker(),
+            notes_use: self.store.is_use_to_be_noted(&self.workspace.root),
             schedule: Mutex::new(schedule),
             woken: Condvar::new(),
             records: Mutex::new(Vec::with_capacity(tasks.len())),
@@ -190,6 +191,8 @@ struct Run<'r, 'w> {
     began: Instant,
     /// Names this run in the environment of its commands.
     marker: String,
+    /// Whether the use of results is noted whose outputs stand in the folder already.
+    notes_use: bool,
     schedule: Mutex<Schedule<'w>>,
     woken: Condvar,
     records: Mutex<Vec<TaskRecord>>,

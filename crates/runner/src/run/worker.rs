@@ -108,7 +108,9 @@ impl<'w> Run<'_, 'w> {
     /// The result of a key, in the folder.
     fn found(&self, task: &Task, key: &TaskKey) -> Result<Option<Found<'w>>, RestoreError> {
         if let Some(found) = self.up_to_date(task, key) {
-            self.runner.store.used(key);
+            if self.notes_use {
+                self.runner.store.used(key);
+            }
             return Ok(Some(found));
         }
         self.lookup(task, key)

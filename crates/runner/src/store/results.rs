@@ -119,6 +119,16 @@ impl Store {
         }
     }
 
+    /// Whether it is time again to note which results a workspace uses.
+    pub(crate) fn is_use_to_be_noted(&self, root: &Path) -> bool {
+        let stamp = self.of_workspace(root).join("used");
+        let noted = fs::metadata(&stamp).and_then(|found| found.modified());
+        let is_recent = noted.is_ok_and(|at| {
+            SystemTime::now().duration_since(at).unwrap_or_default() < USE_NOTED_EVERY
+        });
+        !is_recent && fs::write(stamp, b"").is_ok()
+    }
+
     /// Throws a result away.
     pub(crate) fn remove(&self, key: &TaskKey) {
         let _gone = fs::remove_file(self.result(key));

@@ -27,8 +27,8 @@ fn build_key_failed() {
     for (task, kind, path) in [
         ("missing", "input_missing", "missing.txt"),
         ("pipe", "input_not_a_regular_file", "pipe"),
-        ("loop", "input_pattern_resolution_failed", "loop"),
-        ("file", "input_pattern_resolution_failed", "mainstay.yaml"),
+        ("loop", "input_pattern_resolution_failed", "loop/x"),
+        ("file", "input_pattern_resolution_failed", "mainstay.yaml/x"),
     ] {
         let run = tasks.run(&[task]);
         let data = run.failed_with(task, "task.build_key_failed");
