@@ -105,12 +105,12 @@ impl<'f> Resolver<'f> {
         }
     }
 
-    fn drafts(&mut self) -> Vec<Draft<'f>> {
+    fn drafts(&mut self) -> Vec<Box<Draft<'f>>> {
         let folders = self.folders;
         let mut drafts = Vec::new();
         for folder in folders {
             for Placed { at, value } in &folder.project.tasks {
-                drafts.extend(self.draft(folder, *at, value));
+                drafts.extend(self.draft(folder, *at, value).map(Box::new));
             }
         }
         drafts
@@ -307,12 +307,12 @@ impl<'f> Resolver<'f> {
     }
 
     /// Makes who reads what another makes wait for it; tells who makes the same.
-    fn feed(&mut self, drafts: &mut [Draft<'f>]) -> BTreeSet<(TaskId, TaskId)> {
-        let patterns: Vec<Patterns> = drafts
+    fn feed(&mut self, drafts: &mut [Box<Draft<'f>>]) -> BTreeSet<(TaskId, TaskId)> {
+        let patterns: Vec<Patterns<'_>> = drafts
             .iter()
             .map(|draft| Patterns {
-                inputs: draft.task.inputs.clone().unwrap_or_default(),
-                outputs: draft.task.outputs.clone(),
+                inputs: draft.task.inputs.as_deref().unwrap_or_default(),
+                outputs: &draft.task.outputs,
             })
             .collect();
         let feeds = feeds(&patterns);
@@ -339,7 +339,11 @@ impl<'f> Resolver<'f> {
         read
     }
 
-    fn graph(&mut self, drafts: &[Draft<'f>], read: &BTreeSet<(TaskId, TaskId)>) -> Option<Graph> {
+    fn graph(
+        &mut self,
+        drafts: &[Box<Draft<'f>>],
+        read: &BTreeSet<(TaskId, TaskId)>,
+    ) -> Option<Graph> {
         let declared = drafts.iter().map(|draft| Declared {
             id: draft.task.id.clone(),
             after: draft.after.clone(),
@@ -359,7 +363,7 @@ impl<'f> Resolver<'f> {
 
 fn graph_finding(
     problem: &GraphFinding,
-    drafts: &[Draft<'_>],
+    drafts: &[Box<Draft<'_>>],
     read: &BTreeSet<(TaskId, TaskId)>,
 ) -> Option<Finding> {
     let place = |task: &TaskId| {
