@@ -142,6 +142,9 @@ pub(crate) fn order(
     std::fs::create_dir_all(&stage)?;
     let mut inputs: Vec<PathBuf> = declared.inputs.keys().map(at).collect();
     inputs.push(at(cwd));
+    // A command finds the folders that its outputs go into, where they are there.
+    let roots = outputs.iter().map(|output| at(&output.root()));
+    inputs.extend(roots.filter(|folder| folder != root && folder.is_dir()));
     let made = outputs.iter().filter(|output| !output.is_exclusion());
     let outputs = made.map(|output| at(&output.literal().unwrap_or_else(|| output.root())));
     Ok(WatchOrder {

@@ -239,7 +239,6 @@ fn expanded(text: &str) -> Option<Vec<String>> {
 }
 
 /// Where the first brace opens, where it closes, and the commas between; nothing where there is none.
-#[expect(clippy::type_complexity, reason = "told above, and used once")]
 fn braces(text: &str) -> Option<Option<(usize, usize, Vec<usize>)>> {
     let mut depth = 0;
     let mut start = 0;

@@ -42,12 +42,6 @@ impl Stat {
             let nanos = i64::try_from(nanos).unwrap_or(0);
             seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
         };
-        #[expect(
-            clippy::unnecessary_fallible_conversions,
-            clippy::useless_conversion,
-            reason = "the kernel's types differ between platforms"
-        )]
-        let number = |value| u64::try_from(value).unwrap_or(0);
         Self {
             kind: FileType::from_raw_mode(raw.st_mode),
             mode: raw.st_mode & 0o777,
@@ -60,7 +54,7 @@ impl Stat {
             },
             allocated: u64::try_from(raw.st_blocks)
                 .unwrap_or(0)
-                .saturating_mul(number(512u64)),
+                .saturating_mul(512),
         }
     }
 }

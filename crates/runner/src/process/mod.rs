@@ -178,7 +178,7 @@ impl Running {
             let first_pipe = fds.len();
             let open = self.pipes.iter().flatten();
             fds.extend(open.map(|(_, pipe)| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)));
-            let wait = next.map(|at| until(at));
+            let wait = next.map(until);
             match poll(&mut fds, wait.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(ProcessError::Wait(io::Error::from(error).into())),

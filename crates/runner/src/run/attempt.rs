@@ -326,8 +326,8 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
 
     fn done(self) -> (TaskRecord, Speech<'w>) {
         let speech = Speech {
-            stdout: Said::Spool(self.stdout),
-            stderr: Said::Spool(self.stderr),
+            stdout: Said::Spool(Box::new(self.stdout)),
+            stderr: Said::Spool(Box::new(self.stderr)),
             passed: self.passed,
             is_replay: false,
         };

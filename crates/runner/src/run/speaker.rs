@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(super) enum Said<'s> {
     /// It is not in the cache, or not yet.
-    Spool(Spool<'s>),
+    Spool(Box<Spool<'s>>),
     /// It is.
     Kept(Content, Contents<'s>),
     /// Nothing.

@@ -87,7 +87,7 @@ fn read_projects(
                 })
             })
             .collect();
-        let joined = started.into_iter().map(|thread| thread.join());
+        let joined = started.into_iter().map(std::thread::ScopedJoinHandle::join);
         joined.flat_map(Result::unwrap_or_default).collect()
     });
     let mut projects = Vec::new();

@@ -105,6 +105,7 @@ impl<'f> Resolver<'f> {
         }
     }
 
+    #[expect(clippy::vec_box, reason = "they are sorted, and large")]
     fn drafts(&mut self) -> Vec<Box<Draft<'f>>> {
         let folders = self.folders;
         let mut drafts = Vec::new();

@@ -67,7 +67,7 @@ pub fn targets(
             }
             if close.is_empty() {
                 let names: BTreeSet<&str> = workspace.tasks.iter().map(|t| t.id.task()).collect();
-                close = near(name, names.into_iter());
+                close = near(name, names);
             }
             let target = word.clone();
             return Err(TargetError::Unknown {

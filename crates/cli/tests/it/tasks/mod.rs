@@ -1,9 +1,13 @@
 //! Tasks through the real binary.
 
+mod beside_ninja;
 mod cache;
 mod errors;
+mod kills;
 mod known_defects;
+mod remote;
 mod running;
+mod watched;
 
 use crate::harness::{BINARY, Place, Ran};
 use serde_json::Value;
