@@ -285,9 +285,15 @@ impl Restoration<'_> {
             path: Bytes::from(BESIDE),
             source: error.into(),
         };
-        std::fs::create_dir_all(&path).map_err(failed)?;
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = open(&path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+        let folder = match open(&path, flags, Mode::empty()) {
+            Err(Errno::NOENT) => {
+                std::fs::create_dir_all(&path).map_err(failed)?;
+                open(&path, flags, Mode::empty())
+            }
+            other => other,
+        };
+        let folder = folder.map_err(|errno| failed(errno.into()))?;
         Ok(Beside { path, folder })
     }
 }

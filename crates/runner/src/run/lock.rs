@@ -1,7 +1,8 @@
 //! What keeps two runs of one workspace apart: while one of them works on files, the other waits.
 //!
-//! The lock is taken when the first of a run's tasks begins to restore or to run, and given back when none
-//! does any more. A run that is started by a task of another run is part of that one, and takes none.
+//! The lock is taken when the first of a run's tasks begins to restore or to run, and given back at the
+//! run's end: one that finds everything right takes none. A run that is started by a task of another run is
+//! part of that one, and takes none either.
 
 use crate::process::Stop;
 use rustix::fs::{FlockOperation, flock};
@@ -10,7 +11,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long to wait before looking again; doubled each time, up to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
@@ -21,15 +22,26 @@ pub(crate) struct WorkspaceLock {
     path: PathBuf,
     /// Whether a run further up holds it for us.
     is_inner: bool,
-    held: Mutex<(u32, Option<File>)>,
+    held: Mutex<Option<Held>>,
 }
 
-/// Holds the lock until it is dropped.
 #[derive(Debug)]
-pub(super) struct Held<'l> {
-    lock: &'l WorkspaceLock,
-    /// Whether somebody else had it before.
-    pub(super) has_waited: bool,
+struct Held {
+    _file: File,
+    /// When it was given to us, where somebody else had it before.
+    waited_until: Option<Instant>,
+}
+
+/// What came of taking the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// This run has it.
+    Ours {
+        /// Since when, where another run had it before.
+        waited_until: Option<Instant>,
+    },
+    /// This run was stopped before.
+    Stopped,
 }
 
 impl WorkspaceLock {
@@ -41,56 +53,51 @@ impl WorkspaceLock {
         }
     }
 
-    /// Takes the lock. Calls `waits` once where another run holds it. `None` where this run was stopped
-    /// meanwhile.
-    pub(super) fn take(
-        &self,
-        stop: &Stop,
-        waits: &mut dyn FnMut(),
-    ) -> io::Result<Option<Held<'_>>> {
+    /// Takes the lock, where this run does not have it yet. Calls `waits` once where another run has it.
+    pub(super) fn take(&self, stop: &Stop, waits: &mut dyn FnMut()) -> io::Result<Taken> {
         let mut held = self.held();
+        if self.is_inner {
+            return Ok(Taken::Ours { waited_until: None });
+        }
+        if let Some(Held { waited_until, .. }) = *held {
+            return Ok(Taken::Ours { waited_until });
+        }
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let file = File::create(&self.path)?;
         let mut has_waited = false;
-        if held.0 == 0 && !self.is_inner {
-            if let Some(folder) = self.path.parent() {
-                fs::create_dir_all(folder)?;
+        let mut pause = PAUSE.0;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
             }
-            let file = File::create(&self.path)?;
-            let mut pause = PAUSE.0;
-            loop {
-                match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                    Ok(()) => break,
-                    Err(Errno::WOULDBLOCK | Errno::INTR) => {}
-                    Err(errno) => return Err(errno.into()),
-                }
-                if stop.is_asked() {
-                    return Ok(None);
-                }
-                if !has_waited {
-                    has_waited = true;
-                    waits();
-                }
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(PAUSE.1);
+            if stop.is_asked() {
+                return Ok(Taken::Stopped);
             }
-            held.1 = Some(file);
+            if !has_waited {
+                has_waited = true;
+                waits();
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE.1);
         }
-        held.0 += 1;
-        let lock = self;
-        Ok(Some(Held { lock, has_waited }))
+        let waited_until = has_waited.then(Instant::now);
+        *held = Some(Held {
+            _file: file,
+            waited_until,
+        });
+        Ok(Taken::Ours { waited_until })
     }
 
-    fn held(&self) -> MutexGuard<'_, (u32, Option<File>)> {
+    /// Gives it back, at the end of a run.
+    pub(super) fn give_back(&self) {
+        *self.held() = None;
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        let mut held = self.lock.held();
-        held.0 -= 1;
-        if held.0 == 0 {
-            // Closing it unlocks it.
-            held.1 = None;
-        }
     }
 }

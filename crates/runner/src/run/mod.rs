@@ -154,6 +154,7 @@ impl<'w> Runner<'w> {
             let record = TaskRecord::new(&self.task(task).id, outcome).reported();
             run.close(task, record, Speech::none());
         }
+        self.lock.give_back();
         let _none_left = end_all(&format!("{}-", run.marker), None);
         self.save();
         let records = run

@@ -2,7 +2,7 @@
 
 use super::Run;
 use super::attempt::Attempt;
-use super::lock::Held;
+use super::lock::Taken;
 use super::record::{Cached, Event, Outcome, TaskRecord};
 use super::speaker::Speech;
 use crate::keys::ingredients;
@@ -16,6 +16,7 @@ use mainstay_tasks::{
 };
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Instant;
 
 /// What looking at a task came to.
 enum Looked<'w> {
@@ -31,6 +32,7 @@ pub(super) struct Missed {
     pub(super) record: TaskRecord,
     /// What its key was made of, where its result is to be kept.
     pub(super) ingredients: Option<Ingredients>,
+    looked_at: Instant,
 }
 
 impl<'w> Run<'_, 'w> {
@@ -52,6 +54,7 @@ impl<'w> Run<'_, 'w> {
     fn looked(&self, number: u32, began_ms: u64) -> Looked<'w> {
         let runner = self.runner;
         let task = runner.task(number);
+        let looked_at = Instant::now();
         let mut record = TaskRecord::new(&task.id, Outcome::Ran);
         record.began_ms = began_ms;
         if !task.is_cached {
@@ -59,6 +62,7 @@ impl<'w> Run<'_, 'w> {
             return Looked::Miss(Missed {
                 record,
                 ingredients: None,
+                looked_at,
             });
         }
         let ingredients = match self.ingredients(number) {
@@ -102,6 +106,7 @@ impl<'w> Run<'_, 'w> {
         Looked::Miss(Missed {
             record,
             ingredients: Some(ingredients),
+            looked_at,
         })
     }
 
@@ -161,7 +166,7 @@ impl<'w> Run<'_, 'w> {
             let path = Bytes::from("output of the command");
             return Err(RestoreError::BlobLost { path });
         };
-        let _held = self.hold(task);
+        self.hold(task);
         let before = runner.state.memo(&task.id);
         let nothing = BTreeMap::new();
         let owned = before.as_ref().map_or(&nothing, |memo| &memo.outputs);
@@ -201,20 +206,17 @@ impl<'w> Run<'_, 'w> {
         let mut missed = found.unwrap_or_else(|| Missed {
             record: TaskRecord::new(&task.id, Outcome::Ran),
             ingredients: None,
+            looked_at: Instant::now(),
         });
-        let held = match self.hold(task) {
-            Ok(Some(held)) => Some(held),
-            Ok(None) => {
+        let waited_until = match self.hold(task) {
+            Taken::Ours { waited_until } => waited_until,
+            Taken::Stopped => {
                 missed.record.outcome = Outcome::Cancelled;
                 return self.end(number, missed.record.reported(), Speech::none());
             }
-            Err(error) => {
-                tracing::debug!(%error, "the lock of the workspace cannot be used");
-                None
-            }
         };
-        // Whoever held the lock may have made what is missing.
-        if held.as_ref().is_some_and(|held| held.has_waited) {
+        // Whoever had the lock may have made what is missing.
+        if waited_until.is_some_and(|until| missed.looked_at < until) {
             match self.looked(number, missed.record.began_ms) {
                 Looked::Hit(record, speech) => return self.end(number, record, speech),
                 Looked::Failed(record) => return self.end(number, record, Speech::none()),
@@ -222,14 +224,17 @@ impl<'w> Run<'_, 'w> {
             }
         }
         let (record, speech) = Attempt::new(self, number, missed.record).run(missed.ingredients);
-        drop(held);
         self.end(number, record, speech);
     }
 
     /// Keeps other runs of this workspace away from its files.
-    fn hold(&self, task: &Task) -> io::Result<Option<Held<'_>>> {
+    fn hold(&self, task: &Task) -> Taken {
         let mut waits = || self.speaker.tell(&Event::Waiting { task: &task.id });
-        self.runner.lock.take(self.stop, &mut waits)
+        let taken = self.runner.lock.take(self.stop, &mut waits);
+        taken.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the lock of the workspace cannot be used");
+            Taken::Ours { waited_until: None }
+        })
     }
 
     /// Remembers what stands in the folder now.

@@ -39,43 +39,7 @@ impl Console {
                 "the remote cache was not used any further: {failure}"
             ));
         }
-        let counts = [
-            ("ran", summary.count(|o| matches!(o, Outcome::Ran))),
-            (
-                "restored",
-                summary.count(|o| matches!(o, Outcome::Restored { .. })),
-            ),
-            (
-                "up to date",
-                summary.count(|o| matches!(o, Outcome::UpToDate)),
-            ),
-            (
-                "failed",
-                summary.count(|o| {
-                    matches!(
-                        o,
-                        Outcome::Failed { .. } | Outcome::TimedOut | Outcome::Errored
-                    )
-                }),
-            ),
-            (
-                "skipped",
-                summary.count(|o| matches!(o, Outcome::Skipped { .. })),
-            ),
-            (
-                "cancelled",
-                summary.count(|o| matches!(o, Outcome::Cancelled)),
-            ),
-            (
-                "not started",
-                summary.count(|o| matches!(o, Outcome::NotStarted)),
-            ),
-        ];
-        let parts: Vec<String> = counts
-            .iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(word, count)| format!("{count} {word}"))
-            .collect();
+        let parts = counted(summary);
         let saved: u64 = summary.tasks.iter().map(|task| task.saved_ms).sum();
         let saved = match saved {
             0..100 => String::new(),
@@ -136,6 +100,47 @@ impl Console {
             }
         }
     }
+}
+
+/// How many tasks ended in which way, where any did.
+fn counted(summary: &Summary) -> Vec<String> {
+    let counts = [
+        ("ran", summary.count(|o| matches!(o, Outcome::Ran))),
+        (
+            "restored",
+            summary.count(|o| matches!(o, Outcome::Restored { .. })),
+        ),
+        (
+            "up to date",
+            summary.count(|o| matches!(o, Outcome::UpToDate)),
+        ),
+        (
+            "failed",
+            summary.count(|o| {
+                matches!(
+                    o,
+                    Outcome::Failed { .. } | Outcome::TimedOut | Outcome::Errored
+                )
+            }),
+        ),
+        (
+            "skipped",
+            summary.count(|o| matches!(o, Outcome::Skipped { .. })),
+        ),
+        (
+            "cancelled",
+            summary.count(|o| matches!(o, Outcome::Cancelled)),
+        ),
+        (
+            "not started",
+            summary.count(|o| matches!(o, Outcome::NotStarted)),
+        ),
+    ];
+    counts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect()
 }
 
 /// Why a result is not in the cache, where somebody may have expected it there.
