@@ -230,7 +230,7 @@ impl<'w> Run<'_, 'w> {
     /// Keeps other runs of this workspace away from its files.
     fn hold(&self, task: &Task) -> Taken {
         let mut waits = || self.speaker.tell(&Event::Waiting { task: &task.id });
-        let taken = self.runner.lock.take(self.stop, &mut waits);
+        let taken = self.runner.lock.take(&self.marker, self.stop, &mut waits);
         taken.unwrap_or_else(|error| {
             tracing::debug!(%error, "the lock of the workspace cannot be used");
             Taken::Ours { waited_until: None }
