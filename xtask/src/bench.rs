@@ -1,4 +1,4 @@
-//! `bench sessions`: runs the programs that measure, and sets their figures against the promises.
+//! `bench FACE`: runs the programs that measure, and sets their figures against the promises.
 //!
 //! A figure is measured by an example program of some crate, built for release. It ends with one line
 //! of JSON on stdout: `{"value": 0.31}`, a median in the figure's unit. What it says before that line,
@@ -51,8 +51,8 @@ impl Bound {
     }
 }
 
-/// The promises, in the order of the table in `docs/benchmarks.md`.
-const FIGURES: &[Figure] = &[
+/// The promises for sessions, in the order of the table in `docs/benchmarks.md`.
+const SESSIONS: &[Figure] = &[
     node(
         "journaled step, overhead, p50",
         "ms",
@@ -139,6 +139,66 @@ const FIGURES: &[Figure] = &[
     ),
 ];
 
+/// The promises for tasks.
+const TASKS: &[Figure] = &[
+    tasks(
+        "1,000 tasks, nothing to do, over ninja",
+        "×",
+        Below(1.5),
+        &["warm"],
+    ),
+    tasks(
+        "1,000 tasks, nothing to do",
+        "s",
+        Below(0.05),
+        &["warm-seconds"],
+    ),
+    tasks("1,000 tasks, all restored", "s", Below(0.10), &["restore"]),
+    tasks(
+        "1,000 tasks from nothing, over ninja",
+        "×",
+        Below(1.1),
+        &["cold"],
+    ),
+    tasks("one leaf changed, over ninja", "×", Below(2.0), &["leaf"]),
+    tasks(
+        "2 GB in 2,000 files restored, over cp",
+        "×",
+        Below(1.1),
+        &["large-restore"],
+    ),
+    tasks(
+        "2 GB in 2,000 files, nothing to do",
+        "s",
+        Below(0.02),
+        &["large-noop"],
+    ),
+    tasks("10,000 tasks over 1,000", "×", Below(12.0), &["scale"]),
+    tasks(
+        "memory for 10 GB of output",
+        "MB",
+        Below(200.0),
+        &["memory"],
+    ),
+];
+
+/// A figure of the task runner.
+const fn tasks(
+    title: &'static str,
+    unit: &'static str,
+    bound: Bound,
+    arguments: &'static [&'static str],
+) -> Figure {
+    Figure {
+        title,
+        unit,
+        bound,
+        package: "mainstay-runner",
+        example: "bench_tasks",
+        arguments,
+    }
+}
+
 /// A figure that an example of the node measures.
 const fn node(
     title: &'static str,
@@ -177,11 +237,22 @@ const fn runtimes(
     }
 }
 
-pub(crate) fn run(place: &Place) -> Result<(), Failure> {
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Face {
+    Sessions,
+    Tasks,
+}
+
+pub(crate) fn run(place: &Place, face: Face) -> Result<(), Failure> {
+    let figures = match face {
+        Face::Sessions => SESSIONS,
+        Face::Tasks => TASKS,
+    };
     cargo(place, &["build", "--release", "--package", "mainstay-cli"])?;
     let mut rows = Vec::new();
     let mut broken = 0;
-    for figure in FIGURES {
+    for figure in figures {
         println!("== {}", figure.title);
         let (said, is_kept) = match measure(place, figure) {
             Ok(Measured { value }) => (

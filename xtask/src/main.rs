@@ -24,7 +24,7 @@ const USAGE: &str = "cargo xtask CHORE
   layers                      fail on a dependency between crates that the design forbids
   tidy                        fail on what no compiler sees: sizes, pages, forgotten files, names
   error-pages                 list the error pages that are missing, incomplete or left over
-  bench sessions              measure the figures that docs/benchmarks.md promises";
+  bench sessions|tasks        measure the figures that docs/benchmarks.md promises";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -35,7 +35,8 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&place),
         ["error-pages"] => error_pages::run(&place),
         ["test", options @ ..] => test::Options::parse(options).and_then(|o| test::run(&place, o)),
-        ["bench", "sessions"] => bench::run(&place),
+        ["bench", "sessions"] => bench::run(&place, bench::Face::Sessions),
+        ["bench", "tasks"] => bench::run(&place, bench::Face::Tasks),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

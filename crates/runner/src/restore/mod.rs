@@ -1,27 +1,25 @@
-//! Bringing outputs back: only what is not right already, each file beside its place first and then moved
-//! there, nothing through a link that leaves the workspace.
+//! Bringing outputs back: only what is not right already, each file whole or not at all, nothing through a
+//! link that leaves the workspace.
+
+mod draft;
 
 use crate::files::{Files, Stat, look, now};
 use crate::store::{BlobError, Contents};
+use draft::{BESIDE, Beside};
 use mainstay_manifest::Restore;
 use mainstay_tasks::{Bytes, Content, Output, RestoreError};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, mkdirat, open, openat2,
-    readlinkat, renameat, symlinkat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, mkdirat, openat2, readlinkat,
+    unlinkat,
 };
 use rustix::io::Errno;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 /// More files than this are written by several threads.
 const FEW: usize = 32;
-
-/// Where files are written before they are moved, from the workspace's root.
-const BESIDE: &str = ".mainstay/restore";
 
 /// What the folder holds of a task, which may be removed or replaced.
 pub(crate) type Owned = BTreeMap<Bytes, Output>;
@@ -88,7 +86,10 @@ impl Restoration<'_> {
         if wrong.is_empty() {
             return Ok(0);
         }
-        let beside = self.beside()?;
+        let beside = Beside::open(self.files.path()).map_err(|error| RestoreError::Write {
+            path: Bytes::from(BESIDE),
+            source: error.into(),
+        })?;
         let (folders, rest): (Vec<_>, Vec<_>) = wrong
             .into_iter()
             .partition(|(_, output)| matches!(output, Output::Folder { .. }));
@@ -139,92 +140,79 @@ impl Restoration<'_> {
     fn one(&self, path: &Bytes, output: &Output, beside: &Beside) -> Result<(), RestoreError> {
         let (parent, name) = split(path);
         let parent = self.parent(path, parent)?;
-        self.clear(path, &parent, name)?;
+        let is_free = self.clear(path, &parent, name)?;
         match output {
             Output::File { content, mode } => {
-                self.file(path, content, *mode, &parent, name, beside)
+                let place = Place {
+                    path,
+                    parent: &parent,
+                    name,
+                    is_free,
+                };
+                self.file(&place, content, *mode, beside)
             }
-            Output::Link { target } => {
-                let place = beside.place();
-                symlinkat(target.0.as_slice(), &beside.folder, place.as_str())
-                    .and_then(|()| renameat(&beside.folder, place.as_str(), &parent, name))
-                    .map_err(|errno| unwritten(path, errno))
-            }
+            Output::Link { target } => beside
+                .link(&target.0, &parent, name)
+                .map_err(|errno| unwritten(path, errno)),
             Output::Folder { .. } => Ok(()),
         }
     }
 
     fn file(
         &self,
-        path: &Bytes,
+        place: &Place<'_>,
         content: &Content,
         mode: u32,
-        parent: &OwnedFd,
-        name: &[u8],
         beside: &Beside,
     ) -> Result<(), RestoreError> {
-        let failed = |error: BlobError| match error {
+        let Place {
+            path, parent, name, ..
+        } = *place;
+        let refused = |errno| unwritten(path, errno);
+        // A link to the cache must not be one to write through.
+        if self.how == Restore::Hardlink && mode & 0o222 == 0 {
+            let link = |to: &Path| self.contents.link_to(content, to);
+            if beside.made(link, parent, name).map_err(refused)? {
+                return Ok(());
+            }
+        }
+        let began = now();
+        let mut draft = beside.draft(parent, place.is_free).map_err(refused)?;
+        let written = self.contents.write_to(content, &mut draft.file);
+        written.map_err(|error| match error {
             BlobError::Lost => RestoreError::BlobLost { path: path.clone() },
             BlobError::Damaged => RestoreError::BlobDamaged { path: path.clone() },
             BlobError::Cache(error) | BlobError::Target(error) => RestoreError::Write {
                 path: path.clone(),
                 source: error.into(),
             },
-        };
-        let place = beside.place();
-        let began = now();
-        let is_linked = self.how == Restore::Hardlink
-            && mode & 0o222 == 0
-            && self.contents.link_to(content, &beside.path.join(&place));
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        let written = if is_linked {
-            Ok(None)
-        } else {
-            let opened = rustix::fs::openat(&beside.folder, place.as_str(), flags, Mode::RUSR);
-            let mut file = File::from(opened.map_err(|errno| unwritten(path, errno))?);
-            self.contents
-                .write_to(content, &mut file)
-                .map_err(failed)
-                .and_then(|()| {
-                    let changed = fchmod(&file, Mode::from_raw_mode(mode));
-                    changed.map_err(|errno| unwritten(path, errno))
-                })
-                .map(|()| fstat(&file).ok())
-        };
-        let moved = written.and_then(|before| {
-            renameat(&beside.folder, place.as_str(), parent, name)
-                .map_err(|errno| unwritten(path, errno))?;
-            Ok(before)
-        });
-        match moved {
-            Err(error) => {
-                let _gone = unlinkat(&beside.folder, place.as_str(), AtFlags::empty());
-                Err(error)
-            }
-            Ok(before) => {
-                // Moving it changed nothing but the time of change.
-                let after = look(parent, name).ok().flatten();
-                if let Some((before, after)) = before.map(|raw| Stat::of(&raw)).zip(after)
-                    && before.stamp.modified == after.stamp.modified
-                    && before.stamp.inode == after.stamp.inode
-                {
-                    self.files.index().learn(after.stamp, content.digest, began);
-                }
-                Ok(())
-            }
+        })?;
+        let before = fstat(&draft.file).ok().map(|raw| Stat::of(&raw).stamp);
+        draft.settle(mode, parent, name).map_err(refused)?;
+        // Being put there changed nothing but the time of change.
+        let after = look(parent, name).ok().flatten().map(|stat| stat.stamp);
+        if let Some((before, after)) = before.zip(after)
+            && (before.modified, before.inode) == (after.modified, after.inode)
+        {
+            self.files.index().learn(after, content.digest, began);
         }
+        Ok(())
     }
 
-    /// Takes away what stands where an output belongs, if a move would not replace it.
-    fn clear(&self, path: &Bytes, parent: &OwnedFd, name: &[u8]) -> Result<(), RestoreError> {
+    /// Takes away a folder that stands where an output belongs. Says whether nothing stands there.
+    fn clear(&self, path: &Bytes, parent: &OwnedFd, name: &[u8]) -> Result<bool, RestoreError> {
         let found = look(parent, name).map_err(|errno| unwritten(path, errno))?;
-        if found.is_none_or(|stat| stat.kind != FileType::Directory) {
-            return Ok(());
+        match found {
+            None => Ok(true),
+            Some(stat) if stat.kind != FileType::Directory => Ok(false),
+            Some(_) => match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+                Ok(()) => Ok(true),
+                Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                    Err(RestoreError::InTheWay { path: path.clone() })
+                }
+                Err(errno) => Err(unwritten(path, errno)),
+            },
         }
-        unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(|errno| match errno {
-            Errno::NOTEMPTY | Errno::EXIST => RestoreError::InTheWay { path: path.clone() },
-            errno => unwritten(path, errno),
-        })
     }
 
     /// The folder that an output goes into, made where it is missing.
@@ -278,39 +266,15 @@ impl Restoration<'_> {
             .and_then(|()| mkdirat(parent, name, Mode::from_raw_mode(0o777)))
             .map_err(|errno| unwritten(path, errno))
     }
-
-    fn beside(&self) -> Result<Beside, RestoreError> {
-        let path = self.files.path().join(BESIDE);
-        let failed = |error: io::Error| RestoreError::Write {
-            path: Bytes::from(BESIDE),
-            source: error.into(),
-        };
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = match open(&path, flags, Mode::empty()) {
-            Err(Errno::NOENT) => {
-                std::fs::create_dir_all(&path).map_err(failed)?;
-                open(&path, flags, Mode::empty())
-            }
-            other => other,
-        };
-        let folder = folder.map_err(|errno| failed(errno.into()))?;
-        Ok(Beside { path, folder })
-    }
 }
 
-/// Where files are written first.
-struct Beside {
-    path: PathBuf,
-    folder: OwnedFd,
-}
-
-impl Beside {
-    /// A name that nobody else uses.
-    fn place(&self) -> String {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        format!("{}-{count}", std::process::id())
-    }
+/// Where a file belongs.
+struct Place<'p> {
+    path: &'p Bytes,
+    parent: &'p OwnedFd,
+    name: &'p [u8],
+    /// Whether nothing stands there.
+    is_free: bool,
 }
 
 /// Removes what the dead left beside.

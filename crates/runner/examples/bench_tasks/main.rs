@@ -1,0 +1,148 @@
+//! Measures the task runner as a whole, beside ninja and cp: `cargo xtask bench tasks` runs it with one
+//! word for each figure.
+//!
+//! The workspace is a tree of projects with ten tasks each; a task puts ten inputs of 1 KiB and the
+//! beginning of its predecessor's output together. Both tools work on copies of one workspace, in turns,
+//! and every output is compared with what it has to be.
+#![expect(
+    clippy::print_stdout,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a program that measures prints what it found and may fail loudly"
+)]
+
+mod place;
+
+use place::Place;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+const ROUNDS: usize = 7;
+
+fn main() {
+    let word = std::env::args().nth(1).unwrap_or_default();
+    let value = match word.as_str() {
+        "warm" => over_ninja(&|_, _| {}),
+        "warm-seconds" => seconds(1000, &|_, _| {}),
+        "restore" => seconds(1000, &|place, _| place.remove_outputs()),
+        "cold" => cold(),
+        "leaf" => over_ninja(&|place, round| place.touch_leaf(round)),
+        "scale" => seconds(10_000, &|_, _| {}) / seconds(1000, &|_, _| {}),
+        "large-restore" => large_restore(),
+        "large-noop" => large_noop(),
+        "memory" => memory(),
+        other => panic!("{other}: no such figure"),
+    };
+    println!("{{\"value\": {value}}}");
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Runs a command to its success; how long it took, in seconds.
+fn timed(mut command: Command) -> f64 {
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let began = Instant::now();
+    let status = command.stderr(Stdio::inherit()).status().unwrap();
+    let took = began.elapsed().as_secs_f64();
+    assert!(status.success(), "{command:?}");
+    took
+}
+
+/// Our time over ninja's, after the same preparation of both, in turns.
+fn over_ninja(prepare: &dyn Fn(&Place, usize)) -> f64 {
+    let place = Place::new(1000);
+    let (mut ours, mut ninjas) = (Vec::new(), Vec::new());
+    timed(place.ninja());
+    timed(place.mainstay());
+    for round in 0..ROUNDS {
+        prepare(&place, round);
+        ninjas.push(timed(place.ninja()));
+        ours.push(timed(place.mainstay()));
+        place.check();
+    }
+    let (ours, ninjas) = (median(ours), median(ninjas));
+    println!("mainstay {ours:.4} s, ninja {ninjas:.4} s");
+    ours / ninjas
+}
+
+/// Everything from nothing. The file system looks for free inodes among those that were removed in the
+/// last seconds one by one, so each run waits until that is over, and works in a place of its own.
+fn cold() -> f64 {
+    let (mut ours, mut ninjas) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let place = Place::new(1000);
+        place.settle();
+        ninjas.push(timed(place.ninja()));
+        place.settle();
+        ours.push(timed(place.mainstay()));
+        place.check();
+        place.settle();
+    }
+    let (ours, ninjas) = (median(ours), median(ninjas));
+    println!("mainstay {ours:.4} s, ninja {ninjas:.4} s");
+    ours / ninjas
+}
+
+/// Our time for a workspace that was built before, in seconds.
+fn seconds(tasks: usize, prepare: &dyn Fn(&Place, usize)) -> f64 {
+    let place = Place::new(tasks);
+    timed(place.mainstay());
+    let mut ours = Vec::new();
+    for round in 0..ROUNDS {
+        prepare(&place, round);
+        ours.push(timed(place.mainstay()));
+        place.check();
+    }
+    let ours = median(ours);
+    println!("{tasks} tasks: {ours:.4} s");
+    ours
+}
+
+/// 2,000 incompressible files of 1 MiB brought back, over a copy of them.
+fn large_restore() -> f64 {
+    let place = Place::large(2000);
+    timed(place.mainstay());
+    let (mut ours, mut copies) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let copy = place.path("copy");
+        let mut command = Command::new("cp");
+        command.arg("-r").arg(place.path("ours/out")).arg(&copy);
+        copies.push(timed(command));
+        fs::remove_dir_all(copy).unwrap();
+        fs::remove_dir_all(place.path("ours/out")).unwrap();
+        place.settle();
+        ours.push(timed(place.mainstay()));
+        place.settle();
+    }
+    let (ours, copies) = (median(ours), median(copies));
+    println!("mainstay {ours:.3} s, cp -r {copies:.3} s");
+    ours / copies
+}
+
+fn large_noop() -> f64 {
+    let place = Place::large(2000);
+    timed(place.mainstay());
+    median((0..ROUNDS).map(|_| timed(place.mainstay())).collect())
+}
+
+/// The most memory that a run takes whose command writes 10 GB to its standard output and to a file, in MB.
+fn memory() -> f64 {
+    let place = Place::flood(5_000_000_000);
+    let mut command = place.mainstay();
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0.0_f64;
+    while child.try_wait().unwrap().is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+        peak = peak.max(kilobytes.unwrap_or(0.0) / 1000.0);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(child.wait().unwrap().success());
+    peak
+}
