@@ -106,9 +106,22 @@ pub(crate) struct Init {
     /// Use the scripted model, which needs no key and no network
     #[arg(long)]
     pub(crate) script: bool,
+    /// Take over the tasks of another runner, and say what could not be
+    #[arg(long, value_enum, value_name = "RUNNER", conflicts_with = "script")]
+    pub(crate) from: Option<From>,
     /// The folder
     #[arg(default_value = ".")]
     pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum From {
+    /// Turborepo: turbo.json and package.json
+    Turbo,
+    /// GNU make: a Makefile
+    Make,
+    /// npm, pnpm, yarn or bun: the scripts of package.json
+    Npm,
 }
 
 #[derive(Debug, Args)]
@@ -156,7 +169,7 @@ pub(crate) enum Busy {
     Steer,
 }
 
-impl From<Busy> for OnBusy {
+impl std::convert::From<Busy> for OnBusy {
     fn from(busy: Busy) -> Self {
         match busy {
             Busy::Reject => Self::Reject,
@@ -175,6 +188,12 @@ pub(crate) enum TaskCommand {
     Why {
         /// The task: `project:task`, `:task` in all projects, or `task`
         target: String,
+    },
+    /// List the tasks that changes since a revision of git affect, and why
+    Affected {
+        /// The revision, such as `origin/main`
+        #[arg(long, value_name = "REV")]
+        since: String,
     },
     /// List the tasks
     Ls,

@@ -3,6 +3,7 @@
 //! Ordinary threads, no runtime: each job sits in one thread from its key to its end. What to do next is
 //! decided by the pure `tasks` crate.
 
+mod affected;
 mod disk;
 mod environment;
 mod files;
@@ -18,6 +19,7 @@ mod store;
 mod why;
 pub mod workspace;
 
+pub use affected::{Affected, Because, affected};
 pub use environment::Environment;
 pub use observe::{Seen, Undeclared, Watch, WatchOrder, Watcher};
 pub use process::{Exit, Stop};

@@ -14,6 +14,9 @@ const SCRIPT: &str = "# What the scripted model answers, call by call.\n\
     - text: That is all there is.\n";
 
 pub(crate) fn run(context: &Context, args: &Init) -> Result<ExitCode, CliError> {
+    if let Some(from) = args.from {
+        return super::import::run(context, &args.dir, from);
+    }
     let file = |path: &Path, error| CliError::File {
         path: path.to_owned(),
         error,
@@ -44,7 +47,7 @@ pub(crate) fn run(context: &Context, args: &Init) -> Result<ExitCode, CliError> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn create(path: &PathBuf, text: &str) -> Result<(), CliError> {
+pub(super) fn create(path: &PathBuf, text: &str) -> Result<(), CliError> {
     let opened = OpenOptions::new().write(true).create_new(true).open(path);
     let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| match error.kind() {

@@ -4,6 +4,7 @@ pub(crate) mod cache;
 mod codes;
 mod doctor;
 mod explain;
+mod import;
 mod init;
 mod manifest;
 mod run;

@@ -1,5 +1,6 @@
 //! `task`: cached commands. Works in this process, beside whatever else works on the same cache.
 
+mod affected;
 mod console;
 mod profile;
 mod run;
@@ -19,6 +20,7 @@ pub(crate) async fn run(context: &Context, command: TaskCommand) -> Result<ExitC
     match command {
         TaskCommand::Run(args) => run::run(context, args).await,
         TaskCommand::Why { target } => show::why(context, &target),
+        TaskCommand::Affected { since } => affected::run(context, &since),
         TaskCommand::Ls => show::list(context),
         TaskCommand::Graph(args) => show::graph(context, &args),
     }

@@ -135,7 +135,16 @@ fn verdict(verdict: &Verdict) -> String {
 }
 
 fn told(Reason { change, made_by }: &Reason) -> String {
-    let told = match change {
+    let told = self::change(change);
+    match made_by {
+        Some(task) => format!("{told} (made by {task})"),
+        None => told,
+    }
+}
+
+/// A difference, in words.
+pub(super) fn change(change: &Change) -> String {
+    match change {
         Change::Task => "the task".to_owned(),
         Change::WorkingDirectory => "the folder that it runs in".to_owned(),
         Change::Command => "the command".to_owned(),
@@ -163,9 +172,5 @@ fn told(Reason { change, made_by }: &Reason) -> String {
             };
             format!("`{path}` {how}")
         }
-    };
-    match made_by {
-        Some(task) => format!("{told} (made by {task})"),
-        None => told,
     }
 }

@@ -317,3 +317,70 @@ fn why_names_exactly_what_changed() {
     tasks.write("mainstay.yaml", &manifest.replace("> out", ">> out"));
     assert_eq!(why(Some("x")), r#"{"kind":"command"}"#);
 }
+
+#[test]
+fn affected_is_what_changed_and_all_that_needs_it() {
+    let tasks = Tasks::new(
+        "  a: {shell: 'cat a.in > a.out', inputs: [a.in], outputs: [a.out]}\n  \
+           b: {shell: 'cat a.out b.in > b.out', inputs: [a.out, b.in], outputs: [b.out]}\n  \
+           c: {shell: 'cat c.in', inputs: [c.in]}\n  \
+           d: {command: ['true'], after: [b]}\n",
+    );
+    tasks
+        .write("a.in", "1")
+        .write("b.in", "1")
+        .write("c.in", "1");
+    tasks.write(".gitignore", "*.out\n/cache\n/data\n");
+    let git = |args: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        let who = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"];
+        let output = command
+            .args(who)
+            .args(args)
+            .current_dir(tasks.place.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-qm", "one"]);
+    let affected = |since: &str| {
+        let ran = tasks
+            .place
+            .mainstay(&["--json", "task", "affected", "--since", since]);
+        let told: Vec<String> = ran
+            .ok()
+            .lines()
+            .iter()
+            .map(|line| {
+                format!(
+                    "{} {}",
+                    line["task"].as_str().unwrap(),
+                    line["because"].as_str().unwrap()
+                )
+            })
+            .collect();
+        told.join(", ")
+    };
+    assert_eq!(affected("HEAD"), "");
+    tasks.run(&["d"]).ok();
+    assert_eq!(
+        affected("HEAD"),
+        "",
+        "what was built meanwhile is no change"
+    );
+    tasks.write("a.in", "2");
+    assert_eq!(affected("HEAD"), "w:a changed, w:b upstream, w:d changed");
+    git(&["commit", "-qam", "two"]);
+    fs::remove_file(tasks.path("c.in")).unwrap();
+    assert_eq!(affected("HEAD"), "w:c unknown, w:d changed");
+    assert_eq!(
+        affected("HEAD~1"),
+        "w:a changed, w:c unknown, w:b upstream, w:d changed"
+    );
+    let ran = tasks
+        .place
+        .mainstay(&["--json", "task", "affected", "--since", "nowhere"]);
+    ran.failed_with("runtime.not_found");
+}

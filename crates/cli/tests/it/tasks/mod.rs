@@ -3,6 +3,7 @@
 mod beside_ninja;
 mod cache;
 mod errors;
+mod import;
 mod kills;
 mod known_defects;
 mod remote;

@@ -1,0 +1,129 @@
+//! Workspaces of other runners, taken over and run.
+
+use super::Tasks;
+use std::fs;
+
+/// A place without a manifest, with these files.
+fn place(files: &[(&str, &str)]) -> Tasks {
+    let tasks = Tasks::new("  none: {command: ['true']}\n");
+    fs::remove_file(tasks.path("mainstay.yaml")).unwrap();
+    tasks.write(".gitignore", "/cache\n/data\n/work\n/script.yaml\n");
+    for (name, text) in files {
+        tasks.write(name, text);
+    }
+    tasks
+}
+
+fn init(tasks: &Tasks, from: &str) -> serde_json::Value {
+    let answer = tasks
+        .place
+        .mainstay(&["--json", "init", "--from", from])
+        .ok()
+        .json();
+    let checked = tasks.place.mainstay(&["--json", "check"]);
+    assert_eq!(
+        checked.json()["findings"],
+        serde_json::json!([]),
+        "{checked:?}"
+    );
+    answer
+}
+
+#[test]
+fn a_makefile_builds_the_same() {
+    let tasks = place(&[
+        (
+            "Makefile",
+            "CC = cc\nall: hello\nhello: main.o say.o\n\tcat $^ > $@\n%.o: %.c\n\tcat $< > $@\n\
+            .PHONY: all clean\nclean:\n\trm -f *.o hello\ninclude nowhere.mk\n",
+        ),
+        ("main.c", "main\n"),
+        ("say.c", "say\n"),
+    ]);
+    let answer = init(&tasks, "make");
+    let notes = answer["notes"].to_string();
+    assert!(
+        notes.contains("nowhere.mk"),
+        "what was not carried over is told: {notes}"
+    );
+    let run = |args: &[&str]| tasks.run(args);
+    run(&["all"]).ok();
+    assert_eq!(tasks.read("hello"), "main\nsay\n");
+    assert_eq!(run(&["hello"]).ok().events.last().unwrap()["ran"], 0);
+    tasks.write("say.c", "said\n");
+    run(&["all"]).ok();
+    assert_eq!(tasks.read("hello"), "main\nsaid\n");
+    let ran = tasks.place.mainstay(&["--json", "init", "--from", "make"]);
+    ran.failed_with("runtime.invalid_request");
+}
+
+#[test]
+fn a_turborepo_becomes_a_workspace() {
+    let tasks = place(&[
+        (
+            "package.json",
+            r#"{"name": "mono", "private": true, "workspaces": ["packages/*"], "packageManager": "npm@10.8.2"}"#,
+        ),
+        (
+            "turbo.json",
+            r#"{"tasks": {"build": {"dependsOn": ["^build"], "outputs": ["dist/**"], "env": ["MODE"]},
+            // a comment
+            "test": {"dependsOn": ["build"], "cache": false}}, "ui": "tui"}"#,
+        ),
+        (
+            "packages/ui/package.json",
+            r#"{"name": "@acme/ui", "scripts": {"build": "mkdir -p dist && cp src.js dist/"}}"#,
+        ),
+        ("packages/ui/src.js", "ui"),
+        (
+            "packages/web/package.json",
+            r#"{"name": "@acme/web", "dependencies": {"@acme/ui": "*"}, "scripts": {"build": "x", "test": "y"}}"#,
+        ),
+    ]);
+    let answer = init(&tasks, "turbo");
+    assert_eq!(answer["written"].as_array().unwrap().len(), 3, "{answer}");
+    let graph = tasks
+        .place
+        .mainstay(&["--json", "task", "graph"])
+        .ok()
+        .json();
+    let edges: Vec<String> = graph["edges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|edge| {
+            format!(
+                "{} {}",
+                edge["from"].as_str().unwrap(),
+                edge["to"].as_str().unwrap()
+            )
+        })
+        .collect();
+    assert_eq!(edges, ["ui:build web:build", "web:build web:test"]);
+}
+
+#[test]
+fn the_scripts_of_a_package_become_tasks() {
+    let tasks = place(&[(
+        "package.json",
+        r#"{"name": "one", "scripts": {"build": "tsc", "pretest": "lint", "test": "jest"}}"#,
+    )]);
+    let answer = init(&tasks, "npm");
+    assert!(
+        answer["notes"]
+            .as_array()
+            .is_some_and(|notes| !notes.is_empty()),
+        "{answer}"
+    );
+    let listed = tasks.place.mainstay(&["--json", "task", "ls"]).ok().json();
+    let names: Vec<&str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| task["task"].as_str().unwrap())
+        .collect();
+    assert!(
+        names.contains(&"one:build") && names.contains(&"one:test"),
+        "{names:?}"
+    );
+}
