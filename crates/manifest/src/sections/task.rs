@@ -153,12 +153,12 @@ static TASK_SHAPE: Shape = Shape {
         Field::optional(
             "jobserver",
             Kind::Boolean,
-            "Whether it shares `--jobs` with the command through GNU make's protocol.",
+            "Whether the command, such as make, ninja or cargo, is told by GNU make's protocol to run as many jobs as `weight` says.",
         ),
         Field::optional(
             "persistent",
             Kind::Boolean,
-            "Whether it stays up, such as a development server: never cached, restarted by `--watch`.",
+            "Whether it stays up, such as a development server: never cached, and ended with the run.",
         ),
         Field::optional(
             "ready",

@@ -37,6 +37,8 @@ pub(crate) struct Job {
     pub(crate) environment: Vec<(OsString, OsString)>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) grace: Duration,
+    /// How many jobs the command may run at once, by GNU make's protocol.
+    pub(crate) tokens: Option<u32>,
     /// The value of [`crate::environment::MARKER`] by which its processes are known.
     pub(crate) marker: String,
 }
@@ -81,6 +83,8 @@ pub(crate) type Take<'t> = dyn FnMut(Stream, &[u8]) -> io::Result<()> + 't;
 struct Running {
     pid: Pid,
     ended: OwnedFd,
+    /// Lives as long as the command, which asks it for jobs.
+    _server: Option<jobserver::Client>,
     pipes: [Option<(Stream, Pipe)>; 2],
     why: Option<Why>,
     /// When it is killed, once it was asked to end.
@@ -129,6 +133,15 @@ impl Running {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
+        // One job is the command itself.
+        let tokens = job.tokens.map(|tokens| tokens.saturating_sub(1) as usize);
+        let server = tokens
+            .map(jobserver::Client::new)
+            .transpose()
+            .map_err(failed)?;
+        if let Some(server) = &server {
+            server.configure_make(&mut command);
+        }
         let mut child = command.spawn().map_err(failed)?;
         let waits = |error: Errno| ProcessError::Wait(io::Error::from(error).into());
         let pid = Pid::from_child(&child);
@@ -154,6 +167,7 @@ impl Running {
         Ok(Self {
             pid,
             ended,
+            _server: server,
             pipes: [
                 stdout.map(|pipe| (Stream::Stdout, pipe)),
                 stderr.map(|pipe| (Stream::Stderr, pipe)),

@@ -343,7 +343,12 @@ fn broken(error: std::io::Error) -> RunTaskError {
     }
 }
 
-fn job(task: &Task, environment: &Environment, root: &std::path::Path, marker: String) -> Job {
+pub(super) fn job(
+    task: &Task,
+    environment: &Environment,
+    root: &std::path::Path,
+    marker: String,
+) -> Job {
     let mut arguments: Vec<OsString> = match &task.program {
         Program::Command(arguments) => arguments.iter().map(OsString::from).collect(),
         Program::Shell(script) => ["-c", script].iter().map(OsString::from).collect(),
@@ -364,6 +369,7 @@ fn job(task: &Task, environment: &Environment, root: &std::path::Path, marker: S
         cwd: root.join(OsStr::from_bytes(&task.cwd.0)),
         environment: environment.of_command(task),
         timeout: task.timeout,
+        tokens: task.has_jobserver.then_some(task.needs.weight),
         grace: task.grace,
         marker,
     }

@@ -4,6 +4,7 @@ mod attempt;
 mod lock;
 mod path;
 mod record;
+mod service;
 mod speaker;
 mod watching;
 mod worker;
@@ -22,12 +23,16 @@ use crate::store::Store;
 use crate::workspace::{Task, Workspace};
 use lock::WorkspaceLock;
 use mainstay_tasks::{Ending, Limits, Schedule, Step, TaskKey};
+use service::Service;
 use speaker::{Speaker, Speech};
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use worker::Missed;
+
+/// How long a thread without work waits before it looks whether the run is to stop.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -131,18 +136,30 @@ impl<'w> Runner<'w> {
             records: Mutex::new(Vec::with_capacity(tasks.len())),
             misses: Mutex::default(),
             made: Mutex::default(),
+            services: Vec::new(),
+        };
+        let services = tasks.iter().filter(|&&task| self.task(task).is_persistent);
+        let services: io::Result<Vec<Service>> = services.map(|&task| Service::new(task)).collect();
+        let run = Run {
+            services: services?,
+            ..run
         };
         let threads = usize::try_from(options.jobs)
             .unwrap_or(1)
             .clamp(1, tasks.len().max(1));
         std::thread::scope(|scope| {
             let uploads = Uploads::start(scope, self.store, self.remote);
+            for service in &run.services {
+                scope.spawn(|| run.serve(service));
+            }
             std::thread::scope(|scope| {
                 for _ in 1..threads {
                     scope.spawn(|| run.work(&uploads));
                 }
                 run.work(&uploads);
             });
+            self.lock.give_back();
+            run.end_services(targets);
             uploads.finish();
         });
         let left: Vec<u32> = run.schedule().left().collect();
@@ -197,6 +214,8 @@ struct Run<'r, 'w> {
     schedule: Mutex<Schedule<'w>>,
     woken: Condvar,
     records: Mutex<Vec<TaskRecord>>,
+    /// The tasks that stay up.
+    services: Vec<Service>,
     /// The keys of results that were made and not yet sent to the remote cache.
     made: Mutex<Vec<TaskKey>>,
     /// What is known so far of tasks that wait for their turn to run.
@@ -229,10 +248,9 @@ impl<'w> Run<'_, 'w> {
             if schedule.is_over() {
                 return None;
             }
-            schedule = self
-                .woken
-                .wait(schedule)
-                .unwrap_or_else(PoisonError::into_inner);
+            // What waits for a task to be ready hears of a stop by looking.
+            let woken = self.woken.wait_timeout(schedule, LOOK_AGAIN);
+            schedule = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -245,8 +263,7 @@ impl<'w> Run<'_, 'w> {
         }
         let kept = record.clone();
         self.speaker.finish(task, record, speech);
-        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        records.push(kept);
+        self.records().push(kept);
     }
 
     /// Says that a task is over, and goes on with what waited for it.
@@ -268,6 +285,10 @@ impl<'w> Run<'_, 'w> {
 
     fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn records(&self) -> MutexGuard<'_, Vec<TaskRecord>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn made(&self) -> MutexGuard<'_, Vec<TaskKey>> {

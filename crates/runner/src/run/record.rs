@@ -22,6 +22,11 @@ pub enum Event<'a> {
         /// The task.
         task: &'a TaskId,
     },
+    /// A task that stays up is ready.
+    Ready {
+        /// The task.
+        task: &'a TaskId,
+    },
     /// A command said something.
     Output {
         /// The task.

@@ -208,6 +208,9 @@ impl<'w> Run<'_, 'w> {
             ingredients: None,
             looked_at: Instant::now(),
         });
+        if task.is_persistent {
+            return self.begin_service(number, missed);
+        }
         let waited_until = match self.hold(task) {
             Taken::Ours { waited_until } => waited_until,
             Taken::Stopped => {

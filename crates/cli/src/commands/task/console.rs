@@ -173,6 +173,7 @@ impl Listener for Console {
             Event::Started { task, attempt } => {
                 self.output.note(&format!("{task}: try {attempt}"));
             }
+            Event::Ready { task } => self.output.note(&format!("{task}: ready")),
             Event::Waiting { task } => {
                 self.output
                     .note(&format!("{task}: waits for another run in this workspace"));
@@ -199,6 +200,7 @@ fn line(event: &Event<'_>) -> Value {
         Event::Started { task, attempt } => {
             json!({"event": "started", "task": task, "attempt": attempt})
         }
+        Event::Ready { task } => json!({"event": "ready", "task": task}),
         Event::Waiting { task } => json!({"event": "waiting", "task": task}),
         Event::Output {
             task,

@@ -8,6 +8,7 @@ mod kills;
 mod known_defects;
 mod remote;
 mod running;
+mod services;
 mod watched;
 
 use crate::harness::{BINARY, Place, Ran};
