@@ -19,11 +19,18 @@ pub(crate) struct Place {
 impl Place {
     /// So many tasks in projects of ten.
     pub(crate) fn new(tasks: usize) -> Self {
+        Self::tree(tasks, &beside_target())
+    }
+
+    /// The same, in a file system that lies in memory.
+    pub(crate) fn in_memory(tasks: usize) -> Self {
+        Self::tree(tasks, Path::new("/dev/shm"))
+    }
+
+    fn tree(tasks: usize, folder: &Path) -> Self {
         let projects = tasks / TASKS;
-        let place = Self::empty(
-            projects,
-            (0..TASKS).map(|task| format!(":t{task}")).collect(),
-        );
+        let targets = (0..TASKS).map(|task| format!(":t{task}")).collect();
+        let place = Self::empty(projects, targets, folder);
         for tool in ["ours", "ninja"] {
             for project in 0..projects {
                 place.inputs(tool, project);
@@ -81,7 +88,7 @@ impl Place {
     }
 
     fn single(script: &str, outputs: &str) -> Self {
-        let place = Self::empty(0, vec!["t".to_owned()]);
+        let place = Self::empty(0, vec!["t".to_owned()], &beside_target());
         let manifest = format!(
             "version: 1\nname: w\ntasks:\n  t: {{shell: '{script}', inputs: [], outputs: {outputs}}}\n"
         );
@@ -89,11 +96,10 @@ impl Place {
         place
     }
 
-    fn empty(projects: usize, targets: Vec<String>) -> Self {
-        let target = own().parent().unwrap().parent().unwrap().to_owned();
+    fn empty(projects: usize, targets: Vec<String>, folder: &Path) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("bench-tasks-")
-            .tempdir_in(target)
+            .tempdir_in(folder)
             .unwrap();
         fs::create_dir(folder.path().join("ours")).unwrap();
         fs::create_dir(folder.path().join("ninja")).unwrap();
@@ -200,6 +206,11 @@ fn script(task: usize, before: Option<(usize, usize)>) -> String {
     let head = before.map(|(p, t)| format!("head -c 64 ../p{p}/out/t{t}.txt; "));
     let head = head.unwrap_or_default();
     format!("{{ {head}cat src/t{task}/*.txt; }} > out/t{task}.txt")
+}
+
+/// A folder on the disk that the build is on.
+fn beside_target() -> PathBuf {
+    own().parent().unwrap().parent().unwrap().to_owned()
 }
 
 fn own() -> PathBuf {
