@@ -41,6 +41,26 @@ const NEEDS: &[Need] = &[
         without: Some("the sandbox is not compared with bubblewrap"),
     },
     Need {
+        program: "busybox",
+        package: "busybox",
+        without: Some("a program that is linked statically is not watched"),
+    },
+    Need {
+        program: "git",
+        package: "git",
+        without: Some("what a change affects is not tried"),
+    },
+    Need {
+        program: "make",
+        package: "make",
+        without: Some("a jobserver is not tried with make"),
+    },
+    Need {
+        program: "ninja",
+        package: "ninja-build",
+        without: Some("the task runner is not compared with ninja"),
+    },
+    Need {
         program: "bazel",
         package: "bazel-bootstrap",
         without: Some("the cache server is not tried with Bazel"),
