@@ -317,6 +317,59 @@ impl Drop for Server {
     }
 }
 
+/// `mainstay cache serve`, ended when it goes out of scope.
+pub(crate) struct CacheServer {
+    child: Child,
+    pub(crate) address: String,
+    folder: PathBuf,
+}
+
+impl CacheServer {
+    pub(crate) fn start(place: &Place, args: &[&str], token: Option<&str>) -> Self {
+        let mut all = vec!["--json", "cache", "serve", "--listen", "127.0.0.1:0"];
+        all.extend(args);
+        let mut command = place.command(&all);
+        token.map(|token| command.env("MAINSTAY_CACHE_TOKEN", token));
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        use std::io::BufRead;
+        std::io::BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap();
+        let address = said["listening"].as_str().unwrap().to_owned();
+        let folder = place.path().join("cache/served");
+        Self {
+            child,
+            address,
+            folder,
+        }
+    }
+
+    /// The files below a part of what it keeps that hold anything.
+    pub(crate) fn files(&self, part: &str) -> Vec<PathBuf> {
+        let mut folders = vec![self.folder.join(part)];
+        let mut files = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                match entry.file_type().unwrap().is_dir() {
+                    true => folders.push(entry.path()),
+                    false if entry.metadata().unwrap().len() > 0 => files.push(entry.path()),
+                    false => {}
+                }
+            }
+        }
+        files
+    }
+}
+
+impl Drop for CacheServer {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
 async fn answer(response: reqwest::Response) -> (u16, Value) {
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();

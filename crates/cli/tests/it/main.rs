@@ -8,6 +8,7 @@
 
 mod basics;
 mod demo;
+mod foreign;
 mod harness;
 mod hostile;
 mod inference_errors;

@@ -1,39 +1,7 @@
 //! One cache for several machines, played by several cache folders.
 
 use super::{TaskRun, Tasks};
-use crate::harness::{Place, Ran};
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
-
-/// `mainstay cache serve`, ended when it goes out of scope.
-struct Served {
-    child: Child,
-    address: String,
-}
-
-impl Served {
-    fn start(place: &Place, args: &[&str], token: Option<&str>) -> Self {
-        let mut all = vec!["--json", "cache", "serve", "--listen", "127.0.0.1:0"];
-        all.extend(args);
-        let mut command = place.command(&all);
-        token.map(|token| command.env("MAINSTAY_CACHE_TOKEN", token));
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let said: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let address = said["listening"].as_str().unwrap().to_owned();
-        Self { child, address }
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _gone = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
+use crate::harness::{CacheServer, Place, Ran};
 
 fn tasks(remote: &str) -> Tasks {
     let tasks = Tasks::of(&format!(
@@ -60,7 +28,7 @@ fn elsewhere(tasks: &Tasks, name: &str, key: &str) -> TaskRun {
 #[test]
 fn what_one_made_the_other_gets() {
     let server = Place::new("version: 1\n", "[]");
-    let served = Served::start(&server, &[], Some("secret token"));
+    let served = CacheServer::start(&server, &[], Some("secret token"));
     let url = format!(
         "url: \"grpc://{}\", token: {{secret: token}}, sign: {{secret: key}}",
         served.address
@@ -100,10 +68,10 @@ fn a_remote_that_is_gone_or_wrong_costs_nothing_but_its_answer() {
         assert!(summary["remote_failure"].is_string(), "{summary}");
     }
     let server = Place::new("version: 1\n", "[]");
-    let served = Served::start(&server, &[], None);
+    let served = CacheServer::start(&server, &[], None);
     let tasks = tasks(&format!("url: \"grpc://{}\"", served.address));
     elsewhere(&tasks, "one", "k").ok();
-    for file in server_files(&server) {
+    for file in served.files("") {
         let mut bytes = std::fs::read(&file).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
@@ -111,13 +79,6 @@ fn a_remote_that_is_gone_or_wrong_costs_nothing_but_its_answer() {
     }
     let run = elsewhere(&tasks, "two", "k");
     assert_eq!(run.ok().outcome("t"), "ran", "damaged there, so made here");
-}
-
-fn server_files(place: &Place) -> Vec<std::path::PathBuf> {
-    let mut files = Vec::new();
-    super::walk(&place.path().join("cache/served"), &mut files);
-    files.retain(|file| std::fs::metadata(file).unwrap().len() > 0);
-    files
 }
 
 #[test]

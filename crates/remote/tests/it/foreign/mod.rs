@@ -1,20 +1,9 @@
-//! Programs that are not ours, as they are: Bazel and Turborepo as clients of our server, BuildGrid as
-//! a server for our client. `cargo xtask test` installs them; without one its test is skipped, or fails
+//! A server that is not ours, as it is: BuildGrid, for our client. `cargo xtask test` installs them; without one its test is skipped, or fails
 //! where `MAINSTAY_TEST_INSTALL` is set.
 
-mod bazel;
 mod buildgrid;
-mod turborepo;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// A program from the system's path.
-fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(program));
-    found.into_iter().find(|path| path.is_file())
-}
 
 /// A program that `cargo xtask test` puts below the target folder.
 fn tool(path: &str) -> Option<PathBuf> {
@@ -31,21 +20,4 @@ fn or_skip(program: Option<PathBuf>, name: &str) -> Option<PathBuf> {
         println!("skipped: {name} is not installed");
     }
     program
-}
-
-/// Everything that a command prints; it must succeed.
-fn output(command: &mut Command) -> String {
-    let ended = command.output().unwrap();
-    let said = [ended.stdout, ended.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    assert!(ended.status.success(), "{command:?}: {said}");
-    said
-}
-
-fn write_all(folder: &Path, files: &[(&str, &str)]) {
-    for (path, text) in files {
-        let path = folder.join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
 }

@@ -1,7 +1,7 @@
-//! Turborepo, with our server as its remote cache and nothing kept locally.
+//! Turborepo, with nothing kept locally.
 
 use super::{on_path, or_skip, output, tool, write_all};
-use crate::harness::Server;
+use crate::harness::{CacheServer, Place};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -41,12 +41,13 @@ fn turborepo_takes_from_the_cache_what_it_put_there() {
     if or_skip(on_path("npm"), "npm").is_none() {
         return;
     }
-    let mut server = Server::with(|options| options.token = Some("open".to_owned()));
+    let place = Place::new("version: 1\n", "[]");
+    let server = CacheServer::start(&place, &[], Some("open"));
     let folder = tempfile::tempdir().unwrap();
     let project = folder.path().join("project");
     write_all(&project, PROJECT);
     let made = project.join("packages/one/dist/out.txt");
-    let build = |server: &Server, token: &str, key: &str| {
+    let build = |server: &CacheServer, token: &str, key: &str| {
         forget(&project);
         let mut command = Command::new(&turbo);
         command
@@ -74,7 +75,8 @@ fn turborepo_takes_from_the_cache_what_it_put_there() {
     assert!(refused.contains("Authentication failed"), "{refused}");
     assert!(fs::read(&made).unwrap() == expected);
     // A server that takes nothing is still read.
-    server.restart(|options| options.is_read_only = true);
+    drop(server);
+    let server = CacheServer::start(&place, &["--read-only"], Some("open"));
     let read = build(&server, "open", OTHER_KEY);
     assert!(read.contains("FULL TURBO"), "{read}");
     for record in server.files("artifacts") {

@@ -1,7 +1,7 @@
-//! Debian's Bazel, with our server as its remote cache.
+//! Debian's Bazel.
 
 use super::{on_path, or_skip, output, write_all};
-use crate::harness::Server;
+use crate::harness::{CacheServer, Place};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -55,11 +55,12 @@ fn bazel_takes_from_the_cache_what_it_put_there() {
     if or_skip(on_path("bazel"), "bazel").is_none() {
         return;
     }
-    let server = Server::start();
+    let place = Place::new("version: 1\n", "[]");
+    let server = CacheServer::start(&place, &[], None);
     let folder = tempfile::tempdir().unwrap();
     let project = folder.path().join("project");
     write_all(&project, PROJECT);
-    let cache = format!("--remote_cache={}", server.url());
+    let cache = format!("--remote_cache=grpc://{}", server.address);
     let build = || bazel(folder.path(), &["build", "//:file", "//:tree", &cache]);
     let made = || {
         let paths = ["file.txt", "tree/a", "tree/below/b"];
