@@ -26,13 +26,7 @@ pub(crate) fn resolve(files: &Files, sets: &Sets) -> Result<Vec<Found>, RunTaskE
     }
     let walked = files.walk(&sets.outputs).run(files.root());
     let failed = |WalkError { path, errno }| unlisted(path, errno);
-    let mut found = walked.map_err(failed)?;
-    let is_kept = |found: &Found| {
-        use FileType::{Directory, RegularFile, Symlink};
-        matches!(found.stat.kind, RegularFile | Directory | Symlink) && !found.path.0.is_empty()
-    };
-    found.retain(is_kept);
-    found.sort_by(|a, b| a.path.cmp(&b.path));
+    let found = kept(walked.map_err(failed)?);
     let mut parents = BTreeSet::new();
     for Found { path, .. } in &found {
         let reason = match path {
@@ -46,6 +40,25 @@ pub(crate) fn resolve(files: &Files, sets: &Sets) -> Result<Vec<Found>, RunTaskE
         }
     }
     Ok(found)
+}
+
+/// What can be found of outputs, whether all that was declared is there or not.
+pub(crate) fn present(files: &Files, sets: &Sets) -> Vec<Found> {
+    let walked = files.walk(&sets.outputs).run(files.root());
+    let mut found = kept(walked.unwrap_or_default());
+    found.retain(|found| !is_reserved(&found.path));
+    found
+}
+
+/// What can be an output, in order.
+fn kept(mut found: Vec<Found>) -> Vec<Found> {
+    use FileType::{Directory, RegularFile, Symlink};
+    found.retain(|found| {
+        let is_file_like = matches!(found.stat.kind, RegularFile | Directory | Symlink);
+        is_file_like && !found.path.0.is_empty()
+    });
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
 }
 
 fn unlisted(root: Bytes, errno: Errno) -> RunTaskError {

@@ -119,7 +119,7 @@ impl Drop for Draft<'_> {
 }
 
 /// A name that nobody else uses.
-fn name() -> String {
+pub(super) fn name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("{}-{count}", std::process::id())

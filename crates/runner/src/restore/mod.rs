@@ -1,7 +1,10 @@
 //! Bringing outputs back: only what is not right already, each file whole or not at all, nothing through a
 //! link that leaves the workspace.
 
+mod aside;
 mod draft;
+
+pub(crate) use aside::Aside;
 
 use crate::files::{Files, Stat, look, now};
 use crate::store::{BlobError, Contents};

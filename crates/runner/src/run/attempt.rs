@@ -9,16 +9,12 @@ use crate::environment::Environment;
 use crate::files::Found;
 use crate::outputs;
 use crate::process::{self, Ended, Exit, Job, ProcessError};
-use crate::restore::remove;
-use crate::state::Memo;
+use crate::restore::Aside;
 use crate::store::{Contents, Parcel, Small, Spool};
 use crate::workspace::Task;
 use mainstay_contract::{Code, ErrorReport};
 use mainstay_manifest::Program;
-use mainstay_tasks::{
-    Bytes, Content, Ingredients, RunTaskError, StoreError, Stream, TaskKey, TaskResult,
-};
-use std::collections::BTreeMap;
+use mainstay_tasks::{Bytes, Ingredients, RunTaskError, StoreError, Stream, TaskKey, TaskResult};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -60,12 +56,26 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
 
     /// Runs the command to an end that counts. `before`: what its key was made of, where its result is to
     /// be kept.
-    pub(super) fn run(mut self, before: Option<Ingredients>) -> (TaskRecord, Speech<'w>) {
+    pub(super) fn run(self, before: Option<Ingredients>) -> (TaskRecord, Speech<'w>) {
         let runner = self.run.runner;
         // What it made before must not be taken for what it makes now.
-        if let Some(memo) = runner.state.memo(&self.task.id) {
-            remove(&runner.files, &memo.outputs, &BTreeMap::new());
+        let memo = runner.state.memo(&self.task.id);
+        let aside = memo.map(|memo| Aside::take(&runner.files, &memo.outputs));
+        let aside = aside.unwrap_or_default();
+        let (run, number) = (self.run, self.number);
+        let (record, speech) = self.command(before);
+        match record.is_success() {
+            true => aside.discard(&runner.files),
+            false => {
+                aside.put_back(&runner.files);
+                run.forget(number);
+            }
         }
+        (record, speech)
+    }
+
+    fn command(mut self, before: Option<Ingredients>) -> (TaskRecord, Speech<'w>) {
+        let runner = self.run.runner;
         self.watching = match Watching::of(self.run, self.number, before.as_ref()) {
             Ok(watching) => watching,
             Err(error) => return self.unwatched(&error),
@@ -93,7 +103,6 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             Ended { exit, .. } => Outcome::Failed { exit: exit.into() },
         };
         if self.record.outcome != Outcome::Ran {
-            self.forget();
             self.record = self.record.reported();
             return self.done();
         }
@@ -108,7 +117,7 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         ) {
             (Ok(found), Some(before)) => self.succeeded(before, &found, ran_ms),
             (Ok(_), None) => {
-                self.forget();
+                self.run.forget(self.number);
                 self.done()
             }
             (Err(error), _) => self.errored(&error),
@@ -281,7 +290,7 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
     fn unkept(mut self, error: &RunTaskError) -> (TaskRecord, Speech<'w>) {
         self.record.cached = Cached::Failed;
         self.record.reports.push(error.report_of(&self.task.id));
-        self.forget();
+        self.run.forget(self.number);
         self.done()
     }
 
@@ -290,7 +299,6 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         let task = &self.task.id;
         let message = format!("{task}: its command cannot be watched: {error}");
         let report = ErrorReport::new(Code::SandboxUnsupported, message);
-        self.forget();
         self.record.outcome = Outcome::Errored;
         self.record.cached = Cached::No;
         let report = report.about("task", task.to_string());
@@ -301,27 +309,10 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
     }
 
     fn errored(mut self, error: &RunTaskError) -> (TaskRecord, Speech<'w>) {
-        self.forget();
         self.record.outcome = Outcome::Errored;
         self.record.cached = Cached::No;
         self.record.reports.push(error.report_of(&self.task.id));
         self.done()
-    }
-
-    /// What stands in the folder now is nobody's result, but it is still what this task made.
-    fn forget(&mut self) {
-        let runner = self.run.runner;
-        let found = outputs::resolve(&runner.files, runner.sets(self.number));
-        let own = found.unwrap_or_default();
-        let memo = Memo {
-            key: None,
-            last_key: None,
-            outputs: outputs::described(&runner.files, &own),
-            stdout: Content::empty(),
-            stderr: Content::empty(),
-            ran_ms: 0,
-        };
-        self.run.remember(self.task, memo);
     }
 
     fn done(self) -> (TaskRecord, Speech<'w>) {

@@ -6,13 +6,14 @@ use super::lock::Taken;
 use super::record::{Cached, Event, Outcome, TaskRecord};
 use super::speaker::Speech;
 use crate::keys::ingredients;
+use crate::outputs;
 use crate::remote::pull;
 use crate::restore::{Restoration, is_right, remove};
 use crate::state::Memo;
 use crate::store::{Contents, Kept};
 use crate::workspace::Task;
 use mainstay_tasks::{
-    BuildKeyError, Bytes, Ingredients, RestoreError, RunTaskError, TaskKey, TaskResult,
+    BuildKeyError, Bytes, Content, Ingredients, RestoreError, RunTaskError, TaskKey, TaskResult,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -249,6 +250,22 @@ impl<'w> Run<'_, 'w> {
         if let Err(error) = state.remember(&task.id, memo) {
             tracing::debug!(%error, "what a task left behind was not noted");
         }
+    }
+
+    /// What stands in the folder now is nobody's result, but it is still what this task made.
+    pub(super) fn forget(&self, number: u32) {
+        let runner = self.runner;
+        let task = runner.task(number);
+        let found = outputs::present(&runner.files, runner.sets(number));
+        let memo = Memo {
+            key: None,
+            last_key: None,
+            outputs: outputs::described(&runner.files, &found),
+            stdout: Content::empty(),
+            stderr: Content::empty(),
+            ran_ms: 0,
+        };
+        self.remember(task, memo);
     }
 
     /// The ingredients of a task, as things are now.

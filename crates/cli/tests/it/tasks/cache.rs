@@ -384,3 +384,34 @@ fn affected_is_what_changed_and_all_that_needs_it() {
         .mainstay(&["--json", "task", "affected", "--since", "nowhere"]);
     ran.failed_with("runtime.not_found");
 }
+
+#[test]
+fn what_was_made_before_is_still_there_after_a_failure() {
+    let tasks = Tasks::new(
+        "  t: {shell: 'test ! -e o/x || exit 9; mkdir -p o/deep; cp in o/x; cp in o/deep/y; test $(cat in) != bad', inputs: [in], outputs: ['o/**']}\n",
+    );
+    tasks.write("in", "good");
+    tasks.run(&["t"]).ok();
+    tasks.write("in", "bad");
+    let run = tasks.run(&["t"]);
+    assert_eq!(
+        run.ended("t")["exit"]["code"],
+        1,
+        "it found its folder empty: {:?}",
+        run.ran
+    );
+    assert_eq!(
+        tasks.read("o/x"),
+        "bad",
+        "what the command made stays where it is"
+    );
+    tasks.write("in", "good");
+    assert_eq!(tasks.run(&["t"]).ok().outcome("t"), "restored");
+    let fails =
+        Tasks::new("  t: {shell: 'test -e in && echo > out', inputs: ['{in}'], outputs: [out]}\n");
+    fails.write("in", "");
+    fails.run(&["t"]).ok();
+    fs::remove_file(fails.path("in")).unwrap();
+    fails.run(&["t"]).failed_with("t", "task.failed");
+    assert_eq!(fails.read("out"), "\n", "what was there before is back");
+}
