@@ -275,3 +275,115 @@ fn open_folder(folder: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
     openat(folder, path, flags, Mode::empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mainstay_tasks::Pattern;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn tree() -> impl Strategy<Value = BTreeSet<String>> {
+        let name = "[ab]{1,2}";
+        let path = vec(name, 1..4).prop_map(|names| names.join("/"));
+        vec(path, 1..12).prop_map(|paths| {
+            // What is a folder for one path is no file of another.
+            let all: BTreeSet<String> = paths.into_iter().collect();
+            let is_folder = |path: &String| {
+                let below = format!("{path}/");
+                all.iter().any(|other| other.starts_with(&below))
+            };
+            all.iter()
+                .filter(|path| !is_folder(path))
+                .cloned()
+                .collect()
+        })
+    }
+
+    fn patterns() -> impl Strategy<Value = Vec<Pattern>> {
+        let name = prop_oneof![
+            Just("**".to_owned()),
+            "[ab*]{1,2}".prop_map(|n| n.replace("**", "*"))
+        ];
+        let text = (any::<bool>(), vec(name, 1..4)).prop_map(|(is_exclusion, names)| {
+            let sign = if is_exclusion { "!" } else { "" };
+            format!("{sign}{}", names.join("/"))
+        });
+        vec(text, 1..4).prop_map(|texts| {
+            let parse = |text: &String| Pattern::parse(&Bytes::default(), text).unwrap();
+            texts.iter().map(parse).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn finds_exactly_the_files_that_are_meant(files in tree(), patterns in patterns()) {
+            let folder = tempfile::tempdir().unwrap();
+            for file in &files {
+                let path = folder.path().join(file);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, "").unwrap();
+            }
+            let set = PatternSet::new(patterns);
+            let root = crate::files::open_root(folder.path()).unwrap();
+            let walked = Walk::new(&set).run(root.as_fd());
+            // Only a name that goes on below a file is an error.
+            if let Err(error) = &walked {
+                prop_assert_eq!(error.errno, Errno::NOTDIR);
+                return Ok(());
+            }
+            let found: BTreeSet<String> = walked
+                .unwrap()
+                .into_iter()
+                .filter(|found| found.stat.kind == FileType::RegularFile)
+                .map(|found| found.path.to_string())
+                .collect();
+            let meant = files.into_iter().filter(|file| set.is_match(file.as_bytes()));
+            prop_assert_eq!(found, meant.collect::<BTreeSet<_>>());
+        }
+    }
+
+    #[test]
+    fn what_git_ignores_is_passed_over_folder_by_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write(".gitignore", "*.log\n/target\n");
+        write("a/.gitignore", "!keep.log\nlocal\n");
+        for name in [
+            "a/keep.log",
+            "a/x.log",
+            "a/local/y",
+            "local",
+            "target/z",
+            "b/target/z",
+        ] {
+            write(name, "");
+        }
+        let set = PatternSet::new([Pattern::parse(&Bytes::default(), "**").unwrap()]);
+        let root = crate::files::open_root(folder.path()).unwrap();
+        let found = Walk::new(&set)
+            .ignoring(folder.path())
+            .run(root.as_fd())
+            .unwrap();
+        let files = found
+            .iter()
+            .filter(|found| found.stat.kind == FileType::RegularFile);
+        let mut names: Vec<String> = files.map(|found| found.path.to_string()).collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [
+                ".gitignore",
+                "a/.gitignore",
+                "a/keep.log",
+                "b/target/z",
+                "local"
+            ]
+        );
+    }
+}

@@ -128,3 +128,6 @@ fn settle(from: &Path, to: &Path) -> io::Result<()> {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

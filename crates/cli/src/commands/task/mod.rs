@@ -9,7 +9,7 @@ mod show;
 use crate::args::TaskCommand;
 use crate::context::Context;
 use crate::error::CliError;
-use mainstay_contract::Coded;
+use mainstay_contract::{Code, Coded, ErrorReport};
 use mainstay_runner::workspace::{self, Workspace};
 use mainstay_runner::{Environment, Runner, Store};
 use mainstay_tasks::Bytes;
@@ -17,6 +17,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 pub(crate) async fn run(context: &Context, command: TaskCommand) -> Result<ExitCode, CliError> {
+    if context.is_remote() {
+        let message =
+            "tasks run in the workspace here; a node elsewhere cannot be asked to run them";
+        let report = ErrorReport::new(Code::InvalidRequest, message);
+        return Err(report.hint("leave --url out").into());
+    }
     match command {
         TaskCommand::Run(args) => run::run(context, args).await,
         TaskCommand::Why { target } => show::why(context, &target),

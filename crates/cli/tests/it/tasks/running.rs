@@ -218,6 +218,16 @@ fn outputs_of_tasks_that_run_together_do_not_mix() {
 }
 
 #[test]
+fn a_node_elsewhere_is_not_asked_in_silence() {
+    let tasks = Tasks::new("  t: {command: ['true']}\n");
+    let args = ["--json", "--url", "http://127.0.0.1:1", "task", "run", "t"];
+    tasks
+        .place
+        .mainstay(&args)
+        .failed_with("runtime.invalid_request");
+}
+
+#[test]
 fn names_mean_what_one_expects() {
     let tasks = Tasks::of(
         "version: 1\nname: w\nprojects: [apps/*]\ntasks: {top: {command: [echo, top]}}\n",
