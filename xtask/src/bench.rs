@@ -160,6 +160,12 @@ const TASKS: &[Figure] = &[
         Below(1.1),
         &["cold"],
     ),
+    tasks(
+        "1,000 tasks, nothing to do, over turbo",
+        "×",
+        Below(1.0),
+        &["turbo"],
+    ),
     tasks("one leaf changed, over ninja", "×", Below(2.0), &["leaf"]),
     tasks(
         "2 GB in 2,000 files restored, over cp",

@@ -27,6 +27,7 @@ fn main() {
         "warm-seconds" => seconds(1000, &|_, _| {}),
         "restore" => seconds(1000, &|place, _| place.remove_outputs()),
         "cold" => cold(),
+        "turbo" => over_turbo(),
         "leaf" => over_ninja(&|place, round| place.touch_leaf(round)),
         "scale" => seconds(10_000, &|_, _| {}) / seconds(1000, &|_, _| {}),
         "large-restore" => large_restore(),
@@ -67,6 +68,24 @@ fn over_ninja(prepare: &dyn Fn(&Place, usize)) -> f64 {
     let (ours, ninjas) = (median(ours), median(ninjas));
     println!("mainstay {ours:.4} s, ninja {ninjas:.4} s");
     ours / ninjas
+}
+
+/// Our time over Turborepo's where there is nothing to do. Turborepo starts every command through npm, of
+/// which only a shell's start is left here, and none at all where nothing runs.
+fn over_turbo() -> f64 {
+    let place = Place::new(1000);
+    place.add_turbo();
+    timed(place.mainstay());
+    timed(place.turbo());
+    place.check_turbo();
+    let (mut ours, mut turbos) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        turbos.push(timed(place.turbo()));
+        ours.push(timed(place.mainstay()));
+    }
+    let (ours, turbos) = (median(ours), median(turbos));
+    println!("mainstay {ours:.4} s, turbo {turbos:.4} s");
+    ours / turbos
 }
 
 /// Everything from nothing, in memory: on ext4 the making of files is slow for minutes after many were

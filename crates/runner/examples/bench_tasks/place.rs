@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -143,6 +144,84 @@ impl Place {
         command
     }
 
+    /// Adds the same graph for Turborepo, in `turbo`, and a package manager that only starts a shell.
+    pub(crate) fn add_turbo(&self) {
+        let folders: Vec<String> = (0..self.projects)
+            .map(|project| format!("\"p{project}\""))
+            .collect();
+        let root = format!(
+            r#"{{"name":"ws","private":true,"packageManager":"npm@10.8.2","workspaces":[{}]}}"#,
+            folders.join(",")
+        );
+        let mut lock = format!(r#""":{{"name":"ws","workspaces":[{}]}}"#, folders.join(","));
+        let mut tasks = Vec::new();
+        for project in 0..self.projects {
+            self.inputs("turbo", project);
+            let mut scripts = Vec::new();
+            for task in 0..TASKS {
+                let before = before(project, task);
+                let script = script(task, before);
+                let file = self.path(&format!("turbo/p{project}/.scripts/t{task}.sh"));
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, &script).unwrap();
+                scripts.push(format!(r#""t{task}":"{script}""#));
+                let after = before
+                    .map(|(p, t)| format!(r#""p{p}#t{t}""#))
+                    .unwrap_or_default();
+                tasks.push(format!(
+                    r#""p{project}#t{task}":{{"inputs":["src/t{task}/*.txt"],"outputs":["out/t{task}.txt"],"dependsOn":[{after}]}}"#
+                ));
+            }
+            let package = format!(
+                r#"{{"name":"p{project}","version":"1.0.0","scripts":{{{}}}}}"#,
+                scripts.join(",")
+            );
+            fs::write(
+                self.path(&format!("turbo/p{project}/package.json")),
+                package,
+            )
+            .unwrap();
+            write!(
+                lock,
+                r#","p{project}":{{"name":"p{project}","version":"1.0.0"}},"node_modules/p{project}":{{"resolved":"p{project}","link":true}}"#
+            )
+            .unwrap();
+        }
+        let lock =
+            format!(r#"{{"name":"ws","lockfileVersion":3,"requires":true,"packages":{{{lock}}}}}"#);
+        fs::write(self.path("turbo/package.json"), root).unwrap();
+        fs::write(self.path("turbo/package-lock.json"), lock).unwrap();
+        let tasks = format!(r#"{{"tasks":{{{}}},"envMode":"strict"}}"#, tasks.join(","));
+        fs::write(self.path("turbo/turbo.json"), tasks).unwrap();
+        let stub = self.path("stub/npm");
+        fs::create_dir_all(stub.parent().unwrap()).unwrap();
+        fs::write(&stub, "#!/bin/sh\nexec sh .scripts/\"$2\".sh\n").unwrap();
+        fs::set_permissions(stub, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    pub(crate) fn turbo(&self) -> Command {
+        let program = beside_target().join("tools/turbo/node_modules/.bin/turbo");
+        assert!(program.is_file(), "`cargo xtask test` installs turbo");
+        let mut command = Command::new(program);
+        command.current_dir(self.path("turbo")).arg("run");
+        command.args((0..TASKS).map(|task| format!("t{task}")));
+        command.args([
+            "--no-daemon",
+            "--output-logs=none",
+            "--ui=stream",
+            "--concurrency=2",
+        ]);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = [self.path("stub")]
+            .into_iter()
+            .chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(folders).unwrap());
+        command
+            .env("HOME", self.folder.path())
+            .env("TURBO_TELEMETRY_DISABLED", "1");
+        command
+    }
+
     pub(crate) fn remove_outputs(&self) {
         for project in 0..self.projects {
             for task in 0..TASKS {
@@ -169,6 +248,14 @@ impl Place {
 
     /// Compares every output with what it has to be.
     pub(crate) fn check(&self) {
+        self.check_of("ours");
+    }
+
+    pub(crate) fn check_turbo(&self) {
+        self.check_of("turbo");
+    }
+
+    fn check_of(&self, tool: &str) {
         let mut made = std::collections::HashMap::new();
         for project in 0..self.projects {
             for task in 0..TASKS {
@@ -178,10 +265,10 @@ impl Place {
                     wanted.extend(&start[..64.min(start.len())]);
                 }
                 for file in 0..FILES {
-                    let path = format!("ours/p{project}/src/t{task}/f{file}.txt");
+                    let path = format!("{tool}/p{project}/src/t{task}/f{file}.txt");
                     wanted.extend(fs::read(self.path(&path)).unwrap());
                 }
-                let found = fs::read(self.output("ours", project, task)).unwrap();
+                let found = fs::read(self.output(tool, project, task)).unwrap();
                 assert!(found == wanted, "p{project}/out/t{task}.txt is wrong");
                 made.insert((project, task), wanted);
             }
