@@ -107,7 +107,7 @@ impl<'a> Walk<'a> {
                 .into_iter()
                 .try_for_each(|name| self.entry(opened, from, state, name, true)),
             Names::All if self.path.len() == from => self.listed(opened, state),
-            Names::All => match open_folder(opened, &self.path[from..]) {
+            Names::All => match open_folder(opened, self.below(from)) {
                 Ok(inner) => self.listed(inner.as_fd(), state),
                 Err(Errno::NOENT) => Ok(()),
                 Err(errno) => Err(self.failed(errno)),
@@ -141,10 +141,7 @@ impl<'a> Walk<'a> {
             if self.is_ignored(name, is_folder) {
                 continue;
             }
-            let from = match self.path.len() {
-                0 => 0,
-                length => length + 1,
-            };
+            let from = self.path.len();
             self.entry(folder, from, state, name, false)?;
         }
         Ok(())
@@ -185,7 +182,7 @@ impl<'a> Walk<'a> {
         state: &State,
         is_named: bool,
     ) -> Result<(), WalkError> {
-        let stat = match look(opened, &self.path[from..]) {
+        let stat = match look(opened, self.below(from)) {
             Ok(Some(stat)) => stat,
             Ok(None) => return Ok(()),
             Err(errno) => return Err(self.failed(errno)),
@@ -214,11 +211,17 @@ impl<'a> Walk<'a> {
         state: &State,
     ) -> Result<(), WalkError> {
         let flags = OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        match openat(opened, &self.path[from..], flags, Mode::empty()) {
+        match openat(opened, self.below(from), flags, Mode::empty()) {
             Ok(inner) => self.folder(inner.as_fd(), self.path.len(), state),
             Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(self.failed(errno)),
         }
+    }
+
+    /// The walk's path below the folder that was opened when it had so many bytes.
+    fn below(&self, from: usize) -> &[u8] {
+        let rest = &self.path[from..];
+        rest.strip_prefix(b"/").unwrap_or(rest)
     }
 
     fn is_hidden(&self, stat: &Stat) -> bool {
