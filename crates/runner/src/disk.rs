@@ -5,11 +5,29 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A name that nobody else uses, beside others of its kind.
-pub(crate) fn temporary(folder: &Path) -> PathBuf {
+/// A name that nobody else uses, for what is not at its place yet; it tells whose it is.
+pub(crate) fn name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    folder.join(format!("{}-{count}", std::process::id()))
+    format!("{}-{count}", std::process::id())
+}
+
+/// Such a name in a folder.
+pub(crate) fn temporary(folder: &Path) -> PathBuf {
+    folder.join(name())
+}
+
+/// Removes what the dead left in a folder of such names.
+pub(crate) fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let owner = name.to_string_lossy().split('-').next().map(str::to_owned);
+        if owner.is_none_or(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _gone = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// Puts a file in place of another, so that whoever reads sees the one or the other.

@@ -16,6 +16,7 @@ mod restore;
 mod run;
 mod state;
 mod store;
+mod threads;
 mod why;
 pub mod workspace;
 

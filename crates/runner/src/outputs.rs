@@ -3,6 +3,7 @@
 use crate::files::{Files, Found, Stat, WalkError, now};
 use crate::keys::Sets;
 use crate::store::{Parcel, Store};
+use crate::threads;
 use mainstay_tasks::{Bytes, Content, Output, PathReason, RunTaskError, StoreError};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat, statat,
@@ -129,21 +130,7 @@ pub(crate) fn keep(
     found: &[Found],
 ) -> Result<BTreeMap<Bytes, Output>, RunTaskError> {
     let one = |found: &Found| Ok((found.path.clone(), keep_one(files, store, parcel, found)?));
-    if found.len() <= FEW {
-        return found.iter().map(one).collect();
-    }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = found.len().div_ceil(threads);
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = found
-            .chunks(share)
-            .map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>()))
-            .collect();
-        let done = parts
-            .into_iter()
-            .flat_map(|part| part.join().unwrap_or_default());
-        done.collect()
-    })
+    threads::each(found, FEW, one).into_iter().collect()
 }
 
 fn keep_one(

@@ -87,7 +87,7 @@ fn pull_blob(
     blob: &RemoteBlob,
     content: &Content,
 ) -> io::Result<bool> {
-    let mut spool = store.blob_spool();
+    let mut spool = store.spool();
     if !remote.read(blob, &mut spool) {
         return Ok(false);
     }

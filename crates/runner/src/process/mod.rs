@@ -7,13 +7,13 @@ mod stop;
 pub(crate) use orphans::{adopt, end_all};
 pub use stop::Stop;
 
-use mainstay_tasks::{Os, Stream};
+use mainstay_tasks::{Bytes, Os, RunTaskError, Stream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
 };
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -68,6 +68,20 @@ pub(crate) enum ProcessError {
     Spawn(Os),
     Wait(Os),
     Read(Stream, Os),
+}
+
+impl ProcessError {
+    /// What it means for the task whose command called this program.
+    pub(crate) fn of(self, program: &OsStr) -> RunTaskError {
+        match self {
+            Self::Spawn(cause) => RunTaskError::SpawnFailed {
+                program: Bytes::from(program.as_encoded_bytes()),
+                cause,
+            },
+            Self::Wait(cause) => RunTaskError::WaitFailed { cause },
+            Self::Read(stream, cause) => RunTaskError::CapturedStreamReadFailed { stream, cause },
+        }
+    }
 }
 
 /// Why a command is being ended.

@@ -1,8 +1,7 @@
 //! Processes that left their group to outlive their task. This process adopts them, so that they can be
 //! found and ended.
 //!
-//! They are known by a variable in their environment, or, where they removed it, by having become our own
-//! children without being a command of ours.
+//! They are known by a variable in their environment; who removed it is not found.
 
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, set_child_subreaper, waitid,

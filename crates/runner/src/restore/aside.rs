@@ -1,7 +1,7 @@
 //! What a task made before is out of the way while it runs again, and back where it fails: the folder then
 //! holds what it held before.
 
-use super::draft::{BESIDE, name};
+use super::draft::BESIDE;
 use super::{Owned, is_right, open_beneath, split};
 use crate::files::{Files, look};
 use mainstay_tasks::{Bytes, Output};
@@ -18,14 +18,15 @@ pub(crate) struct Aside {
 }
 
 impl Aside {
-    /// Sets aside what a task made and nobody changed since; folders only where nothing else is in them.
-    pub(crate) fn take(files: &Files, owned: &Owned) -> Self {
+    /// Sets aside what a task made and nobody changed since, but for what it keeps; folders only where
+    /// nothing else is in them.
+    pub(crate) fn take(files: &Files, owned: &Owned, kept: &Owned) -> Self {
         let mut aside = Self::default();
-        if owned.is_empty() {
-            return aside;
-        }
-        let _there = std::fs::create_dir_all(files.path().join(BESIDE));
-        for (path, output) in owned.iter().rev() {
+        let taken = owned.iter().filter(|(path, _)| !kept.contains_key(*path));
+        for (path, output) in taken.rev() {
+            if aside.is_empty() {
+                let _there = std::fs::create_dir_all(files.path().join(BESIDE));
+            }
             let (parent, last) = split(path);
             let Ok(parent) = open_beneath(files, parent) else {
                 continue;
@@ -37,7 +38,7 @@ impl Aside {
                     }
                 }
                 Output::File { .. } | Output::Link { .. } if is_right(files, path, output) => {
-                    let beside = name();
+                    let beside = crate::disk::name();
                     let to = format!("{BESIDE}/{beside}");
                     match renameat(&parent, last, files.root(), to.as_str()) {
                         Ok(()) => aside.files.push((path.clone(), beside)),
@@ -50,6 +51,10 @@ impl Aside {
             }
         }
         aside
+    }
+
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.folders.is_empty()
     }
 
     /// Puts everything back, where nothing stands in its place by now.

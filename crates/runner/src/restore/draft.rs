@@ -3,6 +3,7 @@
 //! Where nothing stands there yet, the file has no name until it is finished: whoever dies meanwhile leaves
 //! nothing. Otherwise, and where the file system cannot do that, it is written beside and moved.
 
+use crate::disk;
 use rustix::fs::{
     AtFlags, CWD, Mode, OFlags, fchmod, linkat, open, openat, renameat, symlinkat, unlinkat,
 };
@@ -11,7 +12,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where files are written that take the place of others, from the workspace's root.
 pub(super) const BESIDE: &str = ".mainstay/restore";
@@ -55,7 +55,7 @@ impl Beside {
                 name: None,
             });
         }
-        let name = name();
+        let name = disk::name();
         let flags = flags | OFlags::CREATE | OFlags::EXCL;
         let file = openat(&self.folder, name.as_str(), flags, Mode::RUSR)?;
         Ok(Draft {
@@ -67,7 +67,7 @@ impl Beside {
 
     /// Makes a symbolic link in the place of whatever stands there.
     pub(super) fn link(&self, target: &[u8], parent: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
-        let beside = self::name();
+        let beside = disk::name();
         symlinkat(target, &self.folder, beside.as_str())?;
         self.settle(&beside, parent, name)
     }
@@ -80,7 +80,7 @@ impl Beside {
         parent: &OwnedFd,
         name: &[u8],
     ) -> Result<bool, Errno> {
-        let beside = self::name();
+        let beside = disk::name();
         if !make(&self.path.join(&beside)) {
             return Ok(false);
         }
@@ -116,11 +116,4 @@ impl Drop for Draft<'_> {
             let _gone = unlinkat(&self.beside.folder, name.as_str(), AtFlags::empty());
         }
     }
-}
-
-/// A name that nobody else uses.
-pub(super) fn name() -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{}-{count}", std::process::id())
 }

@@ -8,6 +8,7 @@ pub(crate) use aside::Aside;
 
 use crate::files::{Files, Stat, look, now};
 use crate::store::{BlobError, Contents};
+use crate::threads;
 use draft::{BESIDE, Beside};
 use mainstay_manifest::Restore;
 use mainstay_tasks::{Bytes, Content, Output, RestoreError};
@@ -58,27 +59,6 @@ pub(crate) fn is_right(files: &Files, path: &Bytes, output: &Output) -> bool {
     }
 }
 
-/// Removes what a task made and nobody changed since; folders only where nothing else is in them.
-pub(crate) fn remove(files: &Files, owned: &Owned, but: &BTreeMap<Bytes, Output>) {
-    for (path, output) in owned
-        .iter()
-        .rev()
-        .filter(|(path, _)| !but.contains_key(*path))
-    {
-        let flags = match output {
-            Output::Folder { .. } => AtFlags::REMOVEDIR,
-            Output::File { .. } | Output::Link { .. } if is_right(files, path, output) => {
-                AtFlags::empty()
-            }
-            _ => continue,
-        };
-        let (parent, name) = split(path);
-        if let Ok(parent) = open_beneath(files, parent) {
-            let _others_are_in_it = unlinkat(parent, name, flags);
-        }
-    }
-}
-
 impl Restoration<'_> {
     /// Makes the folder hold these outputs. Says how many had to be written.
     pub(crate) fn run(&self, outputs: &BTreeMap<Bytes, Output>) -> Result<u64, RestoreError> {
@@ -125,19 +105,7 @@ impl Restoration<'_> {
 
     fn all(&self, wrong: &[(&Bytes, &Output)], beside: &Beside) -> Result<(), RestoreError> {
         let one = |(path, output): &(&Bytes, &Output)| self.one(path, output, beside);
-        if wrong.len() <= FEW {
-            return wrong.iter().try_for_each(one);
-        }
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = wrong.len().div_ceil(threads);
-        std::thread::scope(|scope| {
-            let parts: Vec<_> = wrong
-                .chunks(share)
-                .map(|part| scope.spawn(move || part.iter().try_for_each(one)))
-                .collect();
-            let done = parts.into_iter().map(|part| part.join().unwrap_or(Ok(())));
-            done.collect::<Vec<_>>().into_iter().collect()
-        })
+        threads::each(wrong, FEW, one).into_iter().collect()
     }
 
     fn one(&self, path: &Bytes, output: &Output, beside: &Beside) -> Result<(), RestoreError> {
@@ -282,16 +250,7 @@ struct Place<'p> {
 
 /// Removes what the dead left beside.
 pub(crate) fn sweep(files: &Files) {
-    let Ok(entries) = std::fs::read_dir(files.path().join(BESIDE)) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let owner = name.to_string_lossy().split('-').next().map(str::to_owned);
-        if owner.is_none_or(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
-            let _gone = std::fs::remove_file(entry.path());
-        }
-    }
+    let _there_is_none = crate::disk::sweep(&files.path().join(BESIDE));
 }
 
 fn unwritten(path: &Bytes, errno: Errno) -> RestoreError {

@@ -9,12 +9,12 @@ use crate::environment::Environment;
 use crate::files::Found;
 use crate::outputs;
 use crate::process::{self, Ended, Exit, Job, ProcessError};
-use crate::restore::Aside;
+use crate::restore::{Aside, Owned};
 use crate::store::{Contents, Parcel, Small, Spool};
 use crate::workspace::Task;
 use mainstay_contract::{Code, ErrorReport};
 use mainstay_manifest::Program;
-use mainstay_tasks::{Bytes, Ingredients, RunTaskError, StoreError, Stream, TaskKey, TaskResult};
+use mainstay_tasks::{Ingredients, RunTaskError, StoreError, Stream, TaskKey, TaskResult};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -60,7 +60,7 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         let runner = self.run.runner;
         // What it made before must not be taken for what it makes now.
         let memo = runner.state.memo(&self.task.id);
-        let aside = memo.map(|memo| Aside::take(&runner.files, &memo.outputs));
+        let aside = memo.map(|memo| Aside::take(&runner.files, &memo.outputs, &Owned::new()));
         let aside = aside.unwrap_or_default();
         let (run, number) = (self.run, self.number);
         let (record, speech) = self.command(before);
@@ -145,7 +145,7 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
 
     fn once(&mut self) -> Result<Ended, Failure> {
         let runner = self.run.runner;
-        let marker = format!("{}-{}.", self.run.marker, self.number);
+        let marker = self.run.marker_of(self.number);
         let mut job = job(self.task, &runner.environment, runner.files.path(), marker);
         let program = job.arguments.first().cloned().unwrap_or_default();
         if let Some(watching) = &self.watching {
@@ -154,19 +154,7 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         let stop = self.run.stop;
         let mut take = |stream, bytes: &[u8]| self.take(stream, bytes);
         let ended = process::run(&job, stop, &mut take);
-        let program = Bytes::from(program.as_bytes());
-        let ended = ended.map_err(|error| {
-            Failure::Task(match error {
-                ProcessError::Spawn(cause) => RunTaskError::SpawnFailed {
-                    program: program.clone(),
-                    cause,
-                },
-                ProcessError::Wait(cause) => RunTaskError::WaitFailed { cause },
-                ProcessError::Read(stream, cause) => {
-                    RunTaskError::CapturedStreamReadFailed { stream, cause }
-                }
-            })
-        })?;
+        let ended = ended.map_err(|error| Failure::Task(error.of(&program)))?;
         let Some(watching) = &self.watching else {
             return Ok(ended);
         };
@@ -180,10 +168,10 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         self.record.undeclared = Some(undeclared);
         match seen.spawn_errno {
             None => Ok(ended),
-            Some(errno) => Err(Failure::Task(RunTaskError::SpawnFailed {
-                program,
-                cause: std::io::Error::from_raw_os_error(errno).into(),
-            })),
+            Some(errno) => {
+                let cause = std::io::Error::from_raw_os_error(errno).into();
+                Err(Failure::Task(ProcessError::Spawn(cause).of(&program)))
+            }
         }
     }
 

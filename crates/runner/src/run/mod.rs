@@ -123,6 +123,8 @@ impl<'w> Runner<'w> {
         };
         let needs = self.workspace.tasks.iter().map(|task| task.needs.clone());
         let schedule = Schedule::new(graph, &tasks, needs.collect(), limits);
+        let services = tasks.iter().filter(|&&task| self.task(task).is_persistent);
+        let services: io::Result<Vec<Service>> = services.map(|&task| Service::new(task)).collect();
         let run = Run {
             runner: self,
             options,
@@ -136,13 +138,7 @@ impl<'w> Runner<'w> {
             records: Mutex::new(Vec::with_capacity(tasks.len())),
             misses: Mutex::default(),
             made: Mutex::default(),
-            services: Vec::new(),
-        };
-        let services = tasks.iter().filter(|&&task| self.task(task).is_persistent);
-        let services: io::Result<Vec<Service>> = services.map(|&task| Service::new(task)).collect();
-        let run = Run {
             services: services?,
-            ..run
         };
         let threads = usize::try_from(options.jobs)
             .unwrap_or(1)
@@ -171,7 +167,6 @@ impl<'w> Runner<'w> {
             let record = TaskRecord::new(&self.task(task).id, outcome).reported();
             run.close(task, record, Speech::none());
         }
-        self.lock.give_back();
         let _none_left = end_all(&format!("{}-", run.marker), None);
         self.save();
         let records = run
@@ -281,6 +276,11 @@ impl<'w> Run<'_, 'w> {
             let record = TaskRecord::new(&self.runner.task(task).id, Outcome::Skipped { because });
             self.close(task, record.reported(), Speech::none());
         }
+    }
+
+    /// Names the processes of one task of this run.
+    fn marker_of(&self, number: u32) -> String {
+        format!("{}-{number}.", self.marker)
     }
 
     fn elapsed_ms(&self) -> u64 {

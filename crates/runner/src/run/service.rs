@@ -6,11 +6,10 @@ use super::attempt::job;
 use super::record::{Event, Outcome, TaskRecord};
 use super::speaker::Speech;
 use super::worker::Missed;
-use crate::process::{self, Ended, Exit, ProcessError, Stop};
+use crate::process::{self, Ended, Exit, Stop};
 use crate::workspace::Task;
-use mainstay_tasks::{Bytes, Ending, RunTaskError};
+use mainstay_tasks::{Ending, RunTaskError};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -110,13 +109,9 @@ impl<'w> Run<'_, 'w> {
 
     fn run_service(&self, service: &Service, task: &Task) -> Result<Ended, RunTaskError> {
         let runner = self.runner;
-        let marker = format!("{}-{}.", self.marker, service.number);
+        let marker = self.marker_of(service.number);
         let job = job(task, &runner.environment, runner.files.path(), marker);
-        let program = Bytes::from(
-            job.arguments
-                .first()
-                .map_or(&b""[..], |first| first.as_bytes()),
-        );
+        let program = job.arguments.first().cloned().unwrap_or_default();
         let (id, attempt) = (&task.id, 1);
         self.speaker.tell(&Event::Started { task: id, attempt });
         let mut line = Vec::new();
@@ -136,13 +131,8 @@ impl<'w> Run<'_, 'w> {
             }
             Ok(())
         };
-        process::run(&job, &service.stop, &mut take).map_err(|error| match error {
-            ProcessError::Spawn(cause) => RunTaskError::SpawnFailed { program, cause },
-            ProcessError::Wait(cause) => RunTaskError::WaitFailed { cause },
-            ProcessError::Read(stream, cause) => {
-                RunTaskError::CapturedStreamReadFailed { stream, cause }
-            }
-        })
+        let ended = process::run(&job, &service.stop, &mut take);
+        ended.map_err(|error| error.of(&program))
     }
 
     /// Waits until a task is ready, or its time for that is over.

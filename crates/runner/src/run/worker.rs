@@ -8,7 +8,7 @@ use super::speaker::Speech;
 use crate::keys::ingredients;
 use crate::outputs;
 use crate::remote::pull;
-use crate::restore::{Restoration, is_right, remove};
+use crate::restore::{Aside, Restoration, is_right};
 use crate::state::Memo;
 use crate::store::{Contents, Kept};
 use crate::workspace::Task;
@@ -183,7 +183,7 @@ impl<'w> Run<'_, 'w> {
             runner.store.remove(key);
         }
         let written = restored?;
-        remove(&runner.files, owned, &result.outputs);
+        Aside::take(&runner.files, owned, &result.outputs).discard(&runner.files);
         runner.store.used(key);
         self.remember(task, memo);
         Ok(Some(Found {

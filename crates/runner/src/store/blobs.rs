@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 /// What is read and written at once.
-pub(super) const PIECE: usize = 256 << 10;
+const PIECE: usize = 256 << 10;
 /// A blob stays as it is: whoever gets a link to it cannot write into it by accident.
 const MODE: u32 = 0o444;
 
@@ -74,7 +74,7 @@ impl Store {
         let content = if !is_sparse && self.clone_file(from, &file.file) {
             hashed(&mut file.file)?
         } else {
-            copy(from, &mut file.file, is_sparse)?
+            copy(from, &mut file.file, is_sparse).map_err(io_error)?
         };
         let path = self.blob(&content.digest);
         if !self.is_kept(&path, content.bytes) {
@@ -92,11 +92,6 @@ impl Store {
             hasher: blake3::Hasher::new(),
             bytes: 0,
         }
-    }
-
-    /// A place for a blob that comes from elsewhere.
-    pub(crate) fn blob_spool(&self) -> BlobSpool<'_> {
-        BlobSpool(self.spool())
     }
 
     /// Whether a blob seems to be there; its bytes are not looked at.
@@ -120,7 +115,7 @@ impl Store {
             let is_sparse = from
                 .metadata()
                 .is_ok_and(|found| found.blocks() * 512 < content.bytes);
-            copy_out(&mut from, to, is_sparse)?
+            copy(&mut from, to, is_sparse)?
         };
         self.judge(content, &found)
     }
@@ -135,20 +130,8 @@ impl Store {
             return Ok(());
         }
         let mut from = self.open_blob(content)?;
-        let mut hasher = blake3::Hasher::new();
-        let mut buffer = vec![0; PIECE.min(usize::try_from(content.bytes).unwrap_or(PIECE) + 1)];
-        let mut bytes = 0;
-        loop {
-            let count = from.read(&mut buffer).map_err(BlobError::Cache)?;
-            if count == 0 {
-                break;
-            }
-            bytes += count as u64;
-            hasher.update(&buffer[..count]);
-            take(&buffer[..count]).map_err(BlobError::Target)?;
-        }
-        let digest = Digest(*hasher.finalize().as_bytes());
-        self.judge(content, &Content { digest, bytes })
+        let found = read_through(&mut from, &mut |piece| take(piece))?;
+        self.judge(content, &found)
     }
 
     /// Makes a hard link to a blob, whose bytes are checked first.
@@ -299,21 +282,45 @@ impl Spool<'_> {
         }
     }
 
-    /// Adds what came as a blob. Call it under [`Store::adding`].
+    /// Adds what came, to the parcel or as a blob. Call it under [`Store::adding`].
     pub(crate) fn keep(self, parcel: &Parcel) -> io::Result<Content> {
-        let content = Content {
-            digest: Digest(*self.hasher.finalize().as_bytes()),
-            bytes: self.bytes,
-        };
         match self.file {
             None => self.store.put(self.start, parcel),
-            Some(file) => {
-                let path = self.store.blob(&content.digest);
-                if !self.store.is_kept(&path, content.bytes) {
-                    file.keep(&path)?;
-                }
-                Ok(content)
+            Some(_) => self.keep_blob(),
+        }
+    }
+
+    /// Adds what came as a blob, where it is this. Call it under [`Store::adding`].
+    pub(crate) fn keep_as(self, content: &Content) -> io::Result<bool> {
+        if self.content() != *content {
+            return Ok(false);
+        }
+        self.keep_blob().map(|_| true)
+    }
+
+    fn keep_blob(self) -> io::Result<Content> {
+        let content = self.content();
+        let path = self.store.blob(&content.digest);
+        if self.store.is_kept(&path, content.bytes) {
+            return Ok(content);
+        }
+        let file = match self.file {
+            Some(file) => file,
+            None => {
+                let mut file = self.store.temporary()?;
+                file.write_all(&self.start)?;
+                file
             }
+        };
+        file.keep(&path)?;
+        Ok(content)
+    }
+
+    /// What came so far.
+    fn content(&self) -> Content {
+        Content {
+            digest: Digest(*self.hasher.finalize().as_bytes()),
+            bytes: self.bytes,
         }
     }
 
@@ -343,13 +350,9 @@ impl Spool<'_> {
     }
 }
 
-/// A blob that comes from elsewhere.
-#[derive(Debug)]
-pub(crate) struct BlobSpool<'s>(Spool<'s>);
-
-impl Write for BlobSpool<'_> {
+impl Write for Spool<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.push(bytes).map(|()| bytes.len())
+        self.push(bytes).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -357,80 +360,53 @@ impl Write for BlobSpool<'_> {
     }
 }
 
-impl BlobSpool<'_> {
-    /// Adds it, where it is what it should be. Call it under [`Store::adding`].
-    pub(crate) fn keep_as(self, content: &Content) -> io::Result<bool> {
-        let digest = Digest(*self.0.hasher.finalize().as_bytes());
-        if self.0.bytes != content.bytes || digest != content.digest {
-            return Ok(false);
-        }
-        let path = self.0.store.blob(&digest);
-        if self.0.store.is_kept(&path, content.bytes) {
-            return Ok(true);
-        }
-        let file = match self.0.file {
-            Some(file) => file,
-            None => {
-                let mut file = self.0.store.temporary()?;
-                file.write_all(&self.0.start)?;
-                file
-            }
-        };
-        file.keep(&path)?;
-        Ok(true)
-    }
-}
-
-fn hashed(file: &mut File) -> io::Result<Content> {
-    file.seek(SeekFrom::Start(0))?;
+/// Reads a file to its end, hands it over piece by piece, and says what it was.
+fn read_through(
+    from: &mut File,
+    take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> Result<Content, BlobError> {
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; PIECE];
+    let length = from.metadata().map_err(BlobError::Cache)?.len();
+    let mut buffer = vec![0; PIECE.min(usize::try_from(length).unwrap_or(PIECE) + 1)];
     let mut bytes = 0;
     loop {
-        let count = file.read(&mut buffer)?;
+        let count = from.read(&mut buffer).map_err(BlobError::Cache)?;
         if count == 0 {
             let digest = Digest(*hasher.finalize().as_bytes());
             return Ok(Content { digest, bytes });
         }
         bytes += count as u64;
         hasher.update(&buffer[..count]);
+        take(&buffer[..count]).map_err(BlobError::Target)?;
     }
 }
 
-fn copy(from: &mut File, to: &mut File, is_sparse: bool) -> io::Result<Content> {
-    copy_out(from, to, is_sparse).map_err(|error| match error {
+fn hashed(file: &mut File) -> io::Result<Content> {
+    file.seek(SeekFrom::Start(0))?;
+    read_through(file, &mut |_| Ok(())).map_err(io_error)
+}
+
+fn io_error(error: BlobError) -> io::Error {
+    match error {
         BlobError::Cache(error) | BlobError::Target(error) => error,
         BlobError::Lost | BlobError::Damaged => io::ErrorKind::InvalidData.into(),
-    })
+    }
 }
 
 /// Copies a file and hashes it on the way; `is_sparse`: runs of zeros become holes.
-fn copy_out(from: &mut File, to: &mut File, is_sparse: bool) -> Result<Content, BlobError> {
-    let mut hasher = blake3::Hasher::new();
-    let length = from.metadata().map_err(BlobError::Cache)?.len();
-    let mut buffer = vec![0; PIECE.min(usize::try_from(length).unwrap_or(PIECE) + 1)];
-    let mut bytes = 0;
+fn copy(from: &mut File, to: &mut File, is_sparse: bool) -> Result<Content, BlobError> {
     let mut is_hole = false;
-    loop {
-        let count = from.read(&mut buffer).map_err(BlobError::Cache)?;
-        if count == 0 {
-            break;
-        }
-        let piece = &buffer[..count];
-        hasher.update(piece);
-        bytes += count as u64;
+    let content = read_through(from, &mut |piece| {
         is_hole = is_sparse && piece.iter().all(|&byte| byte == 0);
-        let written = if is_hole {
-            let ahead = i64::try_from(count).unwrap_or(0);
+        if is_hole {
+            let ahead = i64::try_from(piece.len()).unwrap_or(0);
             to.seek(SeekFrom::Current(ahead)).map(drop)
         } else {
             to.write_all(piece)
-        };
-        written.map_err(BlobError::Target)?;
-    }
+        }
+    })?;
     if is_hole {
-        to.set_len(bytes).map_err(BlobError::Target)?;
+        to.set_len(content.bytes).map_err(BlobError::Target)?;
     }
-    let digest = Digest(*hasher.finalize().as_bytes());
-    Ok(Content { digest, bytes })
+    Ok(content)
 }

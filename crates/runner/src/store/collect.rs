@@ -122,7 +122,8 @@ impl Store {
         }
         expired.iter().for_each(|path| drop(fs::remove_file(path)));
         self.sweep(&kept, began, &mut collected)?;
-        self.sweep_temporary()?;
+        // The lock that was taken before made sure that the folder is there.
+        crate::disk::sweep(&self.folder.join("tmp"))?;
         Ok(collected)
     }
 
@@ -205,21 +206,6 @@ impl Store {
                 }
                 Ok(())
             })?;
-        }
-        Ok(())
-    }
-
-    /// Removes what the dead left behind.
-    fn sweep_temporary(&self) -> io::Result<()> {
-        // The lock that was taken before made sure that it is there.
-        for entry in fs::read_dir(self.folder.join("tmp"))? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let owner = name.to_string_lossy().split('-').next().map(str::to_owned);
-            let is_alive = owner.is_some_and(|pid| Path::new("/proc").join(pid).exists());
-            if !is_alive {
-                let _gone = fs::remove_file(entry.path());
-            }
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Larger contents are blobs.
-pub(super) const SMALL_MAX: u64 = 16 << 10;
+const SMALL_MAX: u64 = 16 << 10;
 /// Once this much is in the result's file, everything else is a blob.
 const PARCEL_MAX: usize = 256 << 10;
 

@@ -13,6 +13,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::store::Store;
+use crate::threads;
+
+/// More manifests than this are read by several threads.
+const FEW: usize = 1;
 
 /// Why a workspace cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -74,21 +78,8 @@ fn read_projects(
     folders: Vec<(Bytes, bool)>,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<Folder>, LoadError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = folders.len().div_ceil(threads).max(1);
-    let read: Vec<Result<_, LoadError>> = std::thread::scope(|scope| {
-        let started: Vec<_> = folders
-            .chunks(share)
-            .map(|part| {
-                scope.spawn(move || {
-                    part.iter()
-                        .map(|(path, _)| read_project(root, name, whole, memory, path))
-                        .collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        let joined = started.into_iter().map(std::thread::ScopedJoinHandle::join);
-        joined.flat_map(Result::unwrap_or_default).collect()
+    let read = threads::each(&folders, FEW, |(path, _)| {
+        read_project(root, name, whole, memory, path)
     });
     let mut projects = Vec::new();
     for checked in read {
