@@ -1,8 +1,8 @@
 //! The one binary. It parses arguments, hands the work to a node (its own or another), shows what
 //! comes back, and ends with an exit code that means something.
 //!
-//! The sandbox starts this same program again under the name `__sandbox`; that has to be seen before
-//! any thread exists, which is why nothing here runs before the check.
+//! The sandbox starts this same program again under the name `__sandbox`, and a watched command under
+//! `__observe`; that has to be seen before any thread exists, which is why nothing here runs before the check.
 
 mod args;
 mod client;
@@ -18,17 +18,12 @@ use mainstay_contract::{Code, Coded, ErrorReport};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|first| first == "__sandbox")
-    {
-        mainstay_runtimes::sandbox::sandbox_main(mainstay_runtimes::files::run);
-    }
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|first| first == "__observe")
-    {
-        mainstay_runtimes::observe::observe_main();
+    match std::env::args_os().nth(1) {
+        Some(word) if word == "__sandbox" => {
+            mainstay_runtimes::sandbox::sandbox_main(mainstay_runtimes::files::run)
+        }
+        Some(word) if word == "__observe" => mainstay_runtimes::observe::observe_main(),
+        _ => {}
     }
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,

@@ -43,6 +43,13 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// Our median over another's, both told.
+fn over(other: &str, ours: Vec<f64>, others: Vec<f64>) -> f64 {
+    let (ours, others) = (median(ours), median(others));
+    println!("mainstay {ours:.4} s, {other} {others:.4} s");
+    ours / others
+}
+
 /// Runs a command to its success; how long it took, in seconds.
 fn timed(mut command: Command) -> f64 {
     command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -65,9 +72,7 @@ fn over_ninja(prepare: &dyn Fn(&Place, usize)) -> f64 {
         ours.push(timed(place.mainstay()));
         place.check();
     }
-    let (ours, ninjas) = (median(ours), median(ninjas));
-    println!("mainstay {ours:.4} s, ninja {ninjas:.4} s");
-    ours / ninjas
+    over("ninja", ours, ninjas)
 }
 
 /// Our time over Turborepo's where there is nothing to do. Turborepo starts every command through npm, of
@@ -83,9 +88,7 @@ fn over_turbo() -> f64 {
         turbos.push(timed(place.turbo()));
         ours.push(timed(place.mainstay()));
     }
-    let (ours, turbos) = (median(ours), median(turbos));
-    println!("mainstay {ours:.4} s, turbo {turbos:.4} s");
-    ours / turbos
+    over("turbo", ours, turbos)
 }
 
 /// Everything from nothing, in memory: on ext4 the making of files is slow for minutes after many were
@@ -98,9 +101,7 @@ fn cold() -> f64 {
         ours.push(timed(place.mainstay()));
         place.check();
     }
-    let (ours, ninjas) = (median(ours), median(ninjas));
-    println!("mainstay {ours:.4} s, ninja {ninjas:.4} s");
-    ours / ninjas
+    over("ninja", ours, ninjas)
 }
 
 /// Our time for a workspace that was built before, in seconds.
@@ -134,9 +135,7 @@ fn large_restore() -> f64 {
         ours.push(timed(place.mainstay()));
         place.settle();
     }
-    let (ours, copies) = (median(ours), median(copies));
-    println!("mainstay {ours:.3} s, cp -r {copies:.3} s");
-    ours / copies
+    over("cp -r", ours, copies)
 }
 
 fn large_noop() -> f64 {

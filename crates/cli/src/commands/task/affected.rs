@@ -12,9 +12,8 @@ use tempfile::TempDir;
 
 pub(super) fn run(context: &Context, since: &str) -> Result<ExitCode, CliError> {
     let opened = Opened::new(context)?;
-    let manifest = context.workspace_manifest()?;
     let checkout = checkout(&opened.workspace.root, since)?;
-    let name = manifest.file_name().unwrap_or_default();
+    let name = opened.manifest.file_name().unwrap_or_default();
     let old = checkout.workspace.join(name);
     let store = Store::new(&checkout.folder.path().join("cache"));
     let now = opened.runner()?;

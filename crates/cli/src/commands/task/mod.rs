@@ -14,6 +14,7 @@ use mainstay_runner::workspace::{self, Workspace};
 use mainstay_runner::{Environment, Runner, Store};
 use mainstay_tasks::Bytes;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub(crate) async fn run(context: &Context, command: TaskCommand) -> Result<ExitCode, CliError> {
@@ -34,6 +35,8 @@ pub(crate) async fn run(context: &Context, command: TaskCommand) -> Result<ExitC
 
 /// A workspace and the cache, opened.
 struct Opened {
+    /// Its manifest.
+    manifest: PathBuf,
     workspace: Workspace,
     store: Store,
 }
@@ -43,7 +46,11 @@ impl Opened {
         let manifest = context.workspace_manifest()?;
         let store = store(context)?;
         let workspace = workspace::load(&manifest, &store).map_err(|error| error.report())?;
-        Ok(Self { workspace, store })
+        Ok(Self {
+            manifest,
+            workspace,
+            store,
+        })
     }
 
     fn runner(&self) -> Result<Runner<'_>, CliError> {
