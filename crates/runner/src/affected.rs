@@ -4,7 +4,7 @@
 //! What tasks make themselves is left out of the comparison, since one of the states was never built: whether
 //! a task is affected by another follows from their order.
 
-use crate::keys::{Sets, ingredients};
+use crate::keys::{Sets, Stamps, ingredients};
 use crate::run::Runner;
 use mainstay_tasks::{Change, Ingredients, PatternSet, TaskId};
 use serde::Serialize;
@@ -89,5 +89,6 @@ fn known(runner: &Runner<'_>, number: u32) -> Option<Ingredients> {
     sets.inputs.exclude(made.iter().copied());
     let made = PatternSet::new(made.into_iter().cloned());
     sets.input_names.retain(|name| !made.is_match(&name.0));
-    ingredients(&runner.files, &runner.environment, task, &sets).ok()
+    let stamps = &mut Stamps::default();
+    ingredients(&runner.files, &runner.environment, task, &sets, stamps).ok()
 }

@@ -34,9 +34,9 @@ impl Environment {
         Self::of(std::env::vars_os())
     }
 
-    /// Whether it is that of a task's command.
-    pub(crate) fn is_of_a_task(&self) -> bool {
-        self.0.contains_key(OsStr::new(MARKER))
+    /// The marker of the task whose command this process is part of, if it is.
+    pub(crate) fn marker(&self) -> Option<&OsStr> {
+        self.0.get(OsStr::new(MARKER)).map(OsString::as_os_str)
     }
 
     /// The variables that a task's result depends on.

@@ -1,7 +1,7 @@
 //! The ingredients of a task's key, from the files, the caller's environment and the programs of the host.
 
 use crate::environment::Environment;
-use crate::files::{Files, Found, Stat, WalkError};
+use crate::files::{Files, Found, Stamp, Stat, TICK, WalkError};
 use crate::workspace::Task;
 use mainstay_contract::Digest;
 use mainstay_manifest::Program;
@@ -19,8 +19,8 @@ pub(crate) struct Sets {
     pub(crate) inputs: PatternSet,
     /// Inputs that have to be there.
     pub(crate) input_names: Vec<Bytes>,
-    /// Whether what git ignores is no input.
-    is_default: bool,
+    /// Whether everything is an input but for what git ignores.
+    pub(crate) is_default: bool,
     pub(crate) outputs: PatternSet,
     /// Outputs that have to be there.
     pub(crate) output_names: Vec<Bytes>,
@@ -50,12 +50,59 @@ impl Sets {
     }
 }
 
+/// What the stamps of all inputs come to: where it is another one later, something was written, whatever the
+/// files hold then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Stamps(u64);
+
+impl Stamps {
+    /// In any order.
+    fn add(&mut self, stat: &Stat) {
+        /// Odd, so that no bit is lost.
+        const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+        let Stamp {
+            inode, modified, ..
+        } = stat.stamp;
+        // The time of change moves when a link is made, too, so it says nothing of what has several names.
+        let changed = if stat.links == 1 {
+            stat.stamp.changed
+        } else {
+            0
+        };
+        let words = [inode, modified.cast_unsigned(), changed.cast_unsigned()];
+        let mixed = words.iter().fold(0, |mixed: u64, word| {
+            (mixed.rotate_left(23) ^ word).wrapping_mul(MIX)
+        });
+        self.0 = self.0.wrapping_add(mixed);
+    }
+}
+
+/// The inputs that were written after a moment of the clock that stamps files, as far as that can be told
+/// from them, or shortly before.
+pub(crate) fn written_since(
+    files: &Files,
+    inputs: &BTreeMap<Bytes, Input>,
+    moment: i64,
+) -> Vec<Bytes> {
+    let is_written = |path: &&Bytes| {
+        let flags = [AtFlags::SYMLINK_NOFOLLOW, AtFlags::empty()].into_iter();
+        let mut stats =
+            flags.filter_map(|flags| statat(files.root(), path.0.as_slice(), flags).ok());
+        stats.any(|raw| {
+            let stamp = Stat::of(&raw).stamp;
+            stamp.modified.max(stamp.changed) + TICK >= moment
+        })
+    };
+    inputs.keys().filter(is_written).cloned().collect()
+}
+
 /// The ingredients of a task as things are now.
 pub(crate) fn ingredients(
     files: &Files,
     environment: &Environment,
     task: &Task,
     sets: &Sets,
+    stamps: &mut Stamps,
 ) -> Result<Ingredients, BuildKeyError> {
     let variables = environment.declared(task);
     let digest = |value: &[u8]| Digest(*blake3::hash(value).as_bytes());
@@ -74,7 +121,7 @@ pub(crate) fn ingredients(
                 script: Bytes::from(script),
             },
         },
-        inputs: inputs(files, sets)?,
+        inputs: inputs(files, sets, stamps)?,
         outputs: task
             .outputs
             .iter()
@@ -89,7 +136,11 @@ pub(crate) fn ingredients(
     })
 }
 
-fn inputs(files: &Files, sets: &Sets) -> Result<BTreeMap<Bytes, Input>, BuildKeyError> {
+fn inputs(
+    files: &Files,
+    sets: &Sets,
+    stamps: &mut Stamps,
+) -> Result<BTreeMap<Bytes, Input>, BuildKeyError> {
     let mut walk = files.walk(&sets.inputs);
     if sets.is_default {
         walk = walk.ignoring(files.path());
@@ -104,7 +155,8 @@ fn inputs(files: &Files, sets: &Sets) -> Result<BTreeMap<Bytes, Input>, BuildKey
         )?;
     let mut inputs = BTreeMap::new();
     for Found { path, stat } in found {
-        if let Some(input) = input(files, &path, &stat)? {
+        if let Some(input) = input(files, &path, &stat, stamps)? {
+            stamps.add(&stat);
             inputs.insert(path, input);
         }
     }
@@ -133,7 +185,12 @@ fn inputs(files: &Files, sets: &Sets) -> Result<BTreeMap<Bytes, Input>, BuildKey
 
 /// What stands at a path, as part of a key; nothing for folders, pipes, sockets and devices, which are
 /// inputs only where they are named.
-fn input(files: &Files, path: &Bytes, stat: &Stat) -> Result<Option<Input>, BuildKeyError> {
+fn input(
+    files: &Files,
+    path: &Bytes,
+    stat: &Stat,
+    stamps: &mut Stamps,
+) -> Result<Option<Input>, BuildKeyError> {
     let unreadable = |errno: Errno| BuildKeyError::InputContentReadFailed {
         path: path.clone(),
         source: io::Error::from(errno).into(),
@@ -149,7 +206,10 @@ fn input(files: &Files, path: &Bytes, stat: &Stat) -> Result<Option<Input>, Buil
             let behind = statat(files.root(), path.0.as_slice(), AtFlags::empty());
             let behind = behind.ok().map(|raw| Stat::of(&raw));
             let digest = match behind.filter(|stat| stat.kind == FileType::RegularFile) {
-                Some(stat) => Some(files.digest(&path.0, &stat).map_err(unreadable)?),
+                Some(stat) => {
+                    stamps.add(&stat);
+                    Some(files.digest(&path.0, &stat).map_err(unreadable)?)
+                }
                 None => None,
             };
             Some(Input::Link { target, digest })

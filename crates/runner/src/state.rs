@@ -7,13 +7,14 @@
 use mainstay_tasks::{Bytes, Content, Output, TaskId, TaskKey};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-const MAGIC: &[u8] = b"mainstay-state-1\n";
+const MAGIC: &[u8] = b"mainstay-state-2\n";
 const HEAD: usize = 12;
 
 /// A rewrite is worth it once the file is this many times too long.
@@ -26,12 +27,43 @@ pub(crate) struct Memo {
     pub(crate) key: Option<TaskKey>,
     /// The last key under which a result was stored, to compare others with.
     pub(crate) last_key: Option<TaskKey>,
-    /// What the task made, in the folder.
+    /// What its output patterns mean in the folder.
     pub(crate) outputs: BTreeMap<Bytes, Output>,
+    /// What of that was there before the task ran, and is not the task's to remove.
+    pub(crate) unowned: BTreeSet<Bytes>,
+    /// Whether its command was running: what stands there besides was left by one that was killed.
+    pub(crate) is_under_way: bool,
     pub(crate) stdout: Content,
     pub(crate) stderr: Content,
     /// How long it ran, in milliseconds.
     pub(crate) ran_ms: u64,
+}
+
+impl Memo {
+    /// Of no result: only of what stands in the folder.
+    pub(crate) fn of_no_result(outputs: BTreeMap<Bytes, Output>, unowned: BTreeSet<Bytes>) -> Self {
+        Self {
+            key: None,
+            last_key: None,
+            outputs,
+            unowned,
+            is_under_way: false,
+            stdout: Content::empty(),
+            stderr: Content::empty(),
+            ran_ms: 0,
+        }
+    }
+
+    /// Whether what stands at a path is there because of the task.
+    pub(crate) fn owns(&self, path: &Bytes) -> bool {
+        self.outputs.contains_key(path) && !self.unowned.contains(path)
+    }
+
+    /// What the task made.
+    pub(crate) fn owned(&self) -> impl DoubleEndedIterator<Item = (&Bytes, &Output)> {
+        let all = self.outputs.iter();
+        all.filter(|(path, _)| !self.unowned.contains(*path))
+    }
 }
 
 /// The memos of a workspace.
@@ -45,6 +77,8 @@ pub(crate) struct State {
 struct Inner {
     memos: HashMap<TaskId, Arc<Memo>>,
     file: Option<File>,
+    /// Which file that is, and how long it was when this run last read or wrote it.
+    read: Option<(u64, u64)>,
     bytes: usize,
     /// How many of them the memos take that count.
     live: usize,
@@ -53,27 +87,15 @@ struct Inner {
 impl State {
     /// Reads what is remembered.
     pub(crate) fn open(path: PathBuf) -> Self {
-        let bytes = std::fs::read(&path).unwrap_or_default();
-        let mut inner = Inner {
-            memos: HashMap::new(),
-            file: None,
-            bytes: 0,
-            live: 0,
-        };
-        let mut sizes: HashMap<TaskId, usize> = HashMap::new();
-        let mut rest = bytes.strip_prefix(MAGIC).unwrap_or_default();
-        while let Some((record, after)) = next(rest) {
-            rest = after;
-            if let Ok((task, memo)) = postcard::from_bytes::<(TaskId, Memo)>(record) {
-                sizes.insert(task.clone(), record.len() + HEAD);
-                inner.memos.insert(task, Arc::new(memo));
-            }
-        }
-        inner.live = sizes.values().sum();
-        inner.bytes = bytes.len() - rest.len();
-        Self {
-            path,
-            inner: Mutex::new(inner),
+        let inner = Mutex::new(Inner::read(&path));
+        Self { path, inner }
+    }
+
+    /// Reads again, where another run wrote since. Call it under the workspace's lock.
+    pub(crate) fn refresh(&self) {
+        let mut inner = self.inner();
+        if inner.read != identity(&self.path) {
+            *inner = Inner::read(&self.path);
         }
     }
 
@@ -89,8 +111,12 @@ impl State {
         inner.memos.insert(task.clone(), Arc::new(memo));
         if inner.file.is_none() {
             inner.file = Some(self.append()?);
+            inner.read = identity(&self.path);
         }
         inner.bytes += record.len();
+        if let Some((_, length)) = &mut inner.read {
+            *length += record.len() as u64;
+        }
         match &mut inner.file {
             Some(file) => file.write_all(&record),
             None => Ok(()),
@@ -128,6 +154,36 @@ impl State {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Inner {
+    fn read(path: &Path) -> Self {
+        let read = identity(path);
+        let bytes = std::fs::read(path).unwrap_or_default();
+        let mut memos = HashMap::new();
+        let mut sizes: HashMap<TaskId, usize> = HashMap::new();
+        let mut rest = bytes.strip_prefix(MAGIC).unwrap_or_default();
+        while let Some((record, after)) = next(rest) {
+            rest = after;
+            if let Ok((task, memo)) = postcard::from_bytes::<(TaskId, Memo)>(record) {
+                sizes.insert(task.clone(), record.len() + HEAD);
+                memos.insert(task, Arc::new(memo));
+            }
+        }
+        Self {
+            memos,
+            file: None,
+            read,
+            bytes: bytes.len() - rest.len(),
+            live: sizes.values().sum(),
+        }
+    }
+}
+
+/// Which file there is, and how long it is.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = path.metadata().ok()?;
+    Some((found.ino(), found.len()))
 }
 
 /// Makes the file begin as it should, and cuts off a torn end, behind which nothing could be read.
@@ -178,13 +234,10 @@ mod tests {
     use super::*;
 
     fn memo(ran_ms: u64) -> Memo {
+        let outputs = BTreeMap::from([(Bytes::from(b"a\xff%"), Output::Folder { mode: 0o755 })]);
         Memo {
-            key: None,
-            last_key: None,
-            outputs: BTreeMap::from([(Bytes::from(b"a\xff%"), Output::Folder { mode: 0o755 })]),
-            stdout: Content::empty(),
-            stderr: Content::empty(),
             ran_ms,
+            ..Memo::of_no_result(outputs, BTreeSet::new())
         }
     }
 

@@ -1,6 +1,6 @@
 //! Why a task would run, or would not.
 
-use crate::keys::ingredients;
+use crate::keys::{Stamps, ingredients};
 use crate::restore::is_right;
 use crate::run::Runner;
 use crate::store::Entry;
@@ -87,7 +87,9 @@ impl Runner<'_> {
         if !task.is_cached {
             return why;
         }
-        let now = match ingredients(&self.files, &self.environment, task, self.sets(number)) {
+        let (environment, sets) = (&self.environment, self.sets(number));
+        let stamps = &mut Stamps::default();
+        let now = match ingredients(&self.files, environment, task, sets, stamps) {
             Ok(now) => now,
             Err(error) => {
                 why.verdict = Verdict::Unbuildable { error };

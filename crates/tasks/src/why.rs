@@ -58,6 +58,8 @@ pub enum InputChange {
     LinkTarget,
     /// A file became a link, and the like.
     Kind,
+    /// It was written, and holds what it held before.
+    Touched,
 }
 
 /// What became of a variable.

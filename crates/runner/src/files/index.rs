@@ -21,7 +21,7 @@ const RECORD: usize = 80;
 const DIGEST: usize = 32;
 
 /// Clock ticks last up to 10 ms (`CONFIG_HZ=100`), and timestamps come from them.
-const TICK: i64 = 20_000_000;
+pub(crate) const TICK: i64 = 20_000_000;
 
 /// How many days a record is kept without being used.
 const DAYS_MAX: u32 = 30;

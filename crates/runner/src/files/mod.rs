@@ -4,7 +4,7 @@ mod index;
 mod stat;
 mod walk;
 
-pub(crate) use index::{Index, now};
+pub(crate) use index::{Index, TICK, now};
 pub(crate) use stat::{Stamp, Stat, look};
 pub(crate) use walk::{Found, Walk, WalkError};
 

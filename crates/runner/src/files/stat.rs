@@ -25,6 +25,8 @@ pub(crate) struct Stat {
     pub(crate) stamp: Stamp,
     /// What it takes on the disk, in bytes.
     pub(crate) allocated: u64,
+    /// How many names it has.
+    pub(crate) links: u64,
 }
 
 impl Stat {
@@ -52,6 +54,7 @@ impl Stat {
                 modified: nanos(raw.st_mtime, raw.st_mtime_nsec),
                 changed: nanos(raw.st_ctime, raw.st_ctime_nsec),
             },
+            links: raw.st_nlink,
             allocated: u64::try_from(raw.st_blocks)
                 .unwrap_or(0)
                 .saturating_mul(512),

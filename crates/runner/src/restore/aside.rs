@@ -2,8 +2,9 @@
 //! holds what it held before.
 
 use super::draft::BESIDE;
-use super::{Owned, is_right, open_beneath, split};
+use super::{Known, is_right, open_beneath, split};
 use crate::files::{Files, look};
+use crate::state::Memo;
 use mainstay_tasks::{Bytes, Output};
 use rustix::fs::{AtFlags, RenameFlags, mkdirat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
@@ -20,9 +21,9 @@ pub(crate) struct Aside {
 impl Aside {
     /// Sets aside what a task made and nobody changed since, but for what it keeps; folders only where
     /// nothing else is in them.
-    pub(crate) fn take(files: &Files, owned: &Owned, kept: &Owned) -> Self {
+    pub(crate) fn take(files: &Files, memo: &Memo, kept: &Known) -> Self {
         let mut aside = Self::default();
-        let taken = owned.iter().filter(|(path, _)| !kept.contains_key(*path));
+        let taken = memo.owned().filter(|(path, _)| !kept.contains_key(*path));
         for (path, output) in taken.rev() {
             if aside.is_empty() {
                 let _there = std::fs::create_dir_all(files.path().join(BESIDE));

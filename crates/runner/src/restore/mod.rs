@@ -6,7 +6,7 @@ mod draft;
 
 pub(crate) use aside::Aside;
 
-use crate::files::{Files, Stat, look, now};
+use crate::files::{Files, Found, Stat, look, now};
 use crate::store::{BlobError, Contents};
 use crate::threads;
 use draft::{BESIDE, Beside};
@@ -25,23 +25,40 @@ use std::path::Path;
 /// More files than this are written by several threads.
 const FEW: usize = 32;
 
-/// What the folder holds of a task, which may be removed or replaced.
-pub(crate) type Owned = BTreeMap<Bytes, Output>;
+/// What the folder holds of a task.
+pub(crate) type Known = BTreeMap<Bytes, Output>;
 
 /// A restoration of outputs into a workspace.
 pub(crate) struct Restoration<'a> {
     pub(crate) files: &'a Files,
     pub(crate) contents: &'a Contents<'a>,
     pub(crate) how: Restore,
-    pub(crate) owned: &'a Owned,
+    /// What the task left in the folder; only that is replaced.
+    pub(crate) known: &'a Known,
+}
+
+/// What stands where an output belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The output itself.
+    Right,
+    /// Something else.
+    Wrong,
+    Free,
 }
 
 /// Whether what stands at a path is this output, as far as can be told without writing.
 pub(crate) fn is_right(files: &Files, path: &Bytes, output: &Output) -> bool {
-    let Ok(Some(stat)) = files.look(&path.0) else {
-        return false;
+    place(files, path, output) == Place::Right
+}
+
+fn place(files: &Files, path: &Bytes, output: &Output) -> Place {
+    let stat = match files.look(&path.0) {
+        Ok(Some(stat)) => stat,
+        Ok(None) => return Place::Free,
+        Err(_) => return Place::Wrong,
     };
-    match output {
+    let is_right = match output {
         Output::File { content, mode } => {
             stat.kind == FileType::RegularFile
                 && stat.mode == *mode
@@ -56,16 +73,26 @@ pub(crate) fn is_right(files: &Files, path: &Bytes, output: &Output) -> bool {
                     .is_ok_and(|found| found.as_bytes() == target.0)
         }
         Output::Folder { mode } => stat.kind == FileType::Directory && stat.mode == *mode,
+    };
+    match is_right {
+        true => Place::Right,
+        false => Place::Wrong,
     }
 }
 
 impl Restoration<'_> {
     /// Makes the folder hold these outputs. Says how many had to be written.
     pub(crate) fn run(&self, outputs: &BTreeMap<Bytes, Output>) -> Result<u64, RestoreError> {
-        let wrong: Vec<(&Bytes, &Output)> = outputs
-            .iter()
-            .filter(|(path, output)| !is_right(self.files, path, output))
-            .collect();
+        let mut wrong = Vec::new();
+        for (path, output) in outputs {
+            match place(self.files, path, output) {
+                Place::Right => {}
+                Place::Wrong if self.is_in_the_way(path, output) => {
+                    return Err(RestoreError::InTheWay { path: path.clone() });
+                }
+                Place::Wrong | Place::Free => wrong.push((path, output)),
+            }
+        }
         if wrong.is_empty() {
             return Ok(0);
         }
@@ -103,6 +130,12 @@ impl Restoration<'_> {
         Ok((folders.len() + rest.len()) as u64)
     }
 
+    /// Whether something else stands there that is not known to come from the task.
+    fn is_in_the_way(&self, path: &Bytes, output: &Output) -> bool {
+        let is_folder = matches!(output, Output::Folder { .. });
+        !is_folder && !self.known.contains_key(path)
+    }
+
     fn all(&self, wrong: &[(&Bytes, &Output)], beside: &Beside) -> Result<(), RestoreError> {
         let one = |(path, output): &(&Bytes, &Output)| self.one(path, output, beside);
         threads::each(wrong, FEW, one).into_iter().collect()
@@ -114,7 +147,7 @@ impl Restoration<'_> {
         let is_free = self.clear(path, &parent, name)?;
         match output {
             Output::File { content, mode } => {
-                let place = Place {
+                let place = Target {
                     path,
                     parent: &parent,
                     name,
@@ -131,12 +164,12 @@ impl Restoration<'_> {
 
     fn file(
         &self,
-        place: &Place<'_>,
+        place: &Target<'_>,
         content: &Content,
         mode: u32,
         beside: &Beside,
     ) -> Result<(), RestoreError> {
-        let Place {
+        let Target {
             path, parent, name, ..
         } = *place;
         let refused = |errno| unwritten(path, errno);
@@ -227,7 +260,7 @@ impl Restoration<'_> {
             return Ok(());
         }
         let is_ours = self
-            .owned
+            .known
             .get(path)
             .is_some_and(|output| is_right(self.files, path, output));
         if !is_ours {
@@ -240,12 +273,24 @@ impl Restoration<'_> {
 }
 
 /// Where a file belongs.
-struct Place<'p> {
+struct Target<'p> {
     path: &'p Bytes,
     parent: &'p OwnedFd,
     name: &'p [u8],
     /// Whether nothing stands there.
     is_free: bool,
+}
+
+/// Removes what stands at a path; a folder only where it is empty.
+pub(crate) fn remove(files: &Files, Found { path, stat }: &Found) {
+    let (parent, name) = split(path);
+    let flags = match stat.kind {
+        FileType::Directory => AtFlags::REMOVEDIR,
+        _ => AtFlags::empty(),
+    };
+    if let Ok(parent) = open_beneath(files, parent) {
+        let _stays_where_it_is_not_empty = unlinkat(parent, name, flags);
+    }
 }
 
 /// Removes what the dead left beside.

@@ -4,17 +4,21 @@ use super::Run;
 use super::record::{Cached, Event, Outcome, TaskRecord};
 use super::speaker::{Said, Speech};
 use super::watching::Watching;
-use super::worker::memo;
+use super::worker::{Missed, memo};
 use crate::environment::Environment;
 use crate::files::Found;
-use crate::outputs;
+use crate::keys::{Stamps, written_since};
+use crate::outputs::{self, Standing, remove_but};
 use crate::process::{self, Ended, Exit, Job, ProcessError};
-use crate::restore::{Aside, Owned};
+use crate::restore::{Aside, Known};
+use crate::state::Memo;
 use crate::store::{Contents, Parcel, Small, Spool};
 use crate::workspace::Task;
 use mainstay_contract::{Code, ErrorReport};
 use mainstay_manifest::Program;
-use mainstay_tasks::{Ingredients, RunTaskError, StoreError, Stream, TaskKey, TaskResult};
+use mainstay_tasks::{
+    Bytes, Change, Ingredients, InputChange, RunTaskError, StoreError, Stream, TaskKey, TaskResult,
+};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -30,6 +34,13 @@ pub(super) struct Attempt<'a, 'r, 'w> {
     /// How much of both was passed on.
     passed: [u64; 2],
     watching: Option<Watching<'w>>,
+    /// What its key was made of, where its result is to be kept.
+    before: Option<Ingredients>,
+    /// What the stamps of its inputs came to then.
+    stamps: Stamps,
+    /// When that was, by the clock that stamps files.
+    since: i64,
+    standing: Standing,
 }
 
 /// Why a command did not come to an end that counts.
@@ -40,43 +51,50 @@ enum Failure {
 }
 
 impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
-    pub(super) fn new(run: &'a Run<'r, 'w>, number: u32, record: TaskRecord) -> Self {
+    pub(super) fn new(run: &'a Run<'r, 'w>, number: u32, missed: Missed) -> Self {
         let store = run.runner.store;
         Self {
             run,
             number,
             task: run.runner.task(number),
-            record,
+            record: missed.record,
             stdout: store.spool(),
             stderr: store.spool(),
             passed: [0, 0],
             watching: None,
+            before: missed.ingredients,
+            stamps: missed.stamps,
+            since: missed.looked_ns,
+            standing: Standing::default(),
         }
     }
 
-    /// Runs the command to an end that counts. `before`: what its key was made of, where its result is to
-    /// be kept.
-    pub(super) fn run(self, before: Option<Ingredients>) -> (TaskRecord, Speech<'w>) {
-        let runner = self.run.runner;
-        // What it made before must not be taken for what it makes now.
+    /// Runs the command to an end that counts.
+    pub(super) fn run(mut self) -> (TaskRecord, Speech<'w>) {
+        let (run, runner, number) = (self.run, self.run.runner, self.number);
+        run.clear(number);
         let memo = runner.state.memo(&self.task.id);
-        let aside = memo.map(|memo| Aside::take(&runner.files, &memo.outputs, &Owned::new()));
+        // What it made before must not be taken for what it makes now.
+        let aside = memo.as_ref().filter(|_| self.task.is_cached);
+        let aside = aside.map(|memo| Aside::take(&runner.files, memo, &Known::new()));
         let aside = aside.unwrap_or_default();
-        let (run, number) = (self.run, self.number);
-        let (record, speech) = self.command(before);
-        match record.is_success() {
+        let owns = |path: &Bytes| memo.as_ref().is_some_and(|memo| memo.owns(path));
+        self.standing = Standing::look(&runner.files, runner.sets(number), owns);
+        run.begin(number, &self.standing);
+        let speech = self.command();
+        match self.record.is_success() {
             true => aside.discard(&runner.files),
             false => {
                 aside.put_back(&runner.files);
-                run.forget(number);
+                run.forget(number, &self.standing);
             }
         }
-        (record, speech)
+        (self.record, speech)
     }
 
-    fn command(mut self, before: Option<Ingredients>) -> (TaskRecord, Speech<'w>) {
+    fn command(&mut self) -> Speech<'w> {
         let runner = self.run.runner;
-        self.watching = match Watching::of(self.run, self.number, before.as_ref()) {
+        self.watching = match Watching::of(self.run, self.number, self.before.as_ref()) {
             Ok(watching) => watching,
             Err(error) => return self.unwatched(&error),
         };
@@ -103,7 +121,7 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             Ended { exit, .. } => Outcome::Failed { exit: exit.into() },
         };
         if self.record.outcome != Outcome::Ran {
-            self.record = self.record.reported();
+            self.record.report();
             return self.done();
         }
         if let Some(watching) = self.watching.take()
@@ -113,11 +131,11 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         }
         match (
             outputs::resolve(&runner.files, runner.sets(self.number)),
-            before,
+            self.before.take(),
         ) {
             (Ok(found), Some(before)) => self.succeeded(before, &found, ran_ms),
             (Ok(_), None) => {
-                self.run.forget(self.number);
+                self.run.forget(self.number, &self.standing);
                 self.done()
             }
             (Err(error), _) => self.errored(&error),
@@ -140,6 +158,11 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
                 return Ok(ended);
             }
             self.record.escaped += ended.escaped;
+            // The next try begins as this one did.
+            let runner = self.run.runner;
+            if self.task.is_cached {
+                remove_but(&runner.files, runner.sets(self.number), self.standing.all());
+            }
         }
     }
 
@@ -200,12 +223,7 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
     }
 
     /// Keeps what the command made.
-    fn succeeded(
-        mut self,
-        ingredients: Ingredients,
-        found: &[Found],
-        ran_ms: u64,
-    ) -> (TaskRecord, Speech<'w>) {
+    fn succeeded(&mut self, ingredients: Ingredients, found: &[Found], ran_ms: u64) -> Speech<'w> {
         let runner = self.run.runner;
         let adding = match runner.store.adding() {
             Ok(adding) => adding,
@@ -240,23 +258,23 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         let small = parcel.into_small();
         let key = self.cached(&result, &small);
         drop(adding);
-        self.run.remember(self.task, memo(&result, key));
+        let memo = Memo {
+            unowned: self.standing.unowned(result.outputs.keys()),
+            ..memo(&result, key)
+        };
+        self.run.remember(self.task, memo);
         let contents = Contents::new(runner.store, small);
-        let speech = Speech {
+        Speech {
             passed: self.passed,
             is_replay: false,
             ..Speech::kept(stdout, stderr, &contents)
-        };
-        (self.record, speech)
+        }
     }
 
     /// Adds a result to the cache, where its key is still true. Gives the key under which it is there.
     fn cached(&mut self, result: &TaskResult, small: &Small) -> Option<TaskKey> {
         let key = result.ingredients.key();
-        let now = self.run.ingredients(self.number);
-        let changes = now.map(|now| now.changes_since(&result.ingredients));
-        if !changes.as_ref().is_ok_and(Vec::is_empty) {
-            let changes = changes.unwrap_or_default();
+        if let Some(changes) = self.changed_meanwhile(result) {
             self.record.cached = Cached::InputsChanged { changes };
             return None;
         }
@@ -274,16 +292,33 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         Some(key)
     }
 
+    /// What became of the inputs while the command ran, whether they are as they were again or not;
+    /// nothing where they were left alone.
+    fn changed_meanwhile(&self, result: &TaskResult) -> Option<Vec<Change>> {
+        let mut stamps = Stamps::default();
+        let Ok(now) = self.run.ingredients(self.number, &mut stamps) else {
+            return Some(Vec::new());
+        };
+        let mut changes = now.changes_since(&result.ingredients);
+        changes.extend(self.standing.changed_sources(&result.outputs));
+        if changes.is_empty() && stamps != self.stamps {
+            let change = InputChange::Touched;
+            let paths = written_since(&self.run.runner.files, &now.inputs, self.since).into_iter();
+            return Some(paths.map(|path| Change::Input { path, change }).collect());
+        }
+        (!changes.is_empty()).then_some(changes)
+    }
+
     /// The command succeeded, and its outputs stand; only the cache does not have them.
-    fn unkept(mut self, error: &RunTaskError) -> (TaskRecord, Speech<'w>) {
+    fn unkept(&mut self, error: &RunTaskError) -> Speech<'w> {
         self.record.cached = Cached::Failed;
         self.record.reports.push(error.report_of(&self.task.id));
-        self.run.forget(self.number);
+        self.run.forget(self.number, &self.standing);
         self.done()
     }
 
     /// The command was not, or not rightly, watched as was asked: nothing of it counts.
-    fn unwatched(mut self, error: &std::io::Error) -> (TaskRecord, Speech<'w>) {
+    fn unwatched(&mut self, error: &std::io::Error) -> Speech<'w> {
         let task = &self.task.id;
         let message = format!("{task}: its command cannot be watched: {error}");
         let report = ErrorReport::new(Code::SandboxUnsupported, message);
@@ -296,21 +331,23 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         self.done()
     }
 
-    fn errored(mut self, error: &RunTaskError) -> (TaskRecord, Speech<'w>) {
+    fn errored(&mut self, error: &RunTaskError) -> Speech<'w> {
         self.record.outcome = Outcome::Errored;
         self.record.cached = Cached::No;
         self.record.reports.push(error.report_of(&self.task.id));
         self.done()
     }
 
-    fn done(self) -> (TaskRecord, Speech<'w>) {
-        let speech = Speech {
-            stdout: Said::Spool(Box::new(self.stdout)),
-            stderr: Said::Spool(Box::new(self.stderr)),
+    fn done(&mut self) -> Speech<'w> {
+        let store = self.run.runner.store;
+        let said =
+            |spool: &mut Spool<'w>| Said::Spool(Box::new(std::mem::replace(spool, store.spool())));
+        Speech {
+            stdout: said(&mut self.stdout),
+            stderr: said(&mut self.stderr),
             passed: self.passed,
             is_replay: false,
-        };
-        (self.record, speech)
+        }
     }
 }
 

@@ -35,6 +35,15 @@ struct Held {
     waited_until: Option<Instant>,
 }
 
+/// What happens on the way to the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Another run has it; told once.
+    Waits,
+    /// It is this run's now.
+    Begins,
+}
+
 /// What came of taking the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -56,13 +65,13 @@ impl WorkspaceLock {
         }
     }
 
-    /// Takes the lock, where this run does not have it yet; `marker` is how its processes are known. Calls
-    /// `waits` once where another run has it.
+    /// Takes the lock, where this run does not have it yet; `marker` is how its processes are known. Tells
+    /// `on` what happens, before any other thread of this run goes on.
     pub(super) fn take(
         &self,
         marker: &str,
         stop: &Stop,
-        waits: &mut dyn FnMut(),
+        on: &mut dyn FnMut(Turn),
     ) -> io::Result<Taken> {
         let mut held = self.held();
         if self.is_inner {
@@ -86,17 +95,31 @@ impl WorkspaceLock {
             if stop.is_asked() {
                 return Ok(Taken::Stopped);
             }
-            if !end_dead_holder(&mut file) && !has_waited {
-                waits();
+            let is_ended = Holder::read(&mut file).is_some_and(|holder| holder.end_where_dead());
+            if !is_ended && !has_waited {
+                on(Turn::Waits);
             }
             has_waited = true;
             std::thread::sleep(pause);
             pause = (pause * 2).min(PAUSE.1);
         }
-        note(&mut file, &format!("{} {marker}", std::process::id()))?;
+        note(&mut file, &Holder::this(marker).to_string())?;
+        on(Turn::Begins);
         let waited_until = has_waited.then(Instant::now);
         *held = Some(Held { file, waited_until });
         Ok(Taken::Ours { waited_until })
+    }
+
+    /// Ends what a run left that was killed, whether this one needs the lock or not.
+    pub(super) fn end_what_was_left(&self) {
+        let opened = File::options().read(true).write(true).open(&self.path);
+        let Some(mut file) = opened.ok().filter(|_| !self.is_inner) else {
+            return;
+        };
+        let is_ended = Holder::read(&mut file).is_some_and(|holder| holder.end_where_dead());
+        if is_ended && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _looked_for_again = note(&mut file, "");
+        }
     }
 
     /// Gives it back, at the end of a run.
@@ -124,18 +147,55 @@ fn note(file: &mut File, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// Ends what a run left that had the lock and is dead; `false` where it lives.
-fn end_dead_holder(file: &mut File) -> bool {
-    let mut text = String::new();
-    let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
-    let holder = read.ok().and_then(|_| text.split_once(' '));
-    let Some((pid, marker)) = holder.filter(|(pid, marker)| !pid.is_empty() && !marker.is_empty())
-    else {
-        return false;
-    };
-    if Path::new("/proc").join(pid).exists() {
-        return false;
+/// Who has the lock, as its file says.
+#[derive(Debug, PartialEq, Eq)]
+struct Holder {
+    pid: u32,
+    /// When that process began, by the system's own count: numbers are given again.
+    began: u64,
+    marker: String,
+}
+
+impl Holder {
+    fn this(marker: &str) -> Self {
+        let pid = std::process::id();
+        Self {
+            pid,
+            began: began(pid).unwrap_or_default(),
+            marker: marker.to_owned(),
+        }
     }
-    end_all(&format!("{marker}-"), None);
-    true
+
+    fn read(file: &mut File) -> Option<Self> {
+        let mut text = String::new();
+        file.rewind().ok()?;
+        file.read_to_string(&mut text).ok()?;
+        let mut words = text.split(' ');
+        let (pid, began) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let marker = words.next().filter(|marker| !marker.is_empty())?.to_owned();
+        Some(Self { pid, began, marker })
+    }
+
+    /// Ends what it left, where it is dead; `false` where it lives.
+    fn end_where_dead(&self) -> bool {
+        if began(self.pid) == Some(self.began) {
+            return false;
+        }
+        end_all(&format!("{}-", self.marker), None);
+        true
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.pid, self.began, self.marker)
+    }
+}
+
+/// When a process began, in ticks since the system did; nothing where there is none.
+fn began(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold anything; the time is the twentieth word behind it.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(19)?.parse().ok()
 }

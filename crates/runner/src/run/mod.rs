@@ -26,6 +26,7 @@ use mainstay_tasks::{Ending, Limits, Schedule, Step, TaskKey};
 use service::Service;
 use speaker::{Speaker, Speech};
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -76,7 +77,7 @@ impl<'w> Runner<'w> {
         Ok(Self {
             files: Files::open(&workspace.root, store.folder(), own.join("index"))?,
             state: State::open(own.join("state")),
-            lock: WorkspaceLock::new(own.join("lock"), environment.is_of_a_task()),
+            lock: WorkspaceLock::new(own.join("lock"), environment.marker().is_some()),
             sets: workspace.tasks.iter().map(|_| OnceLock::new()).collect(),
             workspace,
             store,
@@ -112,6 +113,7 @@ impl<'w> Runner<'w> {
         listener: &dyn Listener,
     ) -> io::Result<Summary> {
         adopt()?;
+        self.lock.end_what_was_left();
         sweep(&self.files);
         let began = Instant::now();
         let graph = &self.workspace.graph;
@@ -131,7 +133,7 @@ impl<'w> Runner<'w> {
             stop,
             speaker: Speaker::new(listener, options.is_open_floor),
             began,
-            marker: marker(),
+            marker: marker(self.environment.marker()),
             notes_use: self.store.is_use_to_be_noted(&self.workspace.root),
             schedule: Mutex::new(schedule),
             woken: Condvar::new(),
@@ -304,10 +306,11 @@ impl<'w> Run<'_, 'w> {
     }
 }
 
-/// Names a run as no other.
-fn marker() -> String {
+/// Names a run as no other; as part of the task that started it, where one did, so that it ends with that.
+fn marker(outer: Option<&OsStr>) -> String {
     let now = crate::files::now();
     let pid = std::process::id();
     let name = blake3::hash(format!("{pid}/{now}/{:p}", &raw const now).as_bytes()).to_hex();
-    name[..16].to_owned()
+    let outer = outer.and_then(OsStr::to_str).unwrap_or_default();
+    format!("{outer}{}", &name[..16])
 }

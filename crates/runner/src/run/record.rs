@@ -184,8 +184,14 @@ impl TaskRecord {
         }
     }
 
-    /// Adds the report that follows from the outcome alone.
+    /// With the report that follows from the outcome alone.
     pub(super) fn reported(mut self) -> Self {
+        self.report();
+        self
+    }
+
+    /// Adds the report that follows from the outcome alone.
+    pub(super) fn report(&mut self) {
         let task = &self.task;
         let (code, message, effect) = match &self.outcome {
             Outcome::Failed { exit } => {
@@ -207,7 +213,7 @@ impl TaskRecord {
                 let message = format!("{task}: stopped with its run");
                 (Code::TaskCancelled, message, self.attempts > 0)
             }
-            _ => return self,
+            _ => return,
         };
         let mut report = ErrorReport::new(code, message).about("task", task.to_string());
         let mut data = serde_json::to_value(&self.outcome).unwrap_or_default();
@@ -222,7 +228,6 @@ impl TaskRecord {
         }
         report.spent.ms = self.took_ms;
         self.reports.push(report);
-        self
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Run;
 use crate::files::Files;
+use crate::keys::Stamps;
 use crate::observe::{Seen, Undeclared, Watch, WatchOrder, Watcher, clear, order};
 use crate::outputs;
 use crate::process::Job;
@@ -31,7 +32,10 @@ impl<'w> Watching<'w> {
         };
         let declared = match declared {
             Some(declared) => declared.clone(),
-            None => run.ingredients(number).map_err(io::Error::other)?,
+            None => {
+                let stamps = &mut Stamps::default();
+                run.ingredients(number, stamps).map_err(io::Error::other)?
+            }
         };
         let task = runner.task(number);
         let name = format!("{}-{number}", run.marker);

@@ -2,20 +2,21 @@
 
 use super::Run;
 use super::attempt::Attempt;
-use super::lock::Taken;
+use super::lock::{Taken, Turn};
 use super::record::{Cached, Event, Outcome, TaskRecord};
 use super::speaker::Speech;
-use crate::keys::ingredients;
-use crate::outputs;
+use crate::files::now;
+use crate::keys::{Stamps, ingredients};
+use crate::outputs::{self, Standing, remove_but};
 use crate::remote::pull;
 use crate::restore::{Aside, Restoration, is_right};
 use crate::state::Memo;
 use crate::store::{Contents, Kept};
 use crate::workspace::Task;
 use mainstay_tasks::{
-    BuildKeyError, Bytes, Content, Ingredients, RestoreError, RunTaskError, TaskKey, TaskResult,
+    BuildKeyError, Bytes, Ingredients, Output, RestoreError, RunTaskError, TaskKey, TaskResult,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Instant;
 
@@ -33,7 +34,11 @@ pub(super) struct Missed {
     pub(super) record: TaskRecord,
     /// What its key was made of, where its result is to be kept.
     pub(super) ingredients: Option<Ingredients>,
+    /// What the stamps of its inputs came to then.
+    pub(super) stamps: Stamps,
     looked_at: Instant,
+    /// The same moment, by the clock that stamps files.
+    pub(super) looked_ns: i64,
 }
 
 impl<'w> Run<'_, 'w> {
@@ -56,6 +61,7 @@ impl<'w> Run<'_, 'w> {
         let runner = self.runner;
         let task = runner.task(number);
         let looked_at = Instant::now();
+        let looked_ns = now();
         let mut record = TaskRecord::new(&task.id, Outcome::Ran);
         record.began_ms = began_ms;
         if !task.is_cached {
@@ -63,10 +69,13 @@ impl<'w> Run<'_, 'w> {
             return Looked::Miss(Missed {
                 record,
                 ingredients: None,
+                stamps: Stamps::default(),
                 looked_at,
+                looked_ns,
             });
         }
-        let ingredients = match self.ingredients(number) {
+        let mut stamps = Stamps::default();
+        let ingredients = match self.ingredients(number, &mut stamps) {
             Ok(ingredients) => ingredients,
             Err(cause) => {
                 let error = RunTaskError::BuildKeyFailed { cause };
@@ -81,7 +90,7 @@ impl<'w> Run<'_, 'w> {
         record.key = Some(key);
         let found = match self.options.is_forced {
             true => Ok(None),
-            false => self.found(task, &key),
+            false => self.found(number, &key),
         };
         match found {
             Ok(Some(Found {
@@ -107,19 +116,21 @@ impl<'w> Run<'_, 'w> {
         Looked::Miss(Missed {
             record,
             ingredients: Some(ingredients),
+            stamps,
             looked_at,
+            looked_ns,
         })
     }
 
     /// The result of a key, in the folder.
-    fn found(&self, task: &Task, key: &TaskKey) -> Result<Option<Found<'w>>, RestoreError> {
-        if let Some(found) = self.up_to_date(task, key) {
+    fn found(&self, number: u32, key: &TaskKey) -> Result<Option<Found<'w>>, RestoreError> {
+        if let Some(found) = self.up_to_date(self.runner.task(number), key) {
             if self.notes_use {
                 self.runner.store.used(key);
             }
             return Ok(Some(found));
         }
-        self.lookup(task, key)
+        self.lookup(number, key)
     }
 
     /// Whether the folder holds the result of a key already, by what is remembered.
@@ -145,8 +156,9 @@ impl<'w> Run<'_, 'w> {
     }
 
     /// Asks the cache, and brings the outputs back.
-    fn lookup(&self, task: &Task, key: &TaskKey) -> Result<Option<Found<'w>>, RestoreError> {
+    fn lookup(&self, number: u32, key: &TaskKey) -> Result<Option<Found<'w>>, RestoreError> {
         let runner = self.runner;
+        let task = runner.task(number);
         let Kept { result, contents } = match runner.store.find(key) {
             Ok(Some(kept)) => kept,
             Ok(None) => match self.pulled(key) {
@@ -161,21 +173,36 @@ impl<'w> Run<'_, 'w> {
                 return Ok(None);
             }
         };
-        let memo = memo(&result, Some(*key));
+        let mut memo = memo(&result, Some(*key));
         let Some(speech) = speech(&memo, &contents) else {
             runner.store.remove(key);
             let path = Bytes::from("output of the command");
             return Err(RestoreError::BlobLost { path });
         };
-        self.hold(task);
+        if self.hold(task) == Taken::Stopped {
+            return Ok(None);
+        }
+        self.clear(number);
         let before = runner.state.memo(&task.id);
+        if before
+            .as_deref()
+            .is_some_and(|before| !self.is_untouched(before))
+        {
+            return Ok(None);
+        }
         let nothing = BTreeMap::new();
-        let owned = before.as_ref().map_or(&nothing, |memo| &memo.outputs);
+        let known = before.as_ref().map_or(&nothing, |before| &before.outputs);
+        memo.unowned = self.unowned(before.as_deref(), &result.outputs);
+        if let Some(before) = &before {
+            Aside::take(&runner.files, before, &result.outputs).discard(&runner.files);
+        }
+        // Said before it is so: whoever dies in between has said which files are the task's.
+        self.remember(task, memo);
         let restoration = Restoration {
             files: &runner.files,
             contents: &contents,
             how: runner.workspace.cache.restore,
-            owned,
+            known,
         };
         let restored = restoration.run(&result.outputs);
         if let Err(RestoreError::BlobLost { .. } | RestoreError::BlobDamaged { .. }) = &restored {
@@ -183,14 +210,42 @@ impl<'w> Run<'_, 'w> {
             runner.store.remove(key);
         }
         let written = restored?;
-        Aside::take(&runner.files, owned, &result.outputs).discard(&runner.files);
         runner.store.used(key);
-        self.remember(task, memo);
         Ok(Some(Found {
             written,
             ran_ms: result.ran_ms,
             speech,
         }))
+    }
+
+    /// Whether what was there before the task still is what it was when the task ended: otherwise it has
+    /// to see for itself.
+    fn is_untouched(&self, before: &Memo) -> bool {
+        let files = &self.runner.files;
+        let output = |path| before.outputs.get(path);
+        let mut unowned = before.unowned.iter();
+        unowned.all(|path| output(path).is_none_or(|output| is_right(files, path, output)))
+    }
+
+    /// What stands already where outputs are to be, and not because of the task.
+    fn unowned(&self, before: Option<&Memo>, outputs: &BTreeMap<Bytes, Output>) -> BTreeSet<Bytes> {
+        let is_there = |path: &Bytes| matches!(self.runner.files.look(&path.0), Ok(Some(_)));
+        let is_owned = |path: &Bytes| before.is_some_and(|before| before.owns(path));
+        let unowned = outputs
+            .keys()
+            .filter(|path| !is_owned(path) && is_there(path));
+        unowned.cloned().collect()
+    }
+
+    /// Removes what a command left that was killed with its run.
+    pub(super) fn clear(&self, number: u32) {
+        let runner = self.runner;
+        let memo = runner.state.memo(&runner.task(number).id);
+        // In a run within a task, it may be running now.
+        let is_killed = |memo: &Memo| memo.is_under_way && runner.environment.marker().is_none();
+        if let Some(memo) = memo.filter(|memo| is_killed(memo)) {
+            remove_but(&runner.files, runner.sets(number), &memo.unowned);
+        }
     }
 
     /// The result of a key, brought over from the remote cache.
@@ -207,7 +262,9 @@ impl<'w> Run<'_, 'w> {
         let mut missed = found.unwrap_or_else(|| Missed {
             record: TaskRecord::new(&task.id, Outcome::Ran),
             ingredients: None,
+            stamps: Stamps::default(),
             looked_at: Instant::now(),
+            looked_ns: now(),
         });
         if task.is_persistent {
             return self.begin_service(number, missed);
@@ -227,14 +284,17 @@ impl<'w> Run<'_, 'w> {
                 Looked::Miss(again) => missed = again,
             }
         }
-        let (record, speech) = Attempt::new(self, number, missed.record).run(missed.ingredients);
+        let (record, speech) = Attempt::new(self, number, missed).run();
         self.end(number, record, speech);
     }
 
     /// Keeps other runs of this workspace away from its files.
     fn hold(&self, task: &Task) -> Taken {
-        let mut waits = || self.speaker.tell(&Event::Waiting { task: &task.id });
-        let taken = self.runner.lock.take(&self.marker, self.stop, &mut waits);
+        let mut on = |turn| match turn {
+            Turn::Waits => self.speaker.tell(&Event::Waiting { task: &task.id }),
+            Turn::Begins => self.runner.state.refresh(),
+        };
+        let taken = self.runner.lock.take(&self.marker, self.stop, &mut on);
         taken.unwrap_or_else(|error| {
             tracing::debug!(%error, "the lock of the workspace cannot be used");
             Taken::Ours { waited_until: None }
@@ -252,24 +312,30 @@ impl<'w> Run<'_, 'w> {
         }
     }
 
-    /// What stands in the folder now is nobody's result, but it is still what this task made.
-    pub(super) fn forget(&self, number: u32) {
-        let runner = self.runner;
-        let task = runner.task(number);
-        let found = outputs::present(&runner.files, runner.sets(number));
+    /// Remembers that the command of a task begins; `standing` is what was there before.
+    pub(super) fn begin(&self, number: u32, standing: &Standing) {
         let memo = Memo {
-            key: None,
-            last_key: None,
-            outputs: outputs::described(&runner.files, &found),
-            stdout: Content::empty(),
-            stderr: Content::empty(),
-            ran_ms: 0,
+            is_under_way: true,
+            ..Memo::of_no_result(BTreeMap::new(), standing.all().clone())
         };
-        self.remember(task, memo);
+        self.remember(self.runner.task(number), memo);
     }
 
-    /// The ingredients of a task, as things are now.
-    pub(super) fn ingredients(&self, number: u32) -> Result<Ingredients, BuildKeyError> {
+    /// What stands in the folder now is nobody's result, but some of it is still what this task made.
+    pub(super) fn forget(&self, number: u32, standing: &Standing) {
+        let runner = self.runner;
+        let found = outputs::present(&runner.files, runner.sets(number));
+        let outputs = outputs::described(&runner.files, &found);
+        let unowned = standing.unowned(outputs.keys());
+        self.remember(runner.task(number), Memo::of_no_result(outputs, unowned));
+    }
+
+    /// The ingredients of a task, as things are now, and the stamps of its inputs.
+    pub(super) fn ingredients(
+        &self,
+        number: u32,
+        stamps: &mut Stamps,
+    ) -> Result<Ingredients, BuildKeyError> {
         let runner = self.runner;
         let task = runner.task(number);
         ingredients(
@@ -277,6 +343,7 @@ impl<'w> Run<'_, 'w> {
             &runner.environment,
             task,
             runner.sets(number),
+            stamps,
         )
     }
 }
@@ -300,9 +367,9 @@ pub(super) fn memo(result: &TaskResult, key: Option<TaskKey>) -> Memo {
     Memo {
         key,
         last_key: key,
-        outputs: result.outputs.clone(),
         stdout: result.stdout,
         stderr: result.stderr,
         ran_ms: result.ran_ms,
+        ..Memo::of_no_result(result.outputs.clone(), BTreeSet::new())
     }
 }

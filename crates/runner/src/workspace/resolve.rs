@@ -309,13 +309,22 @@ impl<'f> Resolver<'f> {
 
     /// Makes who reads what another makes wait for it; tells who makes the same.
     fn feed(&mut self, drafts: &mut [Box<Draft<'f>>]) -> BTreeSet<(TaskId, TaskId)> {
-        let patterns: Vec<Patterns<'_>> = drafts
+        let mut patterns: Vec<Patterns<'_>> = drafts
             .iter()
             .map(|draft| Patterns {
                 inputs: draft.task.inputs.as_deref().unwrap_or_default(),
                 outputs: &draft.task.outputs,
             })
             .collect();
+        // As if one more task read all manifests: who makes what it reads is mistaken.
+        let manifests: Vec<Pattern> = (self.folders.iter())
+            .filter_map(|folder| Pattern::parse(&folder.path, mainstay_manifest::FILE_NAME).ok())
+            .collect();
+        let reader_of_manifests = u32::try_from(patterns.len()).unwrap_or(u32::MAX);
+        patterns.push(Patterns {
+            inputs: &manifests,
+            outputs: &[],
+        });
         let feeds = feeds(&patterns);
         for (later, earlier) in feeds.overlaps {
             let (later, earlier) = (&drafts[later as usize], &drafts[earlier as usize]);
@@ -332,6 +341,11 @@ impl<'f> Resolver<'f> {
         }
         let mut read = BTreeSet::new();
         for (reader, maker) in feeds.reads {
+            if reader == reader_of_manifests {
+                let found = makes_a_manifest(&drafts[maker as usize]);
+                self.findings.push(found);
+                continue;
+            }
             let maker = drafts[maker as usize].task.id.clone();
             let reader = &mut drafts[reader as usize];
             read.insert((reader.task.id.clone(), maker.clone()));
@@ -360,6 +374,20 @@ impl<'f> Resolver<'f> {
         }
         None
     }
+}
+
+fn makes_a_manifest(draft: &Draft<'_>) -> Finding {
+    let name = draft.task.id.task();
+    let file = mainstay_manifest::FILE_NAME;
+    let message = format!("the outputs of `{name}` mean a `{file}`, which no task makes");
+    let expected = "files that the task makes".to_owned();
+    let problem = Problem::Value { expected };
+    let field = format!("tasks.{name}.outputs");
+    let mut found = finding(&draft.folder.file, draft.at, &field, problem, message);
+    found.hint = Some(format!(
+        "name its outputs more closely, or exclude `!{file}`"
+    ));
+    found
 }
 
 fn graph_finding(

@@ -168,6 +168,7 @@ pub(super) fn change(change: &Change) -> String {
                 InputChange::Content => "has other content",
                 InputChange::Mode => "is executable or not, other than before",
                 InputChange::LinkTarget => "points elsewhere",
+                InputChange::Touched => "was written, with the same content",
                 InputChange::Kind => "is another kind of thing",
             };
             format!("`{path}` {how}")

@@ -6,6 +6,7 @@ mod errors;
 mod import;
 mod kills;
 mod known_defects;
+mod ownership;
 mod remote;
 mod running;
 mod services;

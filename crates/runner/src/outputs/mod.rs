@@ -1,5 +1,9 @@
 //! What a command made: looked up by its patterns, judged, and put into the cache.
 
+mod standing;
+
+pub(crate) use standing::{Standing, remove_but};
+
 use crate::files::{Files, Found, Stat, WalkError, now};
 use crate::keys::Sets;
 use crate::store::{Parcel, Store};

@@ -1,0 +1,86 @@
+//! What stands under the patterns of a task's outputs before its command runs: that is not the task's, and
+//! what stands there besides afterwards is.
+
+use super::{described, kept, present};
+use crate::files::{Files, Found};
+use crate::keys::Sets;
+use crate::restore::remove;
+use mainstay_tasks::{Bytes, Change, InputChange, Output};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What stood there before.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    all: BTreeSet<Bytes>,
+    /// What the task did not make when it ran before.
+    unowned: BTreeSet<Bytes>,
+    /// What of that would be an input, were it no output: where nothing was declared, the sources.
+    sources: BTreeMap<Bytes, Output>,
+}
+
+impl Standing {
+    /// Looks. `owns`: whether a path is there because the task made it before.
+    pub(crate) fn look(files: &Files, sets: &Sets, owns: impl Fn(&Bytes) -> bool) -> Self {
+        let found = present(files, sets);
+        let all: BTreeSet<Bytes> = found.into_iter().map(|found| found.path).collect();
+        let unowned: BTreeSet<Bytes> = all.iter().filter(|path| !owns(path)).cloned().collect();
+        let sources = match sets.is_default && !unowned.is_empty() {
+            true => sources(files, sets, &unowned),
+            false => BTreeMap::new(),
+        };
+        Self {
+            all,
+            unowned,
+            sources,
+        }
+    }
+
+    /// Everything that stood there.
+    pub(crate) fn all(&self) -> &BTreeSet<Bytes> {
+        &self.all
+    }
+
+    /// What of these outputs is not the task's to remove.
+    pub(crate) fn unowned<'p>(
+        &self,
+        paths: impl IntoIterator<Item = &'p Bytes>,
+    ) -> BTreeSet<Bytes> {
+        let paths = paths.into_iter();
+        paths
+            .filter(|path| self.unowned.contains(*path))
+            .cloned()
+            .collect()
+    }
+
+    /// The sources that the command changed: whoever changes what it reads has no result to be kept.
+    pub(crate) fn changed_sources(&self, outputs: &BTreeMap<Bytes, Output>) -> Vec<Change> {
+        let changed = self.sources.iter().filter_map(|(path, before)| {
+            let change = match outputs.get(path) {
+                Some(after) if after == before => return None,
+                Some(_) => InputChange::Content,
+                None => InputChange::Removed,
+            };
+            let path = path.clone();
+            Some(Change::Input { path, change })
+        });
+        changed.collect()
+    }
+}
+
+/// Files that git does not ignore, as they stand.
+fn sources(files: &Files, sets: &Sets, unowned: &BTreeSet<Bytes>) -> BTreeMap<Bytes, Output> {
+    let walk = files.walk(&sets.outputs).ignoring(files.path());
+    let mut found = kept(walk.run(files.root()).unwrap_or_default());
+    found.retain(|Found { path, .. }| unowned.contains(path));
+    let mut sources = described(files, &found);
+    sources.retain(|_, output| !matches!(output, Output::Folder { .. }));
+    sources
+}
+
+/// Removes what patterns mean but for what is to stay: what a command left that failed or was killed.
+pub(crate) fn remove_but(files: &Files, sets: &Sets, staying: &BTreeSet<Bytes>) {
+    let found = present(files, sets);
+    let left = found.iter().filter(|found| !staying.contains(&found.path));
+    // What is in a folder goes before it.
+    left.rev().for_each(|found| remove(files, found));
+}
