@@ -11,7 +11,9 @@ use mainstay_tasks::{
 use rustix::fs::{AtFlags, FileType, readlinkat, statat};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 /// What the patterns of a task mean, ready for walks.
 #[derive(Debug)]
@@ -141,21 +143,10 @@ fn inputs(
     sets: &Sets,
     stamps: &mut Stamps,
 ) -> Result<BTreeMap<Bytes, Input>, BuildKeyError> {
-    let mut walk = files.walk(&sets.inputs);
-    if sets.is_default {
-        walk = walk.ignoring(files.path());
-    }
-    let found = walk.run(files.root());
-    let found =
-        found.map_err(
-            |WalkError { path, errno }| BuildKeyError::InputPatternResolutionFailed {
-                path,
-                source: io::Error::from(errno).into(),
-            },
-        )?;
+    let found = walked(files, sets, &sets.inputs)?;
     let mut inputs = BTreeMap::new();
     for Found { path, stat } in found {
-        if let Some(input) = input(files, &path, &stat, stamps)? {
+        if let Some(input) = input(files, Some(sets), &path, &stat, stamps)? {
             stamps.add(&stat);
             inputs.insert(path, input);
         }
@@ -183,10 +174,58 @@ fn inputs(
     Ok(inputs)
 }
 
+/// What patterns of inputs mean.
+fn walked(files: &Files, sets: &Sets, patterns: &PatternSet) -> Result<Vec<Found>, BuildKeyError> {
+    let mut walk = files.walk(patterns);
+    if sets.is_default {
+        walk = walk.ignoring(files.path());
+    }
+    let failed = |WalkError { path, errno }| BuildKeyError::InputPatternResolutionFailed {
+        path,
+        source: io::Error::from(errno).into(),
+    };
+    walk.run(files.root()).map_err(failed)
+}
+
+/// Everything in the folder behind a link, as one digest; nothing where it is not in the workspace, or the
+/// link lies in it. Links in there are not followed to folders again.
+fn behind_link(
+    files: &Files,
+    sets: &Sets,
+    link: &Bytes,
+    stamps: &mut Stamps,
+) -> Result<Option<Digest>, BuildKeyError> {
+    let full = files.path().join(OsStr::from_bytes(&link.0));
+    let Ok(folder) = full.canonicalize() else {
+        return Ok(None);
+    };
+    let Ok(inner) = folder.strip_prefix(files.path()) else {
+        return Ok(None);
+    };
+    if full.starts_with(&folder) {
+        return Ok(None);
+    }
+    let inner = Bytes::from(inner.as_os_str().as_bytes());
+    let everything = Pattern::parse(&inner, "**");
+    let mut tree = BTreeMap::new();
+    for Found { path, stat } in walked(files, sets, &sets.inputs.instead(everything))? {
+        if let Some(input) = input(files, None, &path, &stat, stamps)? {
+            stamps.add(&stat);
+            tree.insert(path, input);
+        }
+    }
+    let below = |path: &'_ Bytes| inner.0.len().min(path.0.len());
+    let tree = tree
+        .iter()
+        .map(|(path, input)| (&path.0[below(path)..], input));
+    Ok(Some(Input::digest_of_all(tree)))
+}
+
 /// What stands at a path, as part of a key; nothing for folders, pipes, sockets and devices, which are
-/// inputs only where they are named.
+/// inputs only where they are named. `sets`: where links to folders are followed.
 fn input(
     files: &Files,
+    sets: Option<&Sets>,
     path: &Bytes,
     stat: &Stat,
     stamps: &mut Stamps,
@@ -204,13 +243,16 @@ fn input(
             let target = readlinkat(files.root(), path.0.as_slice(), Vec::new());
             let target = Bytes(target.map_err(unreadable)?.into_bytes());
             let behind = statat(files.root(), path.0.as_slice(), AtFlags::empty());
-            let behind = behind.ok().map(|raw| Stat::of(&raw));
-            let digest = match behind.filter(|stat| stat.kind == FileType::RegularFile) {
-                Some(stat) => {
+            let digest = match behind.ok().map(|raw| Stat::of(&raw)) {
+                Some(stat) if stat.kind == FileType::RegularFile => {
                     stamps.add(&stat);
                     Some(files.digest(&path.0, &stat).map_err(unreadable)?)
                 }
-                None => None,
+                Some(stat) if stat.kind == FileType::Directory => match sets {
+                    Some(sets) => behind_link(files, sets, path, stamps)?,
+                    None => None,
+                },
+                _ => None,
             };
             Some(Input::Link { target, digest })
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Raised whenever the meaning of any ingredient changes.
-const VERSION: &[u8] = b"mainstay-task-key-1";
+const VERSION: &[u8] = b"mainstay-task-key-2";
 
 /// The key of a task's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ pub enum Input {
     Link {
         /// Where it points, as written.
         target: Bytes,
-        /// What the file behind it holds, where there is one.
+        /// What is behind it: a file's content, or everything in a folder of the workspace.
         digest: Option<Digest>,
     },
     /// A folder, where it was declared itself.
@@ -119,17 +119,7 @@ impl Ingredients {
         }
         to.tag(b'i').count(self.inputs.len());
         for (path, input) in &self.inputs {
-            to.text(&path.0);
-            match input {
-                Input::File {
-                    digest,
-                    is_executable,
-                } => to.tag(b'f').text(digest.0).tag(u8::from(*is_executable)),
-                Input::Link { target, digest } => {
-                    to.tag(b'l').text(&target.0).digest(digest.as_ref())
-                }
-                Input::Folder => to.tag(b'd'),
-            };
+            to.input(&path.0, input);
         }
         to.tag(b'o').count(self.outputs.len());
         for pattern in &self.outputs {
@@ -150,10 +140,36 @@ impl Ingredients {
     }
 }
 
+impl Input {
+    /// Everything of these inputs, by path, as one digest.
+    #[must_use]
+    pub fn digest_of_all<'i>(inputs: impl IntoIterator<Item = (&'i [u8], &'i Self)>) -> Digest {
+        let mut to = Encoding::default();
+        for (path, input) in inputs {
+            to.input(path, input);
+        }
+        Digest(*blake3::hash(&to.0).as_bytes())
+    }
+}
+
 #[derive(Default)]
 struct Encoding(Vec<u8>);
 
 impl Encoding {
+    fn input(&mut self, path: &[u8], input: &Input) -> &mut Self {
+        self.text(path);
+        match input {
+            Input::File {
+                digest,
+                is_executable,
+            } => self.tag(b'f').text(digest.0).tag(u8::from(*is_executable)),
+            Input::Link { target, digest } => {
+                self.tag(b'l').text(&target.0).digest(digest.as_ref())
+            }
+            Input::Folder => self.tag(b'd'),
+        }
+    }
+
     fn tag(&mut self, tag: u8) -> &mut Self {
         self.0.push(tag);
         self

@@ -1,7 +1,7 @@
 //! A walk to everything that patterns mean, and nowhere else.
 //!
 //! Names without wildcards are looked up, folders are listed only where a wildcard needs it, and a listing
-//! never follows a link: only who writes a link's name goes through it. Git's and Mainstay's own folders
+//! never follows a link: only who writes a link's name and goes on below it goes through it. Git's and Mainstay's own folders
 //! are passed over unless they are named.
 
 use super::stat::{Stamp, Stat, look};
@@ -197,10 +197,23 @@ impl<'a> Walk<'a> {
                     self.enter(opened, from, state)?;
                 }
             }
-            _ if state.has_file() && !self.wants_folders => self.found(stat),
-            _ => {}
+            // Who goes on below a link's name means what is behind it.
+            FileType::Symlink if is_named && !state.is_over() && !state.is_whole() => {
+                match open_folder(opened, self.below(from)) {
+                    Ok(inner) => self.folder(inner.as_fd(), self.path.len(), state)?,
+                    Err(Errno::NOENT | Errno::NOTDIR) => self.file(stat, state),
+                    Err(errno) => return Err(self.failed(errno)),
+                }
+            }
+            _ => self.file(stat, state),
         }
         Ok(())
+    }
+
+    fn file(&mut self, stat: Stat, state: &State) {
+        if state.has_file() && !self.wants_folders {
+            self.found(stat);
+        }
     }
 
     /// Goes into a folder that is none by way of a link.

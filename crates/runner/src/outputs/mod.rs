@@ -23,15 +23,25 @@ const PATH_MAX: usize = 4095;
 /// More files than this are stored by several threads.
 const FEW: usize = 32;
 
-/// Everything that the patterns mean now, in order. Pipes, sockets and devices are no outputs; where one
-/// was declared by its name, that is an error.
-pub(crate) fn resolve(files: &Files, sets: &Sets) -> Result<Vec<Found>, RunTaskError> {
+/// What a command left under the patterns of its task.
+pub(crate) struct Made {
+    /// What can be kept, in order.
+    pub(crate) found: Vec<Found>,
+    /// Pipes, sockets and devices.
+    pub(crate) passed_over: Vec<Bytes>,
+}
+
+/// Everything that the patterns mean now. Pipes, sockets and devices are no outputs; where one was declared
+/// by its name, that is an error.
+pub(crate) fn resolve(files: &Files, sets: &Sets) -> Result<Made, RunTaskError> {
     for name in &sets.output_names {
         declared(files, name)?;
     }
     let walked = files.walk(&sets.outputs).run(files.root());
     let failed = |WalkError { path, errno }| unlisted(path, errno);
-    let found = kept(walked.map_err(failed)?);
+    let (found, others) = walked.map_err(failed)?.into_iter().partition(can_be_kept);
+    let found = sorted(found);
+    let passed_over = sorted(others).into_iter().map(|found| found.path).collect();
     let mut parents = BTreeSet::new();
     for Found { path, .. } in &found {
         let reason = match path {
@@ -44,7 +54,7 @@ pub(crate) fn resolve(files: &Files, sets: &Sets) -> Result<Vec<Found>, RunTaskE
             return Err(RunTaskError::MaterialisedOutputPathInvalid { path, reason });
         }
     }
-    Ok(found)
+    Ok(Made { found, passed_over })
 }
 
 /// What can be found of outputs, whether all that was declared is there or not.
@@ -57,11 +67,17 @@ pub(crate) fn present(files: &Files, sets: &Sets) -> Vec<Found> {
 
 /// What can be an output, in order.
 fn kept(mut found: Vec<Found>) -> Vec<Found> {
+    found.retain(can_be_kept);
+    sorted(found)
+}
+
+fn can_be_kept(found: &Found) -> bool {
     use FileType::{Directory, RegularFile, Symlink};
-    found.retain(|found| {
-        let is_file_like = matches!(found.stat.kind, RegularFile | Directory | Symlink);
-        is_file_like && !found.path.0.is_empty()
-    });
+    matches!(found.stat.kind, RegularFile | Directory | Symlink)
+}
+
+fn sorted(mut found: Vec<Found>) -> Vec<Found> {
+    found.retain(|found| !found.path.0.is_empty());
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
 }

@@ -129,16 +129,17 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         {
             return self.errored(&error);
         }
-        match (
-            outputs::resolve(&runner.files, runner.sets(self.number)),
-            self.before.take(),
-        ) {
-            (Ok(found), Some(before)) => self.succeeded(before, &found, ran_ms),
-            (Ok(_), None) => {
+        let made = match outputs::resolve(&runner.files, runner.sets(self.number)) {
+            Ok(made) => made,
+            Err(error) => return self.errored(&error),
+        };
+        self.record.passed_over = made.passed_over;
+        match self.before.take() {
+            Some(before) => self.succeeded(before, &made.found, ran_ms),
+            None => {
                 self.run.forget(self.number, &self.standing);
                 self.done()
             }
-            (Err(error), _) => self.errored(&error),
         }
     }
 

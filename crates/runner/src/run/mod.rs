@@ -225,7 +225,7 @@ impl<'w> Run<'_, 'w> {
         while let Some(step) = self.next() {
             match step {
                 Step::Look(task) => self.look(task),
-                Step::Run(task) => self.execute(task),
+                Step::Run(task) => self.execute(task, self.elapsed_ms()),
             }
             let made = std::mem::take(&mut *self.made());
             made.into_iter().for_each(|key| uploads.push(key));
@@ -238,6 +238,7 @@ impl<'w> Run<'_, 'w> {
         loop {
             if self.stop.is_asked() {
                 schedule.stop();
+                self.stop_services();
             }
             if let Some(step) = schedule.poll() {
                 return Some(step);

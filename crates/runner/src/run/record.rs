@@ -3,9 +3,10 @@
 use crate::observe::Undeclared;
 use crate::process::Exit;
 use mainstay_contract::{Code, Coded, EffectState, ErrorReport};
-use mainstay_tasks::{Change, RunTaskError, Stream, TaskId, TaskKey};
+use mainstay_tasks::{Bytes, Change, RunTaskError, Stream, TaskId, TaskKey};
 use serde::Serialize;
 use serde_json::json;
+use std::time::Duration;
 
 /// Something that happens in a run.
 #[derive(Debug)]
@@ -69,6 +70,11 @@ pub enum Outcome {
     },
     /// Its command took longer than it may.
     TimedOut,
+    /// It stays up, and was not ready in time.
+    NotReady {
+        /// The time that it had, in milliseconds.
+        within_ms: u64,
+    },
     /// Something around the command failed.
     Errored,
     /// It did not run, because another failed.
@@ -80,6 +86,17 @@ pub enum Outcome {
     Cancelled,
     /// It was not begun, because the run ended at the first failure.
     NotStarted,
+}
+
+impl Outcome {
+    /// Whether the task itself failed.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed { .. } | Self::TimedOut | Self::NotReady { .. } | Self::Errored
+        )
+    }
 }
 
 /// How a process ended, for readers.
@@ -144,6 +161,9 @@ pub struct TaskRecord {
     pub saved_ms: u64,
     /// Processes that it had left behind, and that were ended.
     pub escaped: u32,
+    /// Pipes, sockets and devices among its outputs, which no cache keeps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<Bytes>,
     /// What its command did that is not declared, where it was watched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undeclared: Option<Undeclared>,
@@ -172,6 +192,7 @@ impl TaskRecord {
             took_ms: 0,
             saved_ms: 0,
             escaped: 0,
+            passed_over: Vec::new(),
             undeclared: None,
             reports: Vec::new(),
         }
@@ -205,6 +226,12 @@ impl TaskRecord {
                 let message = format!("{task}: its command ran out of time and was stopped");
                 (Code::TaskTimedOut, message, true)
             }
+            Outcome::NotReady { within_ms } => {
+                let seconds = Duration::from_millis(*within_ms).as_secs_f64();
+                let message =
+                    format!("{task}: it was not ready within {seconds} s, and was stopped");
+                (Code::TaskTimedOut, message, true)
+            }
             Outcome::Skipped { because } => {
                 let message = format!("{task}: not run, because {because} failed");
                 (Code::TaskSkipped, message, false)
@@ -223,6 +250,10 @@ impl TaskRecord {
             fields.insert("kind".to_owned(), kind);
         }
         report = report.data(data);
+        if let Outcome::NotReady { .. } = self.outcome {
+            report = report
+                .hint("`ready` says what shows that it is; `ready.timeout` gives it more time");
+        }
         if effect {
             report = report.effect(EffectState::Applied);
         }
@@ -281,7 +312,7 @@ pub fn totals(summary: &Summary) -> serde_json::Value {
         "up_to_date": count(|o| matches!(o, Outcome::UpToDate)),
         "restored": count(|o| matches!(o, Outcome::Restored { .. })),
         "ran": count(|o| matches!(o, Outcome::Ran)),
-        "failed": count(|o| matches!(o, Outcome::Failed { .. } | Outcome::TimedOut | Outcome::Errored)),
+        "failed": count(Outcome::is_failure),
         "skipped": count(|o| matches!(o, Outcome::Skipped { .. })),
         "cancelled": count(|o| matches!(o, Outcome::Cancelled)),
         "not_started": count(|o| matches!(o, Outcome::NotStarted)),

@@ -10,6 +10,7 @@ use crate::process::{self, Ended, Exit, Stop};
 use crate::workspace::Task;
 use mainstay_tasks::{Ending, RunTaskError};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Service {
     number: u32,
     stop: Stop,
+    /// How often it was asked to end.
+    asked: AtomicU8,
     phase: Mutex<Phase>,
     changed: Condvar,
 }
@@ -44,9 +47,16 @@ impl Service {
         Ok(Self {
             number,
             stop: Stop::new()?,
+            asked: AtomicU8::new(0),
             phase: Mutex::new(Phase::Waiting),
             changed: Condvar::new(),
         })
+    }
+
+    /// Asks it to end until it was asked this often.
+    fn ask(&self, level: u8) {
+        let before = self.asked.fetch_max(level, Ordering::SeqCst);
+        (before..level).for_each(|_| self.stop.ask());
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
@@ -155,7 +165,7 @@ impl<'w> Run<'_, 'w> {
             }
             if started.elapsed() >= limit {
                 service.enter(Phase::Late);
-                return service.stop.ask();
+                return service.ask(1);
             }
             std::thread::sleep(PAUSE);
         }
@@ -191,7 +201,12 @@ impl<'w> Run<'_, 'w> {
             Ok(ended) => {
                 record.escaped = ended.escaped;
                 record.outcome = match ended {
-                    _ if was_late => Outcome::TimedOut,
+                    _ if was_late => {
+                        let limit = self.runner.task(service.number).ready.timeout;
+                        let within_ms = limit.unwrap_or(READY_MAX).as_millis();
+                        let within_ms = u64::try_from(within_ms).unwrap_or(u64::MAX);
+                        Outcome::NotReady { within_ms }
+                    }
                     Ended {
                         is_stopped: true, ..
                     } if was_ready => Outcome::Ran,
@@ -214,6 +229,16 @@ impl<'w> Run<'_, 'w> {
         }
     }
 
+    /// Passes on that the run is to end.
+    pub(super) fn stop_services(&self) {
+        let level = match () {
+            () if self.stop.is_urgent() => 2,
+            () if self.stop.is_asked() => 1,
+            () => 0,
+        };
+        self.services.iter().for_each(|service| service.ask(level));
+    }
+
     /// Everything that ends is over. Tasks that stay up and were asked for go on until somebody stops the
     /// run or they end; the others end now.
     pub(super) fn end_services(&self, targets: &[u32]) {
@@ -228,7 +253,6 @@ impl<'w> Run<'_, 'w> {
                 .iter()
                 .any(|record: &TaskRecord| !record.is_success())
         };
-        let mut asked = 0;
         loop {
             self.services
                 .iter()
@@ -239,15 +263,10 @@ impl<'w> Run<'_, 'w> {
                 return;
             }
             let is_over = !left.any(is_wanted) || failed();
-            let level = match () {
-                () if self.stop.is_urgent() => 2,
-                () if self.stop.is_asked() || is_over => 1,
-                () => 0,
-            };
-            while asked < level {
-                asked += 1;
-                self.services.iter().for_each(|service| service.stop.ask());
+            if is_over {
+                self.services.iter().for_each(|service| service.ask(1));
             }
+            self.stop_services();
             std::thread::sleep(PAUSE);
         }
     }

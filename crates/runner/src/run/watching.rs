@@ -83,7 +83,7 @@ impl<'w> Watching<'w> {
         let cache = run.runner.store.folder();
         let files = Files::open(stage, cache, self.order.scratch.join("index"))
             .map_err(|errno| failed(&Bytes::from("."), errno.into()))?;
-        for found in outputs::resolve(&files, run.runner.sets(number))? {
+        for found in outputs::resolve(&files, run.runner.sets(number))?.found {
             let path = OsStr::from_bytes(&found.path.0);
             let to = self.order.root.join(path);
             let moved = match found.stat.kind {

@@ -51,7 +51,7 @@ impl<'w> Run<'_, 'w> {
             Looked::Miss(missed) => {
                 self.misses().insert(number, missed);
                 if self.schedule().looked(number) {
-                    self.execute(number);
+                    self.execute(number, began_ms);
                 }
             }
         }
@@ -255,8 +255,8 @@ impl<'w> Run<'_, 'w> {
         runner.store.find(key).ok().flatten().filter(|_| is_there)
     }
 
-    /// Runs a task whose result nobody has.
-    pub(super) fn execute(&self, number: u32) {
+    /// Runs a task whose result nobody has. `began_ms`: when its turn came.
+    pub(super) fn execute(&self, number: u32, began_ms: u64) {
         let task = self.runner.task(number);
         let found = self.misses().remove(&number);
         let mut missed = found.unwrap_or_else(|| Missed {
@@ -266,9 +266,11 @@ impl<'w> Run<'_, 'w> {
             looked_at: Instant::now(),
             looked_ns: now(),
         });
+        missed.record.began_ms = began_ms;
         if task.is_persistent {
             return self.begin_service(number, missed);
         }
+        let asked = Instant::now();
         let waited_until = match self.hold(task) {
             Taken::Ours { waited_until } => waited_until,
             Taken::Stopped => {
@@ -276,6 +278,9 @@ impl<'w> Run<'_, 'w> {
                 return self.end(number, missed.record.reported(), Speech::none());
             }
         };
+        if waited_until.is_some_and(|until| until > asked) {
+            missed.record.began_ms = self.elapsed_ms();
+        }
         // Whoever had the lock may have made what is missing.
         if waited_until.is_some_and(|until| missed.looked_at < until) {
             match self.looked(number, missed.record.began_ms) {

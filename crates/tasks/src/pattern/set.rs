@@ -60,6 +60,14 @@ impl PatternSet {
         }
     }
 
+    /// Other patterns, with the same ones taken away.
+    #[must_use]
+    pub fn instead(&self, patterns: impl IntoIterator<Item = Pattern>) -> Self {
+        let mut set = Self::new(patterns);
+        set.excluded.extend(self.excluded.iter().cloned());
+        set
+    }
+
     /// The workspace's root.
     #[must_use]
     pub fn start(&self) -> State {

@@ -70,6 +70,7 @@ impl Console {
             Outcome::Cancelled => Some(format!("{task}: stopped")),
             Outcome::Failed { .. }
             | Outcome::TimedOut
+            | Outcome::NotReady { .. }
             | Outcome::Errored
             | Outcome::Skipped { .. } => None,
         };
@@ -87,6 +88,10 @@ impl Console {
                     self.output.note(&line);
                 }
             }
+        }
+        for path in &record.passed_over {
+            let line = format!("{task}: `{path}` is a pipe, a socket or a device, and is not kept");
+            self.output.note(&line);
         }
         if record.escaped > 0 {
             let count = record.escaped;
@@ -114,15 +119,7 @@ fn counted(summary: &Summary) -> Vec<String> {
             "up to date",
             summary.count(|o| matches!(o, Outcome::UpToDate)),
         ),
-        (
-            "failed",
-            summary.count(|o| {
-                matches!(
-                    o,
-                    Outcome::Failed { .. } | Outcome::TimedOut | Outcome::Errored
-                )
-            }),
-        ),
+        ("failed", summary.count(Outcome::is_failure)),
         (
             "skipped",
             summary.count(|o| matches!(o, Outcome::Skipped { .. })),
@@ -147,8 +144,14 @@ fn counted(summary: &Summary) -> Vec<String> {
 fn unkept(record: &TaskRecord) -> String {
     match &record.cached {
         Cached::InputsChanged { changes } => {
-            let count = changes.len();
-            format!("; not cached, because {count} input(s) changed meanwhile")
+            let first = changes
+                .first()
+                .map_or("something changed".to_owned(), super::show::change);
+            let more = match changes.len() {
+                0 | 1 => String::new(),
+                count => format!(" (and {} more)", count - 1),
+            };
+            format!("; not cached, because meanwhile {first}{more}")
         }
         Cached::Failed => "; not cached".to_owned(),
         _ => String::new(),

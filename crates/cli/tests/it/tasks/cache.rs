@@ -415,3 +415,53 @@ fn what_was_made_before_is_still_there_after_a_failure() {
     fails.run(&["t"]).failed_with("t", "task.failed");
     assert_eq!(fails.read("out"), "\n", "what was there before is back");
 }
+
+#[test]
+fn what_is_behind_a_link_to_a_folder_counts() {
+    let tasks = Tasks::new(
+        "  by_wildcard: {shell: 'cat src/shared/x > a', inputs: ['src/**'], outputs: [a]}\n  \
+           by_name: {shell: 'cat src/shared/x > b', inputs: [src/shared], outputs: [b]}\n  \
+           through: {shell: 'cat src/shared/x > c', inputs: ['src/shared/**'], outputs: [c]}\n  \
+           makes: {shell: 'mkdir -p real; cp in real/made', inputs: [in], outputs: ['linked/**']}\n",
+    );
+    tasks
+        .write("lib/x", "one")
+        .write("src/own", "")
+        .write("in", "1");
+    symlink("../lib", tasks.path("src/shared")).unwrap();
+    symlink("..", tasks.path("src/up")).unwrap();
+    symlink("real", tasks.path("linked")).unwrap();
+    let all = ["by_wildcard", "by_name", "through", "makes"];
+    tasks.run(&all).ok();
+    let again = tasks.run(&all);
+    all.iter()
+        .for_each(|task| assert_eq!(again.ok().outcome(task), "up_to_date", "{task}"));
+    tasks.write("lib/x", "two");
+    fs::remove_file(tasks.path("real/made")).unwrap();
+    let run = tasks.run(&all);
+    all[..3]
+        .iter()
+        .for_each(|task| assert_eq!(run.outcome(task), "ran", "{task}"));
+    assert_eq!(
+        tasks.read("a") + &tasks.read("b") + &tasks.read("c"),
+        "twotwotwo"
+    );
+    assert_eq!(
+        (run.outcome("makes"), tasks.read("real/made")),
+        ("restored", "1".to_owned())
+    );
+    let why = tasks.why("by_wildcard");
+    assert_eq!(why["verdict"], "up_to_date", "{why}");
+}
+
+#[test]
+fn a_pipe_among_the_outputs_is_told() {
+    let tasks = Tasks::new(
+        "  t: {shell: 'mkdir -p o; rm -f o/pipe; mkfifo o/pipe; echo > o/x', inputs: [], outputs: ['o/**']}\n",
+    );
+    let run = tasks.run(&["t"]);
+    assert_eq!(
+        run.ok().ended("t")["passed_over"],
+        serde_json::json!(["o/pipe"])
+    );
+}

@@ -271,3 +271,17 @@ fn names_mean_what_one_expects() {
         json!([{"from": "b:x", "to": "a:y", "kind": "after"}])
     );
 }
+
+#[test]
+fn waiting_for_a_turn_is_no_work() {
+    let tasks = Tasks::new(
+        "  a: {shell: 'sleep 0.6', mutex: [m]}\n  b: {shell: 'true', mutex: [m], follows: [a]}\n  c: {shell: 'true', mutex: [m]}\n",
+    );
+    let run = tasks.run(&["--jobs", "3", "a", "b", "c"]);
+    let took = |task: &str| run.ok().ended(task)["took_ms"].as_u64().unwrap();
+    assert!(took("a") >= 500);
+    assert!(
+        took("c") < 400,
+        "c waits for the mutex or is before a: {run:?}"
+    );
+}

@@ -65,14 +65,41 @@ fn who_is_never_ready_fails() {
     let run = tasks.run(&["test"]);
     assert_eq!(
         (run.outcome("late"), run.outcome("test")),
-        ("timed_out", "skipped"),
+        ("not_ready", "skipped"),
         "{:?}",
         run.ran
     );
+    run.failed_with("late", "task.timed_out");
     tasks.run(&["dies"]).failed_with("dies", "task.failed");
     tasks
         .run(&["gone"])
         .failed_with("gone", "task.spawn_failed");
+}
+
+#[test]
+fn a_signal_is_heard_while_nobody_is_ready() {
+    let tasks = Tasks::new(
+        "  server: {shell: 'echo begun; exec sleep 300', persistent: true, ready: {line: never}}\n  \
+           test: {command: ['true'], after: [server]}\n",
+    );
+    let log = tasks.path("log");
+    let mut command = tasks.command(&["test"]);
+    command.stdout(Stdio::from(std::fs::File::create(&log).unwrap()));
+    let mut child = command.spawn().unwrap();
+    wait_until("it begins", || {
+        std::fs::read_to_string(&log).unwrap().contains("begun")
+    });
+    let asked = Instant::now();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(asked.elapsed() < Duration::from_secs(30));
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(
+        log.contains("\"task\":\"w:server\",\"outcome\":\"cancelled\"")
+            || log.contains("cancelled"),
+        "{log}"
+    );
 }
 
 #[test]
