@@ -215,6 +215,9 @@ pub(crate) struct TaskRun {
     /// Go on with what does not depend on a task that failed
     #[arg(long, short = 'k')]
     pub(crate) keep_going: bool,
+    /// Run again what changed, until interrupted
+    #[arg(long)]
+    pub(crate) watch: bool,
     /// Watch commands: `trace` lists what they read and write undeclared, and runs them in any case;
     /// `enforce` lets them see what is declared, and nothing else
     #[arg(long, value_enum, default_value_t = Sandboxing::Off)]

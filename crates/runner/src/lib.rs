@@ -13,6 +13,7 @@ mod outputs;
 mod process;
 mod remote;
 mod restore;
+mod rounds;
 mod run;
 mod state;
 mod store;
@@ -25,6 +26,7 @@ pub use environment::Environment;
 pub use observe::{Seen, Undeclared, Watch, WatchOrder, Watcher};
 pub use process::{Exit, Stop};
 pub use remote::{Remote, RemoteBlob, RemoteResult};
+pub use rounds::{Difference, LookBack, Next, Rounds, in_rounds};
 pub use run::{
     Cached, Event, ExitWord, Listener, Options, Outcome, Runner, Summary, TaskRecord, totals,
 };

@@ -29,7 +29,7 @@ const PIECE: usize = 64 << 10;
 const DRAIN: Duration = Duration::from_millis(500);
 
 /// A command to run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Job {
     /// The program and its arguments.
     pub(crate) arguments: Vec<OsString>,
@@ -41,6 +41,18 @@ pub(crate) struct Job {
     pub(crate) tokens: Option<u32>,
     /// The value of [`crate::environment::MARKER`] by which its processes are known.
     pub(crate) marker: String,
+}
+
+impl Job {
+    /// Whether it is the same, whoever runs it.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let marker = self.marker.clone();
+        *self
+            == Self {
+                marker,
+                ..other.clone()
+            }
+    }
 }
 
 /// How a command ended.

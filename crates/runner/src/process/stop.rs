@@ -1,9 +1,10 @@
 //! A run that is to end: asked for once, everything gets its grace; asked for again, it is killed.
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 /// Tells all jobs of a run to end. Whoever polls its descriptors wakes at once.
 #[derive(Debug)]
@@ -47,6 +48,15 @@ impl Stop {
     /// Whether somebody asked again.
     pub(crate) fn is_urgent(&self) -> bool {
         self.level.load(Ordering::SeqCst) > 1
+    }
+
+    /// Waits this long, or until somebody asks; whether somebody did.
+    pub(crate) fn wait(&self, pause: Duration) -> bool {
+        let timeout = Timespec::try_from(pause).ok();
+        let mut asked = [PollFd::new(&self.asked, PollFlags::IN)];
+        // Woken for another reason, the caller waits again.
+        let _woken = poll(&mut asked, timeout.as_ref());
+        self.is_asked()
     }
 
     /// What to listen to for the next word; nothing where there is none to come.

@@ -122,10 +122,11 @@ impl WorkspaceLock {
         }
     }
 
-    /// Gives it back, at the end of a run.
+    /// Gives it back, at the end of a run: unlocked, since tasks that stay up have inherited it.
     pub(super) fn give_back(&self) {
         if let Some(mut held) = self.held().take() {
             let _still_ours = note(&mut held.file, "");
+            let _closed_next = flock(&held.file, FlockOperation::Unlock);
         }
     }
 

@@ -2,12 +2,16 @@
 
 mod attempt;
 mod lock;
+mod notes;
 mod path;
 mod record;
 mod service;
+mod services;
 mod speaker;
 mod watching;
 mod worker;
+
+pub(crate) use services::Services;
 
 pub use record::{Cached, Event, ExitWord, Listener, Outcome, Summary, TaskRecord, totals};
 
@@ -18,16 +22,18 @@ use crate::observe::{Watch, Watcher};
 use crate::process::{Stop, adopt, end_all};
 use crate::remote::{Remote, Uploads};
 use crate::restore::sweep;
+use crate::rounds::Book;
 use crate::state::State;
 use crate::store::Store;
 use crate::workspace::{Task, Workspace};
 use lock::WorkspaceLock;
-use mainstay_tasks::{Ending, Limits, Schedule, Step, TaskKey};
-use service::Service;
+use mainstay_tasks::{Ending, Limits, Schedule, Step, TaskId, TaskKey};
+use service::News;
 use speaker::{Speaker, Speech};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use worker::Missed;
@@ -113,71 +119,91 @@ impl<'w> Runner<'w> {
         listener: &dyn Listener,
     ) -> io::Result<Summary> {
         adopt()?;
+        let marker = marker(self.environment.marker());
+        std::thread::scope(|scope| {
+            let services = Services::new(scope, listener, marker);
+            let setting = Setting {
+                options,
+                stop,
+                listener,
+                services: &services,
+                book: None,
+                number: 1,
+            };
+            let mut round = self.round(targets, &setting);
+            let wanted: Vec<&TaskId> = match round.records.iter().all(TaskRecord::is_success) {
+                true => targets.iter().map(|&task| &self.task(task).id).collect(),
+                false => Vec::new(),
+            };
+            services.end(&wanted, stop);
+            round.records.extend(services.take_ended());
+            let _none_left = end_all(&format!("{}-", services.marker()), None);
+            Ok(self.summary(round, stop))
+        })
+    }
+
+    /// Runs tasks once. What stays up is up after it.
+    pub(crate) fn round(&self, targets: &[u32], setting: &Setting<'_>) -> Round {
         self.lock.end_what_was_left();
         sweep(&self.files);
-        let began = Instant::now();
         let graph = &self.workspace.graph;
         let tasks = graph.closure(targets);
         let limits = Limits {
-            jobs: options.jobs,
+            jobs: setting.options.jobs,
             tags: self.workspace.tags.clone(),
-            keeps_going: options.keeps_going,
+            keeps_going: setting.options.keeps_going,
         };
         let needs = self.workspace.tasks.iter().map(|task| task.needs.clone());
         let schedule = Schedule::new(graph, &tasks, needs.collect(), limits);
-        let services = tasks.iter().filter(|&&task| self.task(task).is_persistent);
-        let services: io::Result<Vec<Service>> = services.map(|&task| Service::new(task)).collect();
+        let (news, heard) = channel();
         let run = Run {
             runner: self,
-            options,
-            stop,
-            speaker: Speaker::new(listener, options.is_open_floor),
-            began,
-            marker: marker(self.environment.marker()),
+            options: setting.options,
+            stop: setting.stop,
+            speaker: Speaker::new(setting.listener, setting.options.is_open_floor),
+            began: Instant::now(),
+            marker: format!("{}-r{}", setting.services.marker(), setting.number),
             notes_use: self.store.is_use_to_be_noted(&self.workspace.root),
             schedule: Mutex::new(schedule),
             woken: Condvar::new(),
             records: Mutex::new(Vec::with_capacity(tasks.len())),
             misses: Mutex::default(),
             made: Mutex::default(),
-            services: services?,
+            services: setting.services,
+            news,
+            book: setting.book,
         };
-        let threads = usize::try_from(options.jobs)
+        let threads = usize::try_from(setting.options.jobs)
             .unwrap_or(1)
             .clamp(1, tasks.len().max(1));
         std::thread::scope(|scope| {
             let uploads = Uploads::start(scope, self.store, self.remote);
-            for service in &run.services {
-                scope.spawn(|| run.serve(service));
-            }
+            scope.spawn(|| run.hear(heard));
             std::thread::scope(|scope| {
                 for _ in 1..threads {
                     scope.spawn(|| run.work(&uploads));
                 }
                 run.work(&uploads);
             });
+            let _hears_no_more = run.news.send(News::Done);
             self.lock.give_back();
-            run.end_services(targets);
             uploads.finish();
         });
-        let left: Vec<u32> = run.schedule().left().collect();
-        for task in left {
-            let outcome = match stop.is_asked() {
-                true => Outcome::Cancelled,
-                false => Outcome::NotStarted,
-            };
-            let record = TaskRecord::new(&self.task(task).id, outcome).reported();
-            run.close(task, record, Speech::none());
-        }
-        let _none_left = end_all(&format!("{}-", run.marker), None);
+        run.close_what_is_left();
         self.save();
-        let records = run
-            .records
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut summary = path::summary(graph, records, began, stop.is_asked());
+        let records = run.records.into_inner();
+        Round {
+            records: records.unwrap_or_else(PoisonError::into_inner),
+            began: run.began,
+        }
+    }
+
+    /// What a round came to.
+    pub(crate) fn summary(&self, round: Round, stop: &Stop) -> Summary {
+        let graph = &self.workspace.graph;
+        let mut summary = path::summary(graph, round.records, round.began, stop.is_asked());
         summary.remote_failure = self.remote.and_then(Remote::failure);
-        Ok(summary)
+        summary
     }
 
     pub(crate) fn task(&self, number: u32) -> &'w Task {
@@ -197,6 +223,24 @@ impl<'w> Runner<'w> {
     }
 }
 
+/// What a round works with, besides a workspace.
+pub(crate) struct Setting<'r> {
+    pub(crate) options: &'r Options,
+    pub(crate) stop: &'r Stop,
+    pub(crate) listener: &'r dyn Listener,
+    pub(crate) services: &'r Services,
+    /// Where rounds follow each other: what they remember.
+    pub(crate) book: Option<&'r Mutex<Book>>,
+    /// Which round it is, from 1.
+    pub(crate) number: u32,
+}
+
+/// What a round leaves.
+pub(crate) struct Round {
+    pub(crate) records: Vec<TaskRecord>,
+    began: Instant,
+}
+
 /// A run that is under way.
 struct Run<'r, 'w> {
     runner: &'r Runner<'w>,
@@ -212,7 +256,10 @@ struct Run<'r, 'w> {
     woken: Condvar,
     records: Mutex<Vec<TaskRecord>>,
     /// The tasks that stay up.
-    services: Vec<Service>,
+    services: &'r Services,
+    /// For what is heard of those that are being started.
+    news: Sender<News>,
+    book: Option<&'r Mutex<Book>>,
     /// The keys of results that were made and not yet sent to the remote cache.
     made: Mutex<Vec<TaskKey>>,
     /// What is known so far of tasks that wait for their turn to run.
@@ -238,7 +285,7 @@ impl<'w> Run<'_, 'w> {
         loop {
             if self.stop.is_asked() {
                 schedule.stop();
-                self.stop_services();
+                self.services.hear(self.stop);
             }
             if let Some(step) = schedule.poll() {
                 return Some(step);
@@ -249,6 +296,34 @@ impl<'w> Run<'_, 'w> {
             // What waits for a task to be ready hears of a stop by looking.
             let woken = self.woken.wait_timeout(schedule, LOOK_AGAIN);
             schedule = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// One thread: passes on what is heard of tasks that stay up.
+    fn hear(&self, heard: Receiver<News>) {
+        for news in heard {
+            match news {
+                News::Ready(task) => {
+                    self.note_success(task, None);
+                    self.schedule().ended(task, Ending::Succeeded);
+                    self.woken.notify_all();
+                }
+                News::Over(task, record) => self.end(task, *record, Speech::none()),
+                News::Done => return,
+            }
+        }
+    }
+
+    /// Closes what was not begun.
+    fn close_what_is_left(&self) {
+        let left: Vec<u32> = self.schedule().left().collect();
+        for task in left {
+            let outcome = match self.stop.is_asked() {
+                true => Outcome::Cancelled,
+                false => Outcome::NotStarted,
+            };
+            let record = TaskRecord::new(&self.runner.task(task).id, outcome).reported();
+            self.close(task, record, Speech::none());
         }
     }
 
@@ -270,6 +345,10 @@ impl<'w> Run<'_, 'w> {
             true => Ending::Succeeded,
             false => Ending::Failed,
         };
+        match ending {
+            Ending::Succeeded => self.note_success(task, Some(&record)),
+            Ending::Failed => self.note_failure(task),
+        }
         let id = record.task.clone();
         self.close(task, record, speech);
         let skipped = self.schedule().ended(task, ending);
@@ -308,7 +387,7 @@ impl<'w> Run<'_, 'w> {
 }
 
 /// Names a run as no other; as part of the task that started it, where one did, so that it ends with that.
-fn marker(outer: Option<&OsStr>) -> String {
+pub(crate) fn marker(outer: Option<&OsStr>) -> String {
     let now = crate::files::now();
     let pid = std::process::id();
     let name = blake3::hash(format!("{pid}/{now}/{:p}", &raw const now).as_bytes()).to_hex();

@@ -1,16 +1,13 @@
-//! Tasks that stay up, such as a development server: each has a thread of its own, those behind it begin
-//! once it is ready, and it ends with the run.
+//! A task that stays up, such as a development server: it has a thread of its own, and those behind it begin
+//! once it is ready.
 
-use super::Run;
-use super::attempt::job;
-use super::record::{Event, Outcome, TaskRecord};
-use super::speaker::Speech;
-use super::worker::Missed;
-use crate::process::{self, Ended, Exit, Stop};
-use crate::workspace::Task;
-use mainstay_tasks::{Ending, RunTaskError};
+use super::record::{Event, Listener, Outcome, TaskRecord};
+use crate::process::{self, Ended, Exit, Job, Stop};
+use mainstay_manifest::Ready;
+use mainstay_tasks::RunTaskError;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,9 +17,31 @@ const READY_MAX: Duration = Duration::from_secs(60);
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// What a run hears of the tasks that it starts and that stay up; each of them says one word.
+#[derive(Debug)]
+pub(super) enum News {
+    /// Those behind it may begin.
+    Ready(u32),
+    /// It never became ready.
+    Over(u32, Box<TaskRecord>),
+    /// There is nothing more to come.
+    Done,
+}
+
+/// A task that is to be started.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    pub(super) number: u32,
+    pub(super) job: Job,
+    pub(super) ready: Ready,
+    pub(super) record: TaskRecord,
+    pub(super) news: Sender<News>,
+}
+
 /// A task that stays up.
+#[derive(Debug)]
 pub(super) struct Service {
-    number: u32,
+    pub(super) beginning: Beginning,
     stop: Stop,
     /// How often it was asked to end.
     asked: AtomicU8,
@@ -30,107 +49,127 @@ pub(super) struct Service {
     changed: Condvar,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Its turn has not come.
-    Waiting,
-    /// It is to be started.
-    Due(Box<Missed>),
     Starting,
     Ready,
     /// It never became ready.
     Late,
+    /// Its command has ended.
+    Gone,
+    /// That was told.
     Over,
 }
 
 impl Service {
-    pub(super) fn new(number: u32) -> std::io::Result<Self> {
+    pub(super) fn new(beginning: Beginning) -> std::io::Result<Self> {
         Ok(Self {
-            number,
+            beginning,
             stop: Stop::new()?,
             asked: AtomicU8::new(0),
-            phase: Mutex::new(Phase::Waiting),
+            phase: Mutex::new(Phase::Starting),
             changed: Condvar::new(),
         })
     }
 
     /// Asks it to end until it was asked this often.
-    fn ask(&self, level: u8) {
+    pub(super) fn ask(&self, level: u8) {
         let before = self.asked.fetch_max(level, Ordering::SeqCst);
         (before..level).for_each(|_| self.stop.ask());
+    }
+
+    /// Whether it is ready, and nobody wants it to end.
+    pub(super) fn is_up(&self) -> bool {
+        *self.phase() == Phase::Ready && !self.stop.is_asked()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        *self.phase() == Phase::Over
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, next: Phase) {
-        *self.phase() = next;
+    /// Says that its end was told.
+    pub(super) fn close(&self) {
+        self.enter(Phase::Over);
+    }
+
+    fn enter(&self, next: Phase) -> Phase {
+        let before = std::mem::replace(&mut *self.phase(), next);
         self.changed.notify_all();
+        before
     }
 
-    fn is_over(&self) -> bool {
-        matches!(*self.phase(), Phase::Over)
-    }
-}
-
-impl<'w> Run<'_, 'w> {
-    /// Starts a task that stays up.
-    pub(super) fn begin_service(&self, number: u32, missed: Missed) {
-        if let Some(service) = self
-            .services
-            .iter()
-            .find(|service| service.number == number)
-        {
-            service.enter(Phase::Due(Box::new(missed)));
+    fn wait_until_over(&self) {
+        let mut phase = self.phase();
+        while *phase != Phase::Over {
+            let woken = self.changed.wait(phase);
+            phase = woken.unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// One thread: waits until its task is to start, and stays with it to its end.
-    pub(super) fn serve(&self, service: &Service) {
-        let missed = {
-            let mut phase = service.phase();
-            loop {
-                match std::mem::replace(&mut *phase, Phase::Starting) {
-                    Phase::Due(missed) => break missed,
-                    Phase::Over => {
-                        *phase = Phase::Over;
-                        return;
-                    }
-                    other => *phase = other,
-                }
-                phase = service
-                    .changed
-                    .wait(phase)
-                    .unwrap_or_else(PoisonError::into_inner);
+    /// One thread: from the end of the one whose place it takes to its own. What is left is its record, where
+    /// nobody else was given it.
+    pub(super) fn live(
+        &self,
+        before: Option<&Self>,
+        listener: &dyn Listener,
+    ) -> Option<TaskRecord> {
+        if let Some(before) = before {
+            before.ask(1);
+            before.wait_until_over();
+        }
+        let started = Instant::now();
+        let mut record = self.beginning.record.clone();
+        let last = match self.stop.is_asked() {
+            true => {
+                record.outcome = Outcome::Cancelled;
+                record.report();
+                self.enter(Phase::Gone)
+            }
+            false => {
+                record.attempts = 1;
+                let (ended, last) = std::thread::scope(|scope| {
+                    scope.spawn(|| self.probe(listener, started));
+                    let ended = self.run(listener);
+                    (ended, self.enter(Phase::Gone))
+                });
+                self.judge(&mut record, ended, last);
+                last
             }
         };
-        let task = self.runner.task(service.number);
-        let started = Instant::now();
-        let ended = std::thread::scope(|scope| {
-            scope.spawn(|| self.probe(service, task, started));
-            let ended = self.run_service(service, task);
-            let was_ready = matches!(*service.phase(), Phase::Ready);
-            let was_late = matches!(*service.phase(), Phase::Late);
-            service.enter(Phase::Over);
-            (ended, was_ready, was_late)
-        });
-        self.close_service(service, *missed, ended);
+        if last != Phase::Ready {
+            self.say(News::Over(self.beginning.number, Box::new(record)));
+            return None;
+        }
+        record.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        for report in &mut record.reports {
+            report.spent.ms = record.took_ms;
+        }
+        listener.on(&Event::Ended(&record));
+        Some(record)
     }
 
-    fn run_service(&self, service: &Service, task: &Task) -> Result<Ended, RunTaskError> {
-        let runner = self.runner;
-        let marker = self.marker_of(service.number);
-        let job = job(task, &runner.environment, runner.files.path(), marker);
+    fn run(&self, listener: &dyn Listener) -> Result<Ended, RunTaskError> {
+        let Beginning { job, record, .. } = &self.beginning;
         let program = job.arguments.first().cloned().unwrap_or_default();
-        let (id, attempt) = (&task.id, 1);
-        self.speaker.tell(&Event::Started { task: id, attempt });
+        let (task, attempt) = (&record.task, 1);
+        listener.on(&Event::Started { task, attempt });
         let mut line = Vec::new();
         let mut take = |stream, bytes: &[u8]| {
-            self.speaker.say(id, stream, bytes);
-            if let Some(wanted) = &task.ready.line {
+            let is_replay = false;
+            listener.on(&Event::Output {
+                task,
+                stream,
+                bytes,
+                is_replay,
+            });
+            if let Some(wanted) = &self.beginning.ready.line {
                 line.extend(bytes);
                 if contains(&line, wanted.as_bytes()) {
-                    self.ready(service);
+                    self.ready(listener);
                 }
                 // Only the line that is being written can still become the one.
                 let end = line
@@ -141,18 +180,16 @@ impl<'w> Run<'_, 'w> {
             }
             Ok(())
         };
-        let ended = process::run(&job, &service.stop, &mut take);
+        let ended = process::run(job, &self.stop, &mut take);
         ended.map_err(|error| error.of(&program))
     }
 
-    /// Waits until a task is ready, or its time for that is over.
-    fn probe(&self, service: &Service, task: &Task, started: Instant) {
-        let limit = task.ready.timeout.unwrap_or(READY_MAX);
-        loop {
-            if !matches!(*service.phase(), Phase::Starting) {
-                return;
-            }
-            let is_ready = match (&task.ready.line, task.ready.port) {
+    /// Waits until it is ready, or its time for that is over.
+    fn probe(&self, listener: &dyn Listener, started: Instant) {
+        let ready = &self.beginning.ready;
+        let limit = ready.timeout.unwrap_or(READY_MAX);
+        while *self.phase() == Phase::Starting {
+            let is_ready = match (&ready.line, ready.port) {
                 (None, None) => started.elapsed() >= PAUSE,
                 (None, Some(port)) => {
                     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -161,114 +198,73 @@ impl<'w> Run<'_, 'w> {
                 (Some(_), _) => false,
             };
             if is_ready {
-                return self.ready(service);
+                return self.ready(listener);
             }
             if started.elapsed() >= limit {
-                service.enter(Phase::Late);
-                return service.ask(1);
+                self.late();
+                return;
             }
             std::thread::sleep(PAUSE);
         }
     }
 
-    fn ready(&self, service: &Service) {
+    fn late(&self) {
+        let mut phase = self.phase();
+        if *phase == Phase::Starting {
+            *phase = Phase::Late;
+            drop(phase);
+            self.ask(1);
+        }
+    }
+
+    fn ready(&self, listener: &dyn Listener) {
         {
-            let mut phase = service.phase();
-            if !matches!(*phase, Phase::Starting) {
+            let mut phase = self.phase();
+            if *phase != Phase::Starting {
                 return;
             }
             *phase = Phase::Ready;
         }
-        let task = &self.runner.task(service.number).id;
-        self.speaker.tell(&Event::Ready { task });
-        self.schedule().ended(service.number, Ending::Succeeded);
-        self.woken.notify_all();
+        let task = &self.beginning.record.task;
+        listener.on(&Event::Ready { task });
+        self.say(News::Ready(self.beginning.number));
     }
 
-    fn close_service(
-        &self,
-        service: &Service,
-        missed: Missed,
-        (ended, was_ready, was_late): (Result<Ended, RunTaskError>, bool, bool),
-    ) {
-        let mut record = missed.record;
-        record.attempts = 1;
-        match ended {
+    fn say(&self, news: News) {
+        let _the_run_is_over = self.beginning.news.send(news);
+    }
+
+    /// What its end means.
+    fn judge(&self, record: &mut TaskRecord, ended: Result<Ended, RunTaskError>, last: Phase) {
+        let ended = match ended {
+            Ok(ended) => ended,
             Err(error) => {
                 record.outcome = Outcome::Errored;
                 record.reports.push(error.report_of(&record.task));
-            }
-            Ok(ended) => {
-                record.escaped = ended.escaped;
-                record.outcome = match ended {
-                    _ if was_late => {
-                        let limit = self.runner.task(service.number).ready.timeout;
-                        let within_ms = limit.unwrap_or(READY_MAX).as_millis();
-                        let within_ms = u64::try_from(within_ms).unwrap_or(u64::MAX);
-                        Outcome::NotReady { within_ms }
-                    }
-                    Ended {
-                        is_stopped: true, ..
-                    } if was_ready => Outcome::Ran,
-                    Ended {
-                        is_stopped: true, ..
-                    } => Outcome::Cancelled,
-                    Ended {
-                        exit: Exit::Code(0),
-                        ..
-                    } if was_ready => Outcome::Ran,
-                    Ended { exit, .. } => Outcome::Failed { exit: exit.into() },
-                };
-                record = record.reported();
-            }
-        }
-        if was_ready {
-            self.close(service.number, record, Speech::none());
-        } else {
-            self.end(service.number, record, Speech::none());
-        }
-    }
-
-    /// Passes on that the run is to end.
-    pub(super) fn stop_services(&self) {
-        let level = match () {
-            () if self.stop.is_urgent() => 2,
-            () if self.stop.is_asked() => 1,
-            () => 0,
-        };
-        self.services.iter().for_each(|service| service.ask(level));
-    }
-
-    /// Everything that ends is over. Tasks that stay up and were asked for go on until somebody stops the
-    /// run or they end; the others end now.
-    pub(super) fn end_services(&self, targets: &[u32]) {
-        for service in &self.services {
-            let mut phase = service.phase();
-            if matches!(*phase, Phase::Waiting) {
-                *phase = Phase::Over;
-            }
-        }
-        let failed = || {
-            self.records()
-                .iter()
-                .any(|record: &TaskRecord| !record.is_success())
-        };
-        loop {
-            self.services
-                .iter()
-                .for_each(|service| service.changed.notify_all());
-            let mut left = self.services.iter().filter(|service| !service.is_over());
-            let is_wanted = |service: &Service| targets.contains(&service.number);
-            if left.clone().next().is_none() {
                 return;
             }
-            let is_over = !left.any(is_wanted) || failed();
-            if is_over {
-                self.services.iter().for_each(|service| service.ask(1));
+        };
+        record.escaped = ended.escaped;
+        let was_ready = last == Phase::Ready;
+        record.outcome = match ended {
+            _ if last == Phase::Late => {
+                let limit = self.beginning.ready.timeout.unwrap_or(READY_MAX);
+                let within_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+                Outcome::NotReady { within_ms }
             }
-            self.stop_services();
-            std::thread::sleep(PAUSE);
-        }
+            Ended {
+                is_stopped: true, ..
+            } if was_ready => Outcome::Ran,
+            Ended {
+                is_stopped: true, ..
+            } => Outcome::Cancelled,
+            Ended {
+                exit: Exit::Code(0),
+                ..
+            } if was_ready => Outcome::Ran,
+            Ended { exit, .. } => Outcome::Failed { exit: exit.into() },
+        };
+        record.report();
     }
 }
 

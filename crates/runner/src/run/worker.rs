@@ -66,6 +66,10 @@ impl<'w> Run<'_, 'w> {
         record.began_ms = began_ms;
         if !task.is_cached {
             record.cached = Cached::Off;
+            if self.stands(number) {
+                record.outcome = Outcome::UpToDate;
+                return Looked::Hit(record, Speech::none());
+            }
             return Looked::Miss(Missed {
                 record,
                 ingredients: None,
@@ -75,7 +79,9 @@ impl<'w> Run<'_, 'w> {
             });
         }
         let mut stamps = Stamps::default();
-        let ingredients = match self.ingredients(number, &mut stamps) {
+        let ingredients = self.ingredients(number, &mut stamps);
+        self.note_sight(number, &ingredients);
+        let ingredients = match ingredients {
             Ok(ingredients) => ingredients,
             Err(cause) => {
                 let error = RunTaskError::BuildKeyFailed { cause };
@@ -104,7 +110,7 @@ impl<'w> Run<'_, 'w> {
                 };
                 record.cached = Cached::Hit;
                 record.saved_ms = ran_ms;
-                return Looked::Hit(record, speech);
+                return Looked::Hit(record, self.unsaid(&task.id, &key, speech));
             }
             Ok(None) => {}
             // What cannot be restored is made again, and both are told.
@@ -299,7 +305,8 @@ impl<'w> Run<'_, 'w> {
             Turn::Waits => self.speaker.tell(&Event::Waiting { task: &task.id }),
             Turn::Begins => self.runner.state.refresh(),
         };
-        let taken = self.runner.lock.take(&self.marker, self.stop, &mut on);
+        let marker = self.services.marker();
+        let taken = self.runner.lock.take(marker, self.stop, &mut on);
         taken.unwrap_or_else(|error| {
             tracing::debug!(%error, "the lock of the workspace cannot be used");
             Taken::Ours { waited_until: None }

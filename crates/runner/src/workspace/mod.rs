@@ -1,6 +1,7 @@
 //! A workspace: a folder whose manifest declares projects with tasks.
 
 mod load;
+mod manifests;
 mod memory;
 mod project;
 mod resolve;
@@ -8,6 +9,7 @@ mod root;
 mod target;
 
 pub use load::{LoadError, load};
+pub use manifests::Manifests;
 pub use root::root_manifest;
 pub use target::{TargetError, targets};
 

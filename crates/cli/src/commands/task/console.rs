@@ -4,8 +4,9 @@
 use crate::output::Output;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use mainstay_runner::{Cached, Event, Listener, Outcome, Summary, TaskRecord, totals};
-use mainstay_tasks::Stream;
+use mainstay_contract::ErrorReport;
+use mainstay_runner::{Cached, Difference, Event, Listener, Outcome, Summary, TaskRecord, totals};
+use mainstay_tasks::{Change, Stream};
 use serde_json::{Value, json};
 use std::io::{Write, stderr, stdout};
 
@@ -57,6 +58,50 @@ impl Console {
             let way = names.join(" → ");
             let took = seconds(summary.critical_ms);
             self.output.note(&format!("longest way: {way} ({took})"));
+        }
+    }
+
+    /// Shows why nothing can be run.
+    pub(super) fn failure(&self, report: &ErrorReport) {
+        self.output.failure(report);
+    }
+
+    /// Shows that a round is over, and that changes are waited for.
+    pub(super) fn watching(&self, tasks: usize) {
+        match self.output.is_json {
+            true => self
+                .output
+                .json(&json!({"event": "watching", "tasks": tasks})),
+            false => self.output.note("watching for changes"),
+        }
+    }
+
+    /// Shows why a round begins.
+    pub(super) fn round(&self, tasks: &[Difference], manifests: bool) {
+        if self.output.is_json {
+            let value = json!({"event": "round", "changed": tasks, "manifests": manifests});
+            return self.output.json(&value);
+        }
+        if manifests {
+            self.output.note("the manifests changed");
+        }
+        for Difference { task, changes } in tasks {
+            self.output.note(&format!("{task}: {}", several(changes)));
+        }
+    }
+
+    /// Shows what changes in every round, and so begins no other.
+    pub(super) fn restless(&self, tasks: &[Difference]) {
+        for Difference { task, changes } in tasks {
+            if self.output.is_json {
+                let value = json!({"event": "restless", "task": task, "changes": changes});
+                self.output.json(&value);
+                continue;
+            }
+            let what = several(changes);
+            let line =
+                format!("{task}: {what}, again while the tasks ran; that begins no further round");
+            self.output.note(&line);
         }
     }
 
@@ -144,17 +189,20 @@ fn counted(summary: &Summary) -> Vec<String> {
 fn unkept(record: &TaskRecord) -> String {
     match &record.cached {
         Cached::InputsChanged { changes } => {
-            let first = changes
-                .first()
-                .map_or("something changed".to_owned(), super::show::change);
-            let more = match changes.len() {
-                0 | 1 => String::new(),
-                count => format!(" (and {} more)", count - 1),
-            };
-            format!("; not cached, because meanwhile {first}{more}")
+            format!("; not cached, because meanwhile {}", several(changes))
         }
         Cached::Failed => "; not cached".to_owned(),
         _ => String::new(),
+    }
+}
+
+/// The first of some changes, and how many there are besides.
+fn several(changes: &[Change]) -> String {
+    let first = changes.first();
+    let first = first.map_or("something changed".to_owned(), super::show::change);
+    match changes.len() {
+        0 | 1 => first,
+        count => format!("{first} (and {} more)", count - 1),
     }
 }
 

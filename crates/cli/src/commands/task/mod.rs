@@ -5,6 +5,7 @@ mod console;
 mod profile;
 mod run;
 mod show;
+mod watch;
 
 use crate::args::TaskCommand;
 use crate::context::Context;

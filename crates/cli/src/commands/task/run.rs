@@ -6,11 +6,29 @@ use crate::args::{Sandboxing, TaskRun};
 use crate::context::Context;
 use crate::error::CliError;
 use mainstay_node::{SharedCache, TaskWatcher};
-use mainstay_runner::{Budget, Options, Remote, Stop, Summary, Watch};
+use mainstay_runner::{Budget, Options, Remote, Runner, Stop, Summary, Watch};
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How a command came to its end.
+pub(super) struct Ended {
+    /// The exit code that follows from what was run last.
+    pub(super) code: u8,
+    /// Whether somebody stopped what was under way.
+    pub(super) is_stopped: bool,
+}
+
+impl Ended {
+    pub(super) fn of(summary: &Summary) -> Self {
+        let failure = summary.failure();
+        Self {
+            code: failure.map_or(0, |report| report.code.info().exit),
+            is_stopped: summary.is_stopped,
+        }
+    }
+}
 
 pub(crate) async fn run(context: &Context, args: TaskRun) -> Result<ExitCode, CliError> {
     let system = |error: io::Error| CliError::Runtime(error.to_string());
@@ -20,20 +38,20 @@ pub(crate) async fn run(context: &Context, args: TaskRun) -> Result<ExitCode, Cl
     let own = context.clone();
     let worker = {
         let stop = Arc::clone(&stop);
-        tokio::task::spawn_blocking(move || work(&own, &args, &stop))
+        tokio::task::spawn_blocking(move || match args.watch {
+            true => super::watch::watch(&own, &args, &stop),
+            false => work(&own, &args, &stop),
+        })
     };
-    let summary = worker
+    let ended = worker
         .await
         .map_err(|error| CliError::Runtime(error.to_string()))??;
-    if summary.is_stopped
+    if ended.is_stopped
         && let Some(signal) = ended_by.try_recv().ok()
     {
         return Ok(ExitCode::from(128_u8.saturating_add(signal)));
     }
-    let code = summary
-        .failure()
-        .map_or(0, |report| report.code.info().exit);
-    Ok(ExitCode::from(code))
+    Ok(ExitCode::from(ended.code))
 }
 
 /// Passes every signal that ends a run on to it. What comes back names the first.
@@ -58,9 +76,25 @@ fn listen(stop: &Arc<Stop>) -> io::Result<std::sync::mpsc::Receiver<u8>> {
     Ok(first)
 }
 
-fn work(context: &Context, args: &TaskRun, stop: &Stop) -> Result<Summary, CliError> {
+fn work(context: &Context, args: &TaskRun, stop: &Stop) -> Result<Ended, CliError> {
     let opened = Opened::new(context)?;
     let targets = opened.targets(&args.targets)?;
+    let console = Console::new(context.output);
+    let summary = with_runner(&opened, |runner| {
+        let ran = runner.run(&targets, &options(context, args, &opened), stop, &console);
+        ran.map_err(|error| CliError::Runtime(error.to_string()))
+    })?;
+    conclude(args, &opened, &console, &summary)?;
+    // The system takes it all back faster than we can.
+    std::mem::forget(opened);
+    Ok(Ended::of(&summary))
+}
+
+/// A runner of a workspace, with all that its tasks may ask for.
+pub(super) fn with_runner<T>(
+    opened: &Opened,
+    body: impl FnOnce(&Runner<'_>) -> Result<T, CliError>,
+) -> Result<T, CliError> {
     let shared = SharedCache::of(&opened.workspace).map_err(|report| *report)?;
     let exe = std::env::current_exe().map_err(|error| CliError::Runtime(error.to_string()))?;
     let watcher = TaskWatcher::new(exe);
@@ -68,9 +102,14 @@ fn work(context: &Context, args: &TaskRun, stop: &Stop) -> Result<Summary, CliEr
         .runner()?
         .with_remote(shared.as_ref().map(|shared| shared as &dyn Remote))
         .with_watcher(&watcher);
+    body(&runner)
+}
+
+/// How the arguments want a workspace's tasks to run.
+pub(super) fn options(context: &Context, args: &TaskRun, opened: &Opened) -> Options {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cores = u32::try_from(cores).unwrap_or(1);
-    let options = Options {
+    Options {
         jobs: args.jobs.or(opened.workspace.jobs).unwrap_or(cores),
         // Who wants to see what commands do wants them to run.
         is_forced: args.force || args.sandbox == Sandboxing::Trace,
@@ -81,13 +120,19 @@ fn work(context: &Context, args: &TaskRun, stop: &Stop) -> Result<Summary, CliEr
         },
         keeps_going: args.keep_going,
         is_open_floor: context.output.is_json,
-    };
-    let console = Console::new(context.output);
-    let ran = runner.run(&targets, &options, stop, &console);
-    let summary = ran.map_err(|error| CliError::Runtime(error.to_string()))?;
-    console.summary(&summary);
+    }
+}
+
+/// What follows a run.
+pub(super) fn conclude(
+    args: &TaskRun,
+    opened: &Opened,
+    console: &Console,
+    summary: &Summary,
+) -> Result<(), CliError> {
+    console.summary(summary);
     if let Some(path) = &args.profile {
-        super::profile::write(path, &summary)?;
+        super::profile::write(path, summary)?;
     }
     let limits = &opened.workspace.cache;
     let usual = Budget::default();
@@ -95,7 +140,5 @@ fn work(context: &Context, args: &TaskRun, stop: &Stop) -> Result<Summary, CliEr
         bytes: limits.size_max.unwrap_or(usual.bytes),
         age: limits.age_max.unwrap_or(usual.age),
     });
-    // The system takes it all back faster than we can.
-    std::mem::forget(opened);
-    Ok(summary)
+    Ok(())
 }

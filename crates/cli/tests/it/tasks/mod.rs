@@ -11,6 +11,7 @@ mod remote;
 mod running;
 mod services;
 mod watched;
+mod watching;
 
 use crate::harness::{BINARY, Place, Ran};
 use serde_json::Value;
