@@ -50,12 +50,13 @@ impl Stop {
         self.level.load(Ordering::SeqCst) > 1
     }
 
-    /// Waits this long, or until somebody asks; whether somebody did.
-    pub(crate) fn wait(&self, pause: Duration) -> bool {
+    /// Waits this long, or until somebody asks or something else can be read; whether somebody asked.
+    pub(crate) fn wait(&self, pause: Duration, other: Option<BorrowedFd<'_>>) -> bool {
         let timeout = Timespec::try_from(pause).ok();
-        let mut asked = [PollFd::new(&self.asked, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(&self.asked, PollFlags::IN)];
+        fds.extend(other.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         // Woken for another reason, the caller waits again.
-        let _woken = poll(&mut asked, timeout.as_ref());
+        let _woken = poll(&mut fds, timeout.as_ref());
         self.is_asked()
     }
 

@@ -2,8 +2,9 @@
 //! What stays up goes on from one to the next.
 //!
 //! Between two rounds nothing is held and nothing runs but what stays up. Whether something changed is told by
-//! looking at the tasks' ingredients, as a run does.
+//! looking at the tasks' ingredients, as a run does; a bell tells when to look.
 
+mod bell;
 mod book;
 mod look;
 
@@ -15,8 +16,9 @@ use crate::environment::Environment;
 use crate::process::{Stop, adopt, end_all};
 use crate::run::{Listener, Options, Runner, Services, Setting, Summary, marker};
 use crate::workspace::Manifests;
+use bell::Bell;
 use book::{Sights, differences};
-use look::{pause_after, sights};
+use look::{folders, pause_after, sights};
 use std::collections::HashSet;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,6 +29,9 @@ const SETTLE: Duration = Duration::from_millis(60);
 
 /// How long it is waited for that at most.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
+
+/// After the bell rang, it is not heard again for this many times as long as a look takes.
+const REST: u32 = 10;
 
 /// Rounds of one workspace, whatever becomes of its manifests meanwhile.
 pub struct Rounds<'r> {
@@ -128,6 +133,8 @@ impl Rounds<'_> {
         if round.is_none() {
             self.last.clear();
         }
+        let mut bell = Bell::new();
+        let mut is_to_hang = true;
         loop {
             let began = Instant::now();
             let mut now = look();
@@ -146,7 +153,27 @@ impl Rounds<'_> {
                     manifests: is_reloaded,
                 };
             }
-            if self.stop.wait(pause_after(began.elapsed())) {
+            let took = began.elapsed();
+            if std::mem::take(&mut is_to_hang) {
+                let mut places = manifests.folders();
+                places.extend(
+                    round
+                        .into_iter()
+                        .flat_map(|(runner, targets)| folders(runner, targets, &now)),
+                );
+                if bell.hang(&places) {
+                    continue;
+                }
+            }
+            if self
+                .stop
+                .wait(pause_after(took, bell.fd().is_some()), bell.fd())
+            {
+                return Next::Stopped;
+            }
+            is_to_hang = bell.silence();
+            // Where much happens that is none of these tasks' business, looking still takes but a part.
+            if is_to_hang && self.stop.wait((took * REST).min(SETTLE_MAX), None) {
                 return Next::Stopped;
             }
         }
@@ -157,7 +184,7 @@ impl Rounds<'_> {
         let began = Instant::now();
         let mut before = look();
         loop {
-            let is_stopped = self.stop.wait(SETTLE);
+            let is_stopped = self.stop.wait(SETTLE, None);
             let now = look();
             if is_stopped || now == before || began.elapsed() >= SETTLE_MAX {
                 return now;

@@ -3,7 +3,7 @@
 use super::project;
 use crate::files::{Stamp, Stat};
 use mainstay_manifest::{BYTES_MAX, FILE_NAME, Placed, check};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -40,6 +40,17 @@ impl Manifests {
             true => self.clone().with_others(),
             false => Self::look(&self.path),
         }
+    }
+
+    /// The folders that they are in, and those in which others may appear.
+    pub(crate) fn folders(&self) -> HashSet<PathBuf> {
+        let root = self.path.parent().unwrap_or(Path::new("/"));
+        let paths = self.others.keys().chain([&self.path]);
+        let folders = paths.flat_map(|path| path.ancestors().skip(1).take(2));
+        folders
+            .filter(|folder| folder.starts_with(root))
+            .map(Path::to_owned)
+            .collect()
     }
 
     fn with_others(mut self) -> Self {

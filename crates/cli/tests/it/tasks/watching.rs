@@ -306,3 +306,30 @@ fn a_change_while_it_runs_leads_to_another_round() {
     assert_eq!(round.of("summary").len(), 2);
     assert_eq!(rounds.stop(), Some(0));
 }
+
+#[test]
+fn folders_and_projects_that_come_go_and_are_replaced_are_seen() {
+    let tasks = Tasks::of(
+        "version: 1\nname: w\nprojects: [apps/*]\ntasks: {t: {shell: 'cat src/*/f', inputs: ['src/**']}}\n",
+    );
+    tasks.write("src/a/f", "a\n");
+    let project = |word: &str| format!("tasks: {{t: {{command: [echo, {word}], inputs: []}}}}\n");
+    tasks.write("apps/one/mainstay.yaml", &project("one"));
+    let rounds = Rounds::start(&tasks, &[":t"]);
+    assert_eq!(rounds.waits(1).started().len(), 2);
+    tasks.write("src/b/f", "b\n");
+    assert_eq!(rounds.waits(2).said(), "a\nb\n");
+    let (from, to) = (tasks.path("src/b"), tasks.path("moved"));
+    std::fs::rename(&from, &to).unwrap();
+    assert_eq!(rounds.waits(3).said(), "a\n");
+    tasks.write("moved/f", "c\n");
+    std::fs::rename(&to, &from).unwrap();
+    assert_eq!(rounds.waits(4).said(), "a\nc\n");
+    tasks.write("apps/two/mainstay.yaml", &project("two"));
+    let round = rounds.waits(5);
+    assert_eq!(
+        (round.said().as_str(), round.started()),
+        ("two\n", vec!["two:t"])
+    );
+    assert_eq!(rounds.stop(), Some(0));
+}
