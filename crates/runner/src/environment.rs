@@ -34,9 +34,13 @@ impl Environment {
         Self::of(std::env::vars_os())
     }
 
+    pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
     /// The marker of the task whose command this process is part of, if it is.
     pub(crate) fn marker(&self) -> Option<&OsStr> {
-        self.0.get(OsStr::new(MARKER)).map(OsString::as_os_str)
+        self.get(MARKER)
     }
 
     /// The variables that a task's result depends on.

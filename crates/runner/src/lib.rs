@@ -24,7 +24,7 @@ pub mod workspace;
 pub use affected::{Affected, Because, affected};
 pub use environment::Environment;
 pub use observe::{Seen, Undeclared, Watch, WatchOrder, Watcher};
-pub use process::{Exit, Stop};
+pub use process::{Exit, Jobserver, JobserverError, Stop};
 pub use remote::{Remote, RemoteBlob, RemoteResult};
 pub use rounds::{Difference, LookBack, Next, Rounds, in_rounds};
 pub use run::{

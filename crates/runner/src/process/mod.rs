@@ -1,10 +1,15 @@
 //! One command: started in a group of its own, listened to, ended when its time is over, and not over
 //! before everything that it started is.
 
+mod jobserver;
 mod orphans;
 mod stop;
+mod tokens;
 
 pub(crate) use orphans::{adopt, end_all};
+pub(crate) use tokens::{Lane, Tokens};
+
+pub use jobserver::{Jobserver, JobserverError};
 pub use stop::Stop;
 
 use mainstay_tasks::{Bytes, Os, RunTaskError, Stream};
@@ -37,7 +42,7 @@ pub(crate) struct Job {
     pub(crate) environment: Vec<(OsString, OsString)>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) grace: Duration,
-    /// How many jobs the command may run at once, by GNU make's protocol.
+    /// How many jobs the command may run at once besides itself, by GNU make's protocol.
     pub(crate) tokens: Option<u32>,
     /// The value of [`crate::environment::MARKER`] by which its processes are known.
     pub(crate) marker: String,
@@ -63,6 +68,16 @@ pub(crate) struct Ended {
     pub(crate) is_stopped: bool,
     /// How many processes it had left behind.
     pub(crate) escaped: u32,
+}
+
+impl Ended {
+    /// Of a command that was stopped before it began.
+    pub(crate) const UNBEGUN: Self = Self {
+        exit: Exit::Signal(0),
+        is_timed_out: false,
+        is_stopped: true,
+        escaped: 0,
+    };
 }
 
 /// What a process says at its end.
@@ -109,8 +124,6 @@ pub(crate) type Take<'t> = dyn FnMut(Stream, &[u8]) -> io::Result<()> + 't;
 struct Running {
     pid: Pid,
     ended: OwnedFd,
-    /// Lives as long as the command, which asks it for jobs.
-    _server: Option<jobserver::Client>,
     pipes: [Option<(Stream, Pipe)>; 2],
     why: Option<Why>,
     /// When it is killed, once it was asked to end.
@@ -120,9 +133,14 @@ struct Running {
 
 type Pipe = File;
 
-/// Runs a command to its end.
-pub(crate) fn run(job: &Job, stop: &Stop, take: &mut Take<'_>) -> Result<Ended, ProcessError> {
-    let mut running = Running::start(job)?;
+/// Runs a command to its end. `lane`: what it asks for jobs of its own.
+pub(crate) fn run(
+    job: &Job,
+    lane: Option<&Lane>,
+    stop: &Stop,
+    take: &mut Take<'_>,
+) -> Result<Ended, ProcessError> {
+    let mut running = Running::start(job, lane)?;
     let outcome = running.follow(job, stop, take);
     if outcome.is_err() {
         running.kill();
@@ -144,7 +162,7 @@ pub(crate) fn run(job: &Job, stop: &Stop, take: &mut Take<'_>) -> Result<Ended, 
 }
 
 impl Running {
-    fn start(job: &Job) -> Result<Self, ProcessError> {
+    fn start(job: &Job, lane: Option<&Lane>) -> Result<Self, ProcessError> {
         let failed = |error: io::Error| ProcessError::Spawn(error.into());
         let mut arguments = job.arguments.iter();
         let program = arguments.next().cloned().unwrap_or_default();
@@ -159,14 +177,8 @@ impl Running {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        // One job is the command itself.
-        let tokens = job.tokens.map(|tokens| tokens.saturating_sub(1) as usize);
-        let server = tokens
-            .map(jobserver::Client::new)
-            .transpose()
-            .map_err(failed)?;
-        if let Some(server) = &server {
-            server.configure_make(&mut command);
+        if let Some(lane) = lane {
+            lane.open_to(&mut command);
         }
         let mut child = command.spawn().map_err(failed)?;
         let waits = |error: Errno| ProcessError::Wait(io::Error::from(error).into());
@@ -193,7 +205,6 @@ impl Running {
         Ok(Self {
             pid,
             ended,
-            _server: server,
             pipes: [
                 stdout.map(|pipe| (Stream::Stdout, pipe)),
                 stderr.map(|pipe| (Stream::Stderr, pipe)),

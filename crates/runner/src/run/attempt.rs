@@ -9,7 +9,7 @@ use crate::environment::Environment;
 use crate::files::Found;
 use crate::keys::{Stamps, written_since};
 use crate::outputs::{self, Standing, remove_but};
-use crate::process::{self, Ended, Exit, Job, ProcessError};
+use crate::process::{self, Ended, Exit, Job, Lane, ProcessError};
 use crate::restore::{Aside, Known};
 use crate::state::Memo;
 use crate::store::{Contents, Parcel, Small, Spool};
@@ -145,11 +145,16 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
 
     fn attempts(&mut self) -> Result<Ended, Failure> {
         loop {
+            let stop = self.run.stop;
+            let Some(held) = self.run.tokens.take(self.run.weight(self.number), stop) else {
+                return Ok(Ended::UNBEGUN);
+            };
             self.record.attempts += 1;
             let attempt = self.record.attempts;
             let task = &self.task.id;
             self.run.speaker.tell(&Event::Started { task, attempt });
             let ended = self.once()?;
+            drop(held);
             let is_over = ended.exit == Exit::Code(0) && !ended.is_timed_out;
             if is_over
                 || ended.is_stopped
@@ -175,9 +180,18 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         if let Some(watching) = &self.watching {
             watching.wrap(&mut job).map_err(Failure::Unwatched)?;
         }
-        let stop = self.run.stop;
+        let (run, number) = (self.run, self.number);
         let mut take = |stream, bytes: &[u8]| self.take(stream, bytes);
-        let ended = process::run(&job, stop, &mut take);
+        let ended = match job.tokens {
+            None => process::run(&job, None, run.stop, &mut take),
+            Some(most) => Lane::new(0)
+                .map_err(|error| ProcessError::Spawn(error.into()))
+                .and_then(|lane| {
+                    run.tokens.supplying(number, &lane, most, || {
+                        process::run(&job, Some(&lane), run.stop, &mut take)
+                    })
+                }),
+        };
         let ended = ended.map_err(|error| Failure::Task(error.of(&program)))?;
         let Some(watching) = &self.watching else {
             return Ok(ended);
@@ -386,7 +400,10 @@ pub(super) fn job(
         cwd: root.join(OsStr::from_bytes(&task.cwd.0)),
         environment: environment.of_command(task),
         timeout: task.timeout,
-        tokens: task.has_jobserver.then_some(task.needs.weight),
+        // One job is the command itself.
+        tokens: task
+            .has_jobserver
+            .then_some(task.needs.weight.saturating_sub(1)),
         grace: task.grace,
         marker,
     }

@@ -19,7 +19,7 @@ use crate::environment::Environment;
 use crate::files::Files;
 use crate::keys::Sets;
 use crate::observe::{Watch, Watcher};
-use crate::process::{Stop, adopt, end_all};
+use crate::process::{Jobserver, Stop, Tokens, adopt, end_all};
 use crate::remote::{Remote, Uploads};
 use crate::restore::sweep;
 use crate::rounds::Book;
@@ -27,7 +27,7 @@ use crate::state::State;
 use crate::store::Store;
 use crate::workspace::{Task, Workspace};
 use lock::WorkspaceLock;
-use mainstay_tasks::{Ending, Limits, Schedule, Step, TaskId, TaskKey};
+use mainstay_tasks::{Ending, Limits, Needs, Schedule, Step, TaskId, TaskKey};
 use service::News;
 use speaker::{Speaker, Speech};
 use std::collections::HashMap;
@@ -66,6 +66,7 @@ pub struct Runner<'w> {
     pub(crate) lock: WorkspaceLock,
     remote: Option<&'w dyn Remote>,
     pub(crate) watcher: Option<&'w dyn Watcher>,
+    make: Option<&'w Jobserver>,
     sets: Vec<OnceLock<Sets>>,
 }
 
@@ -90,6 +91,7 @@ impl<'w> Runner<'w> {
             environment,
             remote: None,
             watcher: None,
+            make: None,
         })
     }
 
@@ -104,6 +106,13 @@ impl<'w> Runner<'w> {
     #[must_use]
     pub fn with_watcher(mut self, watcher: &'w dyn Watcher) -> Self {
         self.watcher = Some(watcher);
+        self
+    }
+
+    /// Asks the make that started this process for every command but the first.
+    #[must_use]
+    pub fn with_make(mut self, make: Option<&'w Jobserver>) -> Self {
+        self.make = make;
         self
     }
 
@@ -153,8 +162,9 @@ impl<'w> Runner<'w> {
             tags: self.workspace.tags.clone(),
             keeps_going: setting.options.keeps_going,
         };
-        let needs = self.workspace.tasks.iter().map(|task| task.needs.clone());
-        let schedule = Schedule::new(graph, &tasks, needs.collect(), limits);
+        let schedule = Schedule::new(graph, &tasks, self.needs(), limits);
+        let shares = |&task: &u32| self.shares_jobs(task);
+        let is_shared = tasks.iter().any(shares);
         let (news, heard) = channel();
         let run = Run {
             runner: self,
@@ -172,6 +182,7 @@ impl<'w> Runner<'w> {
             services: setting.services,
             news,
             book: setting.book,
+            tokens: Tokens::new(setting.options.jobs, is_shared, self.make),
         };
         let threads = usize::try_from(setting.options.jobs)
             .unwrap_or(1)
@@ -196,6 +207,25 @@ impl<'w> Runner<'w> {
             records: records.unwrap_or_else(PoisonError::into_inner),
             began: run.began,
         }
+    }
+
+    /// Whether the command of a task takes jobs that others could have, as it goes.
+    fn shares_jobs(&self, number: u32) -> bool {
+        let task = self.task(number);
+        task.has_jobserver && !task.is_persistent
+    }
+
+    /// What the schedule has to see to; jobs that a command takes as it goes, it cannot.
+    fn needs(&self) -> Vec<Needs> {
+        let tasks = (0..).zip(&self.workspace.tasks);
+        let needs = tasks.map(|(number, task)| Needs {
+            weight: match self.shares_jobs(number) {
+                true => 1,
+                false => task.needs.weight,
+            },
+            ..task.needs.clone()
+        });
+        needs.collect()
     }
 
     /// What a round came to.
@@ -260,6 +290,7 @@ struct Run<'r, 'w> {
     /// For what is heard of those that are being started.
     news: Sender<News>,
     book: Option<&'r Mutex<Book>>,
+    tokens: Tokens<'r>,
     /// The keys of results that were made and not yet sent to the remote cache.
     made: Mutex<Vec<TaskKey>>,
     /// What is known so far of tasks that wait for their turn to run.
@@ -357,6 +388,17 @@ impl<'w> Run<'_, 'w> {
             let because = id.clone();
             let record = TaskRecord::new(&self.runner.task(task).id, Outcome::Skipped { because });
             self.close(task, record.reported(), Speech::none());
+        }
+    }
+
+    /// As how many jobs the command of a task counts.
+    fn weight(&self, number: u32) -> u32 {
+        match self.runner.shares_jobs(number) {
+            true => 1,
+            false => {
+                let weight = self.runner.task(number).needs.weight;
+                weight.clamp(1, self.options.jobs.max(1))
+            }
         }
     }
 

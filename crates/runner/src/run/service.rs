@@ -2,7 +2,7 @@
 //! once it is ready.
 
 use super::record::{Event, Listener, Outcome, TaskRecord};
-use crate::process::{self, Ended, Exit, Job, Stop};
+use crate::process::{self, Ended, Exit, Job, Lane, ProcessError, Stop};
 use mainstay_manifest::Ready;
 use mainstay_tasks::RunTaskError;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -180,7 +180,11 @@ impl Service {
             }
             Ok(())
         };
-        let ended = process::run(job, &self.stop, &mut take);
+        // It may outlive the run whose jobs it would share, so it has jobs of its own.
+        let lane = job.tokens.map(Lane::new).transpose();
+        let ended = lane
+            .map_err(|error| ProcessError::Spawn(error.into()))
+            .and_then(|lane| process::run(job, lane.as_ref(), &self.stop, &mut take));
         ended.map_err(|error| error.of(&program))
     }
 

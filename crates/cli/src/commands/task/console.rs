@@ -66,6 +66,19 @@ impl Console {
         self.output.failure(report);
     }
 
+    /// Shows why make is not asked before commands are run.
+    pub(super) fn jobserver(&self, failure: &str) {
+        match self.output.is_json {
+            true => self
+                .output
+                .json(&json!({"event": "jobserver", "failure": failure})),
+            false => {
+                let line = format!("make is not asked how much may run at once: {failure}");
+                self.output.note(&line);
+            }
+        }
+    }
+
     /// Shows that a round is over, and that changes are waited for.
     pub(super) fn watching(&self, tasks: usize) {
         match self.output.is_json {

@@ -6,7 +6,9 @@ use crate::args::{Sandboxing, TaskRun};
 use crate::context::Context;
 use crate::error::CliError;
 use mainstay_node::{SharedCache, TaskWatcher};
-use mainstay_runner::{Budget, Options, Remote, Runner, Stop, Summary, Watch};
+use mainstay_runner::{
+    Budget, Environment, Jobserver, Options, Remote, Runner, Stop, Summary, Watch,
+};
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -80,19 +82,32 @@ fn work(context: &Context, args: &TaskRun, stop: &Stop) -> Result<Ended, CliErro
     let opened = Opened::new(context)?;
     let targets = opened.targets(&args.targets)?;
     let console = Console::new(context.output);
-    let summary = with_runner(&opened, |runner| {
+    let make = jobserver(&console);
+    let summary = with_runner(&opened, make.as_ref(), |runner| {
         let ran = runner.run(&targets, &options(context, args, &opened), stop, &console);
         ran.map_err(|error| CliError::Runtime(error.to_string()))
     })?;
     conclude(args, &opened, &console, &summary)?;
+    if let Some(failure) = make.as_ref().and_then(Jobserver::failure) {
+        console.jobserver(&failure);
+    }
     // The system takes it all back faster than we can.
     std::mem::forget(opened);
     Ok(Ended::of(&summary))
 }
 
+/// The make that started this program, where it shares its jobs; one that cannot be asked is told of once.
+pub(super) fn jobserver(console: &Console) -> Option<Jobserver> {
+    Jobserver::inherited(&Environment::here()).unwrap_or_else(|error| {
+        console.jobserver(&error.to_string());
+        None
+    })
+}
+
 /// A runner of a workspace, with all that its tasks may ask for.
 pub(super) fn with_runner<T>(
     opened: &Opened,
+    make: Option<&Jobserver>,
     body: impl FnOnce(&Runner<'_>) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
     let shared = SharedCache::of(&opened.workspace).map_err(|report| *report)?;
@@ -101,7 +116,8 @@ pub(super) fn with_runner<T>(
     let runner = opened
         .runner()?
         .with_remote(shared.as_ref().map(|shared| shared as &dyn Remote))
-        .with_watcher(&watcher);
+        .with_watcher(&watcher)
+        .with_make(make);
     body(&runner)
 }
 

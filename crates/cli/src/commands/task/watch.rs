@@ -2,13 +2,13 @@
 
 use super::Opened;
 use super::console::Console;
-use super::run::{Ended, conclude, options, with_runner};
+use super::run::{Ended, conclude, jobserver, options, with_runner};
 use crate::args::TaskRun;
 use crate::context::Context;
 use crate::error::CliError;
 use mainstay_contract::{Code, Coded};
 use mainstay_runner::workspace::Manifests;
-use mainstay_runner::{Environment, Next, Options, Rounds, Stop, in_rounds};
+use mainstay_runner::{Environment, Jobserver, Next, Options, Rounds, Stop, in_rounds};
 
 /// What rounds work with.
 struct Watching<'a> {
@@ -16,6 +16,7 @@ struct Watching<'a> {
     args: &'a TaskRun,
     stop: &'a Stop,
     console: &'a Console,
+    make: Option<Jobserver>,
 }
 
 pub(super) fn watch(context: &Context, args: &TaskRun, stop: &Stop) -> Result<Ended, CliError> {
@@ -25,6 +26,7 @@ pub(super) fn watch(context: &Context, args: &TaskRun, stop: &Stop) -> Result<En
         args,
         stop,
         console: &console,
+        make: jobserver(&console),
     };
     let watched = in_rounds(&Environment::here(), stop, &console, |rounds| {
         watching.rounds(rounds)
@@ -87,7 +89,7 @@ impl Watching<'_> {
             is_forced: options.is_forced && is_first,
             ..options
         };
-        with_runner(opened, |runner| {
+        with_runner(opened, self.make.as_ref(), |runner| {
             let summary = rounds.run(runner, targets, &options);
             conclude(self.args, opened, self.console, &summary)?;
             let ended = Ended::of(&summary);

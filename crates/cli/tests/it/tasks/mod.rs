@@ -4,6 +4,7 @@ mod beside_ninja;
 mod cache;
 mod errors;
 mod import;
+mod jobservers;
 mod kills;
 mod known_defects;
 mod ownership;
