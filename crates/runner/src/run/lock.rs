@@ -5,7 +5,8 @@
 //! part of that one, and takes none either.
 //!
 //! Commands inherit the lock. Where a run is killed, what it had started may still write; the lock is free
-//! only once all of it is gone, and whoever waits for it ends what the dead run left.
+//! only once all of it is gone, and whoever waits for it ends what the dead run left. What stays up goes on
+//! while its run does not have the lock, so that run leaves a note beside it.
 
 use crate::process::{Stop, end_all};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
@@ -110,8 +111,33 @@ impl WorkspaceLock {
         Ok(Taken::Ours { waited_until })
     }
 
+    /// Leaves a note that something stays up; it is to be removed once nothing does. None where a run further
+    /// up looks after it.
+    pub(super) fn note_up(&self, marker: &str) -> io::Result<Option<PathBuf>> {
+        if self.is_inner {
+            return Ok(None);
+        }
+        let folder = self.notes();
+        fs::create_dir_all(&folder)?;
+        let path = crate::disk::temporary(&folder);
+        fs::write(&path, Holder::this(marker).to_string())?;
+        Ok(Some(path))
+    }
+
+    fn notes(&self) -> PathBuf {
+        self.path.with_file_name("up")
+    }
+
     /// Ends what a run left that was killed, whether this one needs the lock or not.
     pub(super) fn end_what_was_left(&self) {
+        let notes = fs::read_dir(self.notes()).ok().filter(|_| !self.is_inner);
+        for note in notes.into_iter().flatten().flatten() {
+            let holder = File::open(note.path()).ok();
+            let holder = holder.and_then(|mut file| Holder::read(&mut file));
+            if holder.is_some_and(|holder| holder.end_where_dead()) {
+                let _gone = fs::remove_file(note.path());
+            }
+        }
         let opened = File::options().read(true).write(true).open(&self.path);
         let Some(mut file) = opened.ok().filter(|_| !self.is_inner) else {
             return;

@@ -29,7 +29,7 @@ impl Run<'_, '_> {
             record: missed.record,
             news: self.news.clone(),
         };
-        if let Err(error) = self.services.begin(beginning) {
+        if let Err(error) = self.services.begin(beginning, &runner.lock) {
             let cause = error.into();
             let error = RunTaskError::WaitFailed { cause };
             self.end(

@@ -1,10 +1,12 @@
 //! The tasks that stay up. They outlive the run that started them, where others follow it.
 
+use super::lock::WorkspaceLock;
 use super::record::{Listener, TaskRecord};
 use super::service::{Beginning, Service};
 use crate::process::{Job, Stop};
 use mainstay_tasks::TaskId;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +29,8 @@ pub(crate) struct Services {
     /// Of those that were ready once.
     ended: Arc<Mutex<Vec<TaskRecord>>>,
     count: AtomicU32,
+    /// What tells others of them, should this process be killed.
+    note: Mutex<Option<PathBuf>>,
 }
 
 impl Services {
@@ -54,6 +58,7 @@ impl Services {
             inner: Mutex::default(),
             ended,
             count: AtomicU32::new(0),
+            note: Mutex::default(),
         }
     }
 
@@ -61,8 +66,9 @@ impl Services {
         &self.marker
     }
 
-    /// Starts a task, once the one is over that ran in its place.
-    pub(super) fn begin(&self, mut beginning: Beginning) -> io::Result<()> {
+    /// Starts a task, once the one is over that ran in its place. `lock`: that of the workspace.
+    pub(super) fn begin(&self, mut beginning: Beginning, lock: &WorkspaceLock) -> io::Result<()> {
+        self.leave_note(lock);
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         beginning.job.marker = format!("{}-s{number}.", self.marker);
         let mut services = self.running();
@@ -73,6 +79,17 @@ impl Services {
         self.starts
             .send((service, before))
             .map_err(io::Error::other)
+    }
+
+    fn leave_note(&self, workspace: &WorkspaceLock) {
+        let mut note = lock(&self.note);
+        if note.is_some() {
+            return;
+        }
+        *note = workspace.note_up(&self.marker).unwrap_or_else(|error| {
+            tracing::debug!(%error, "nobody will know what this run left, should it be killed");
+            None
+        });
     }
 
     /// Whether a task is up, and what it runs is what this job would run.
@@ -107,6 +124,9 @@ impl Services {
         loop {
             let services = self.running().clone();
             if services.is_empty() {
+                if let Some(note) = lock(&self.note).take() {
+                    let _gone = std::fs::remove_file(note);
+                }
                 return;
             }
             let is_wanted = |service: &Arc<Service>| {

@@ -333,3 +333,25 @@ fn folders_and_projects_that_come_go_and_are_replaced_are_seen() {
     );
     assert_eq!(rounds.stop(), Some(0));
 }
+
+#[test]
+fn what_was_up_when_its_run_was_killed_is_ended_by_the_next() {
+    let tasks = Tasks::new(
+        "  server: {shell: 'echo $$ > pid; exec sleep 300', inputs: [], persistent: true}\n  other: {command: ['true']}\n",
+    );
+    let rounds = Rounds::start(&tasks, &["server"]);
+    rounds.waits(1);
+    // Another run has the lock and gives it back meanwhile.
+    tasks.run(&["other"]).ok();
+    let up = pid(&tasks, "pid");
+    drop(rounds);
+    assert!(is_alive(up), "it was killed and could end nothing");
+    tasks.run(&["other"]).ok();
+    wait_until("it is gone", || !is_alive(up));
+    let left = std::fs::read_dir(tasks.path("cache/tasks/workspaces"));
+    let folders = left.into_iter().flatten().flatten();
+    for folder in folders {
+        let notes = std::fs::read_dir(folder.path().join("up"));
+        assert_eq!(notes.into_iter().flatten().count(), 0);
+    }
+}
