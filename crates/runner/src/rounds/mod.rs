@@ -112,7 +112,10 @@ impl Rounds<'_> {
         let mut round = runner.round(targets, &setting);
         let marker = format!("{}-r{}-", self.services.marker(), self.number);
         let _none_left = end_all(&marker, None);
-        round.records.extend(self.services.take_ended());
+        // Who made room for its successor did no work of this round.
+        let ended = self.services.take_ended().into_iter();
+        let died = ended.filter(|record| !record.is_success());
+        round.records.extend(died);
         runner.summary(round, self.stop)
     }
 
