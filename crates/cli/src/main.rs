@@ -1,8 +1,8 @@
 //! The one binary. It parses arguments, hands the work to a node (its own or another), shows what
 //! comes back, and ends with an exit code that means something.
 //!
-//! The sandbox starts this same program again under the name `__sandbox`, and a watched command under
-//! `__observe`; that has to be seen before any thread exists, which is why nothing here runs before the check.
+//! The sandbox starts this same program again under the name `__sandbox`, a watched command under `__observe`,
+//! and who opens a view and may not mount under `__view`; that has to be seen before any thread exists, which is why nothing here runs before the check.
 
 mod args;
 mod client;
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
             mainstay_runtimes::sandbox::sandbox_main(mainstay_runtimes::files::run)
         }
         Some(word) if word == "__observe" => mainstay_runtimes::observe::observe_main(),
+        Some(word) if word == "__view" => mainstay_runtimes::workspace::merged::view_main(),
         _ => {}
     }
     let cli = match args::Cli::try_parse() {

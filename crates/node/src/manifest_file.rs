@@ -42,6 +42,11 @@ impl ManifestFile {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// The manifest as it is now, and the folder that its paths are relative to.
     pub(crate) fn read(&self) -> Result<(Arc<Manifest>, &Path), RequestError> {
         let path = self.path.as_deref().ok_or(RequestError::NoManifest)?;

@@ -17,16 +17,18 @@ mod run;
 mod state;
 mod store;
 mod threads;
+mod view;
 mod why;
 pub mod workspace;
 
 pub use affected::{Affected, Because, affected};
 pub use environment::Environment;
 pub use observe::{Seen, Undeclared, Watch, WatchOrder, Watcher};
-pub use process::{Exit, Stop};
+pub use process::{Exit, Stop, Take};
 pub use remote::{Remote, RemoteBlob, RemoteResult};
 pub use run::{
     Cached, Event, ExitWord, Listener, Options, Outcome, Runner, Summary, TaskRecord, totals,
 };
 pub use store::{Budget, Collected, Store, Usage};
+pub use view::{Finish, Order, View};
 pub use why::{Reason, Verdict, Why};

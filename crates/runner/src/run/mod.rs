@@ -20,6 +20,7 @@ use crate::remote::{Remote, Uploads};
 use crate::restore::sweep;
 use crate::state::State;
 use crate::store::Store;
+use crate::view::View;
 use crate::workspace::{Task, Workspace};
 use lock::WorkspaceLock;
 use mainstay_tasks::{Ending, Limits, Schedule, Step, TaskKey};
@@ -60,6 +61,7 @@ pub struct Runner<'w> {
     pub(crate) lock: WorkspaceLock,
     remote: Option<&'w dyn Remote>,
     pub(crate) watcher: Option<&'w dyn Watcher>,
+    pub(crate) view: Option<&'w dyn View>,
     sets: Vec<OnceLock<Sets>>,
 }
 
@@ -84,6 +86,28 @@ impl<'w> Runner<'w> {
             environment,
             remote: None,
             watcher: None,
+            view: None,
+        })
+    }
+
+    /// Opens a private view of a workspace.
+    ///
+    /// # Errors
+    /// What the system says where it cannot be opened.
+    pub fn of_view(
+        workspace: &'w Workspace,
+        store: &'w Store,
+        environment: Environment,
+        view: &'w dyn View,
+    ) -> io::Result<Self> {
+        let runner = Self::new(workspace, store, environment)?;
+        let own = view.folder();
+        Ok(Self {
+            files: runner.files.seen_by(view.open(false)?, view.owner()),
+            state: State::open(own.join("state")),
+            lock: WorkspaceLock::new(own.join("lock"), false),
+            view: Some(view),
+            ..runner
         })
     }
 
@@ -112,9 +136,7 @@ impl<'w> Runner<'w> {
         stop: &Stop,
         listener: &dyn Listener,
     ) -> io::Result<Summary> {
-        adopt()?;
-        self.lock.end_what_was_left();
-        sweep(&self.files);
+        self.prepare()?;
         let began = Instant::now();
         let graph = &self.workspace.graph;
         let tasks = graph.closure(targets);
@@ -169,7 +191,10 @@ impl<'w> Runner<'w> {
             let record = TaskRecord::new(&self.task(task).id, outcome).reported();
             run.close(task, record, Speech::none());
         }
-        let _none_left = end_all(&format!("{}-", run.marker), None);
+        match self.view {
+            None => drop(end_all(&format!("{}-", run.marker), None)),
+            Some(_) => self.files.tidy(),
+        }
         self.save();
         let records = run
             .records
@@ -178,6 +203,16 @@ impl<'w> Runner<'w> {
         let mut summary = path::summary(graph, records, began, stop.is_asked());
         summary.remote_failure = self.remote.and_then(Remote::failure);
         Ok(summary)
+    }
+
+    /// Ends and removes what dead runs left.
+    fn prepare(&self) -> io::Result<()> {
+        if self.view.is_none() {
+            adopt()?;
+            self.lock.end_what_was_left();
+            sweep(&self.files);
+        }
+        Ok(())
     }
 
     pub(crate) fn task(&self, number: u32) -> &'w Task {

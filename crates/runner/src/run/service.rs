@@ -120,7 +120,7 @@ impl<'w> Run<'_, 'w> {
     fn run_service(&self, service: &Service, task: &Task) -> Result<Ended, RunTaskError> {
         let runner = self.runner;
         let marker = self.marker_of(service.number);
-        let job = job(task, &runner.environment, runner.files.path(), marker);
+        let job = job(task, &runner.environment, &runner.files, marker);
         let program = job.arguments.first().cloned().unwrap_or_default();
         let (id, attempt) = (&task.id, 1);
         self.speaker.tell(&Event::Started { task: id, attempt });

@@ -299,6 +299,11 @@ impl<'w> Run<'_, 'w> {
             Turn::Waits => self.speaker.tell(&Event::Waiting { task: &task.id }),
             Turn::Begins => self.runner.state.refresh(),
         };
+        if let Some(view) = self.runner.view
+            && let Err(error) = self.runner.files.make_writable(|| view.open(true))
+        {
+            tracing::warn!(%error, "a view cannot be written");
+        }
         let taken = self.runner.lock.take(&self.marker, self.stop, &mut on);
         taken.unwrap_or_else(|error| {
             tracing::debug!(%error, "the lock of the workspace cannot be used");

@@ -153,6 +153,9 @@ fn unkept(record: &TaskRecord) -> String {
             };
             format!("; not cached, because meanwhile {first}{more}")
         }
+        Cached::Undeclared { path } => {
+            format!("; not cached, because `{path}` was changed, which it does not declare")
+        }
         Cached::Failed => "; not cached".to_owned(),
         _ => String::new(),
     }

@@ -1,5 +1,6 @@
 //! Tasks through the real binary.
 
+mod agents;
 mod beside_ninja;
 mod cache;
 mod errors;
