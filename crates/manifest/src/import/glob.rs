@@ -35,3 +35,45 @@ pub(super) fn join(folder: &str, path: &str) -> String {
         format!("{folder}/{path}")
     }
 }
+
+/// The pattern, meant of what may be missing: a path that is written without wildcards would be required.
+pub(super) fn optional(pattern: &str) -> String {
+    if pattern.starts_with('!') {
+        return pattern.to_owned();
+    }
+    let (root, path) = pattern
+        .strip_prefix('/')
+        .map_or(("", pattern), |path| ("/", path));
+    let mut braced = String::new();
+    let mut characters = path.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '*' | '?' | '[' | '{' => return pattern.to_owned(),
+            '\\' => {
+                braced.push(character);
+                braced.extend(characters.next());
+            }
+            ',' | '}' => braced.extend(['\\', character]),
+            other => braced.push(other),
+        }
+    }
+    format!("{root}{{{braced}}}")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn only_what_would_be_required_gets_braces() {
+        for (pattern, optional) in [
+            ("a.json", "{a.json}"),
+            ("/a/b.json", "/{a/b.json}"),
+            ("a,b}", "{a\\,b\\}}"),
+            ("\\[id\\].ts", "{\\[id\\].ts}"),
+            ("src/*.ts", "src/*.ts"),
+            ("a{b,c}", "a{b,c}"),
+            ("!a.json", "!a.json"),
+        ] {
+            assert_eq!(super::optional(pattern), optional);
+        }
+    }
+}

@@ -2,9 +2,9 @@
 
 use super::definition::{Word, words};
 use crate::import::draft::ALWAYS_PASSED;
-use crate::import::json;
 use crate::import::notes::Notes;
 use crate::import::packages::Packages;
+use crate::import::{glob, json};
 use crate::yaml::Node;
 
 /// Settings of the whole workspace.
@@ -56,7 +56,7 @@ impl Settings {
         for word in words(file, node) {
             if let Some(name) = word.text.strip_prefix('$') {
                 if let Some(path) = name.strip_prefix("TURBO_ROOT$/") {
-                    self.inputs.push(format!("/{path}"));
+                    self.inputs.push(glob::optional(&format!("/{path}")));
                 } else {
                     self.env.push(Word {
                         text: name.to_owned(),
@@ -69,8 +69,8 @@ impl Settings {
                 Some(path) => ("!", path),
                 None => ("", word.text.as_str()),
             };
-            match crate::import::glob::normal(path) {
-                Some(path) => self.inputs.push(format!("{mark}/{path}")),
+            match glob::normal(path) {
+                Some(path) => self.inputs.push(glob::optional(&format!("{mark}/{path}"))),
                 None => notes.add(
                     file,
                     word.line,

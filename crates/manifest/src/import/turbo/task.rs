@@ -72,7 +72,7 @@ impl<'a> Drafter<'a> {
                 .path(text)
                 .filter(|path| !path.trim_start_matches('!').starts_with('/'))
             {
-                Some(path) => push_new(&mut task.outputs, path),
+                Some(path) => push_new(&mut task.outputs, glob::optional(&path)),
                 None => {
                     // Without all of its outputs, a result cannot be restored.
                     task.is_uncached = true;
@@ -113,14 +113,15 @@ impl<'a> Drafter<'a> {
         let written = written.into_iter().chain(definition.texts("dotEnv"));
         for text in written.filter(|&text| text != DEFAULT) {
             match self.path(text) {
-                Some(path) => push_new(&mut inputs, path),
+                Some(path) if inputs.contains(&path) => {}
+                Some(path) => push_new(&mut inputs, glob::optional(&path)),
                 None => {
                     let why = "left out: it is outside of the workspace";
                     tell(definition, "inputs", text, why, notes);
                 }
             }
         }
-        inputs.extend(from_others);
+        inputs.extend(from_others.iter().map(|other| glob::optional(other)));
         for &other in upstream.sources.iter().filter(|_| !task.is_uncached) {
             for pattern in self.files_of(other) {
                 push_new(&mut inputs, self.seen(other, &pattern));

@@ -135,6 +135,28 @@ fn a_single_package_has_the_tasks_itself() {
 }
 
 #[test]
+fn what_turbo_lets_be_missing_may_be_missing() {
+    let task = r#"{"tasks": {"build": {
+        "inputs": ["package.json", "tsconfig.json", "a,b.ts", "\\[id\\].ts", "src/*.ts", "!old.ts"],
+        "outputs": ["report.txt", "dist/**"]
+    }}}"#;
+    let files = [
+        (
+            "package.json",
+            r#"{"name": "solo", "scripts": {"build": "x"}}"#,
+        ),
+        ("turbo.json", task),
+    ];
+    let text = &run(Runner::Turbo, &files).unwrap().files[0].1;
+    for line in [
+        r#"inputs: [package.json, "{tsconfig.json}", "{a\\,b.ts}", "{\\[id\\].ts}", src/*.ts, "!old.ts"]"#,
+        r#"outputs: ["{report.txt}", dist/**]"#,
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+#[test]
 fn tasks_that_wait_for_each_other_do_not_trap_the_import() {
     let files = [
         ("package.json", r#"{"workspaces": ["p/*"]}"#),
