@@ -62,7 +62,14 @@ struct Definition {
 
 impl Reader<'_, '_> {
     fn text(&mut self, text: &str) {
-        for line in lines(text) {
+        if text.contains('\0') {
+            self.note(
+                1,
+                "NUL",
+                "left out wherever it stands: it is no character of a makefile",
+            );
+        }
+        for line in lines(&text.replace('\0', "")) {
             if self.makefile.variables.is_spent() {
                 return;
             }

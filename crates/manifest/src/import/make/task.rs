@@ -1,13 +1,13 @@
 //! One target as a task.
 
-use super::expand::{Locals, Scope, is_identifier};
+use super::expand::{Locals, Scope};
 use super::functions::stem;
 use super::plan::{Node, Plan};
 use super::recipe::{self, Shell};
 use super::rule::{Makefile, TargetVariable};
 use crate::import::draft::{Run, Task, always_passed, extend_new, push_new};
 use crate::import::glob;
-use crate::import::name::Names;
+use crate::import::name::{Names, is_variable};
 use crate::import::notes::Notes;
 use std::collections::BTreeSet;
 
@@ -54,20 +54,20 @@ impl Drafter<'_> {
             match self.plan.node(name) {
                 Some(needed) if needed.is_phony || self.plan.is_folder(needed) => {}
                 Some(_) => inputs.push(name.clone()),
-                None => {
-                    if !self.plan.is_file(name) && !glob::is_pattern(name) {
-                        let why =
-                            "an input although there is neither such a file nor a rule for it";
-                        notes.add(&node.file, node.line, name.as_str(), why);
-                    }
-                    match glob::normal(name).filter(|_| !name.starts_with('/')) {
-                        Some(path) => inputs.push(path),
-                        None => {
-                            let why = "left out of `inputs`: it is outside of the workspace";
+                None => match inside(name) {
+                    Some(path) => {
+                        if !self.plan.is_file(name) && !glob::is_pattern(name) {
+                            let why =
+                                "an input although there is neither such a file nor a rule for it";
                             notes.add(&node.file, node.line, name.as_str(), why);
                         }
+                        inputs.push(path);
                     }
-                }
+                    None => {
+                        let why = "left out of `inputs`: it is no file of the workspace";
+                        notes.add(&node.file, node.line, name.as_str(), why);
+                    }
+                },
             }
         }
         let needed = node.prerequisites.iter().chain(&node.order_only);
@@ -108,12 +108,12 @@ impl Drafter<'_> {
             return;
         }
         for target in std::iter::once(&node.target).chain(&node.siblings) {
-            match glob::normal(target).filter(|_| !target.starts_with('/')) {
+            match inside(target) {
                 Some(path) => push_new(&mut task.outputs, path),
                 None => {
                     task.is_uncached = true;
                     let why =
-                        "no output, and the task is not cached: it is outside of the workspace";
+                        "no output, and the task is not cached: it is no file of the workspace";
                     notes.add(&node.file, node.line, target.as_str(), why);
                 }
             }
@@ -145,14 +145,14 @@ impl Drafter<'_> {
         for (name, &line) in &self.makefile.exported {
             if !self.makefile.variables.is_defined(name) {
                 task.env
-                    .extend(Some(name.clone()).filter(|name| is_identifier(name)));
+                    .extend(Some(name.clone()).filter(|name| is_variable(name)));
                 continue;
             }
             let value = self
                 .makefile
                 .variables
                 .expand(&format!("$({name})"), Scope::text(&locals));
-            if value.contains("$(") || value.contains('\n') || !is_identifier(name) {
+            if value.contains("$(") || value.contains('\n') || !is_variable(name) {
                 let why = "not exported: its value is known only when it runs";
                 notes.add(&self.makefile.file, line, name.as_str(), why);
             } else {
@@ -250,4 +250,9 @@ impl Drafter<'_> {
             notes.add(&variable.file, variable.line, what, why);
         }
     }
+}
+
+/// The path of a file of the workspace, in its shortest form.
+fn inside(name: &str) -> Option<String> {
+    glob::normal(name).filter(|path| !path.is_empty() && !name.starts_with('/'))
 }

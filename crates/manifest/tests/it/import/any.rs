@@ -1,4 +1,4 @@
-//! Whatever the files say: no panic, and what is written is YAML.
+//! Whatever the files say: no panic, and what is written is a manifest without findings.
 
 use super::run;
 use mainstay_manifest::import::Runner;

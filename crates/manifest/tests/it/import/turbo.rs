@@ -185,3 +185,25 @@ fn both_files_are_needed() {
     };
     assert_eq!(run(Runner::Turbo, &[("turbo.json", "{}")]), Err(missing));
 }
+
+#[test]
+fn what_turbo_takes_and_a_manifest_does_not_is_told() {
+    let task = r#"{"concurrency": "100000", "globalDependencies": [".", "a[", "$TURBO_ROOT$/../x"],
+      "tasks": {
+        "build": {"inputs": ["src/**.ts", ".", "a[", "../../x"], "outputs": ["."], "env": ["A B", "1"]},
+        "dev": {"persistent": true, "outputs": ["dev/**"], "dependsOn": [["x"]]},
+        "test": ["build"]
+    }}"#;
+    let scripts =
+        r#"{"name": "solo", "scripts": {"build": "x", "dev": "y", "test": "z", "": "e"}}"#;
+    let files = [("package.json", scripts), ("turbo.json", task)];
+    insta::assert_snapshot!(shown(Runner::Turbo, &files));
+    for wrong in ["[]", "3", "null"] {
+        let error = run(
+            Runner::Turbo,
+            &[("package.json", scripts), ("turbo.json", wrong)],
+        );
+        let told = error.unwrap_err().to_string();
+        assert_eq!(told, "turbo.json:1: an object belongs here");
+    }
+}
