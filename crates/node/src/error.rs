@@ -169,7 +169,11 @@ impl Coded for RequestError {
             Self::Rejected(error) => error.code(),
             Self::TurnElsewhere { .. } => Code::IdempotencyConflict,
             Self::Store(error) => error.code(),
-            Self::NoManifest | Self::ManifestUnreadable { .. } => Code::ManifestNotFound,
+            Self::NoManifest => Code::ManifestNotFound,
+            Self::ManifestUnreadable { error, .. } => match error.kind() {
+                std::io::ErrorKind::NotFound => Code::ManifestNotFound,
+                _ => Code::ManifestInvalid,
+            },
             Self::ManifestInvalid(error) => error.code(),
             Self::NotFound { .. } | Self::NoWorkspace { .. } => Code::NotFound,
             Self::Configuration { .. } => Code::ManifestInvalid,

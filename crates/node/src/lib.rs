@@ -26,6 +26,5 @@ pub use config::{NodeConfig, StoreUrl, StoreUrlError, blobs_folder};
 pub use doctor::{Check, CheckStatus, DoctorReport};
 pub use error::{NodeOpenError, RequestError};
 pub use export::ReplayReport;
-pub use manifest_file::check_manifest;
 pub use node::{Node, ResolveWord, TurnAccepted, TurnRequest};
 pub use wiring::{SharedCache, TaskWatcher};
