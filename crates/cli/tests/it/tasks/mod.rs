@@ -85,6 +85,15 @@ impl Tasks {
         files
     }
 
+    /// Runs git in the workspace.
+    fn git(&self, args: &[&str]) {
+        let who = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"];
+        let mut command = Command::new("git");
+        let command = command.args(who).args(args).current_dir(self.place.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
     /// Writes a program.
     fn program(&self, name: &str, text: &str) {
         use std::os::unix::fs::PermissionsExt;
