@@ -16,7 +16,9 @@ pub(super) fn pattern(text: &str) -> Option<String> {
     }
     let names: Vec<String> = text.split('/').map(spread).collect();
     let pattern = names.join("/");
-    matcher(&pattern).map(|_| pattern)
+    matcher(&pattern)
+        .filter(|_| !pattern.contains('\0'))
+        .map(|_| pattern)
 }
 
 /// A name in which `**` is a name of its own: `a**` is `a*/**`.
@@ -105,6 +107,7 @@ mod tests {
             ("a**/b**c", Some("a*/**/b*/**/*c")),
             ("", Some("**")),
             ("a[", None),
+            ("a\0", None),
             ("{a", None),
         ] {
             assert_eq!(super::pattern(text).as_deref(), pattern, "{text}");
