@@ -237,10 +237,12 @@ impl<'w> Run<'_, 'w> {
         unowned.cloned().collect()
     }
 
-    /// Removes what a command left that was killed with its run.
+    /// Removes what a command left that was killed with its run; one whose result is not kept may go on from
+    /// there.
     pub(super) fn clear(&self, number: u32) {
         let runner = self.runner;
-        let memo = runner.state.memo(&runner.task(number).id);
+        let task = runner.task(number);
+        let memo = runner.state.memo(&task.id).filter(|_| task.is_cached);
         // In a run within a task, it may be running now.
         let is_killed = |memo: &Memo| memo.is_under_way && runner.environment.marker().is_none();
         if let Some(memo) = memo.filter(|memo| is_killed(memo)) {

@@ -2,7 +2,7 @@
 
 use super::{TaskRun, Tasks};
 use crate::harness::{Place, Ran};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const TASKS: &str = "\
 version: 1
@@ -16,12 +16,13 @@ tasks:
   says: {shell: 'head -c 100000 /dev/zero | tr \\0 x; echo end', inputs: [in]}
   late: {shell: 'sleep 60', timeout: 100ms, inputs: []}
   none: {shell: 'true', inputs: [missing]}
+  slow: {shell: 'mkdir -p o; touch o/half; sleep 1; rm o/half; touch o/whole', inputs: [], outputs: ['o/**']}
 ";
 
 /// A place whose agent works in `work`, where the tasks are, and makes these calls, one a step.
 fn place(calls: &[&str]) -> Tasks {
     let names = [
-        "build", "test", "always", "up", "reach", "says", "late", "none", "w:test", "gone",
+        "build", "test", "always", "up", "reach", "says", "late", "none", "slow", "w:test", "gone",
     ];
     let tools: Vec<String> = names
         .iter()
@@ -45,9 +46,13 @@ fn place(calls: &[&str]) -> Tasks {
     tasks
 }
 
-/// What came of each call: its status, and what the model was told.
+/// Makes the calls. What came of each: its status, and what the model was told.
 fn calls(tasks: &Tasks) -> Vec<(Value, String)> {
     tasks.place.run(&["--session", "s"]).ok();
+    told(tasks)
+}
+
+fn told(tasks: &Tasks) -> Vec<(Value, String)> {
     let events = tasks.place.events("s");
     let ended = events
         .iter()
@@ -189,4 +194,32 @@ fn a_task_needs_a_workspace_and_a_name_that_is_known() {
     assert_eq!(findings[0]["problem"]["kind"], "conflict", "{findings:?}");
     let findings = manifest("workspace: ., tools: [{task: test}, {task: test}]");
     assert_eq!(findings[0]["problem"]["kind"], "repeated", "{findings:?}");
+}
+
+#[tokio::test]
+async fn a_task_whose_node_was_killed_begins_anew() {
+    let tasks = place(&["task_slow", "task_slow", "shell {command: 'ls o'}"]);
+    let server = tasks.place.serve();
+    let body = json!({"agent": "a", "input": "go", "turn_id": "t"});
+    assert_eq!(server.post("/api/sessions/s/turns", &body).await.0, 202);
+    let is_half_done = || {
+        let mut files = Vec::new();
+        super::walk(&tasks.path("cache/views"), &mut files);
+        files.iter().any(|path| path.ends_with("upper/o/half"))
+    };
+    crate::harness::wait_until("the command is at work", is_half_done);
+    server.kill();
+    let server = tasks.place.serve();
+    let view = server.settled("t").await;
+    assert_eq!(view["state"], "completed", "{view}");
+    server.stop();
+    let told = told(&tasks);
+    assert!(
+        told[0].1.contains("w:slow: ran") && told[1].1.contains("w:slow: up to date"),
+        "{told:?}"
+    );
+    assert!(
+        told[2].1.contains("whole") && !told[2].1.contains("half"),
+        "{told:?}"
+    );
 }
