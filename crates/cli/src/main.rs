@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Some(word) if word == "__view" => mainstay_runtimes::workspace::merged::view_main(),
         _ => {}
     }
+    mainstay_runtimes::signals::wait_for_children();
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

@@ -8,6 +8,7 @@ mod disk;
 mod environment;
 mod files;
 mod keys;
+mod lines;
 mod observe;
 mod outputs;
 mod process;
@@ -23,6 +24,7 @@ pub mod workspace;
 
 pub use affected::{Affected, Because, affected};
 pub use environment::Environment;
+pub use lines::{event_line, summary_line};
 pub use observe::{Seen, Undeclared, Watch, WatchOrder, Watcher};
 pub use process::{Exit, Stop, Take};
 pub use remote::{Remote, RemoteBlob, RemoteResult};

@@ -5,40 +5,50 @@ use super::console::Console;
 use crate::args::{Sandboxing, TaskRun};
 use crate::context::Context;
 use crate::error::CliError;
-use mainstay_node::{SharedCache, TaskWatcher};
-use mainstay_runner::{Budget, Options, Remote, Stop, Summary, Watch};
+use mainstay_contract::Coded;
+use mainstay_node::{TaskOptions, TaskSandbox, collect_results, run_tasks};
+use mainstay_runner::{Stop, Summary};
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 pub(crate) async fn run(context: &Context, args: TaskRun) -> Result<ExitCode, CliError> {
-    let system = |error: io::Error| CliError::Runtime(error.to_string());
-    mainstay_runtimes::signals::wait_for_children();
-    let stop = Arc::new(Stop::new().map_err(system)?);
-    let ended_by = listen(&stop).map_err(system)?;
+    let mut signals = signals().map_err(|error| CliError::Runtime(error.to_string()))?;
+    let stop = Stop::new().map_err(|error| CliError::Runtime(error.to_string()))?;
+    let stop = Arc::new(stop);
     let own = context.clone();
-    let worker = {
+    let mut worker = {
         let stop = Arc::clone(&stop);
         tokio::task::spawn_blocking(move || work(&own, &args, &stop))
     };
-    let summary = worker
-        .await
-        .map_err(|error| CliError::Runtime(error.to_string()))??;
-    if summary.is_stopped
-        && let Some(signal) = ended_by.try_recv().ok()
-    {
-        return Ok(ExitCode::from(128_u8.saturating_add(signal)));
-    }
-    let code = summary
-        .failure()
-        .map_or(0, |report| report.code.info().exit);
-    Ok(ExitCode::from(code))
+    let mut ended_by = None;
+    let summary = loop {
+        tokio::select! {
+            summary = &mut worker => break summary,
+            Some(signal) = signals.recv() => {
+                ended_by.get_or_insert(signal);
+                stop.ask();
+            }
+        }
+    };
+    let summary = summary.map_err(|error| CliError::Runtime(error.to_string()))??;
+    let failure = summary.failure().map(|report| report.code.info().exit);
+    Ok(exit(ended_by.filter(|_| summary.is_stopped), failure))
 }
 
-/// Passes every signal that ends a run on to it. What comes back names the first.
-fn listen(stop: &Arc<Stop>) -> io::Result<std::sync::mpsc::Receiver<u8>> {
-    let (told, first) = std::sync::mpsc::channel();
+/// The exit code of a run that a signal ended, or that failed, or neither.
+fn exit(ended_by: Option<u8>, failure: Option<u8>) -> ExitCode {
+    let signalled = ended_by.map(|signal| 128_u8.saturating_add(signal));
+    ExitCode::from(signalled.or(failure).unwrap_or(0))
+}
+
+/// Signals that end a run, by their numbers.
+type Signals = UnboundedReceiver<u8>;
+
+fn signals() -> io::Result<Signals> {
+    let (told, heard) = unbounded_channel();
     let kinds = [
         SignalKind::interrupt(),
         SignalKind::terminate(),
@@ -46,56 +56,51 @@ fn listen(stop: &Arc<Stop>) -> io::Result<std::sync::mpsc::Receiver<u8>> {
     ];
     for kind in kinds {
         let mut signals = signal(kind)?;
-        let stop = Arc::clone(stop);
         let told = told.clone();
+        let number = u8::try_from(kind.as_raw_value()).unwrap_or(0);
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                let _nobody_listens = told.send(u8::try_from(kind.as_raw_value()).unwrap_or(0));
-                stop.ask();
+                let _nobody_listens = told.send(number);
             }
         });
     }
-    Ok(first)
+    Ok(heard)
 }
 
 fn work(context: &Context, args: &TaskRun, stop: &Stop) -> Result<Summary, CliError> {
     let opened = Opened::new(context)?;
     let targets = opened.targets(&args.targets)?;
-    let shared = SharedCache::of(&opened.workspace).map_err(|report| *report)?;
-    let exe = std::env::current_exe().map_err(|error| CliError::Runtime(error.to_string()))?;
-    let watcher = TaskWatcher::new(exe);
-    let runner = opened
-        .runner()?
-        .with_remote(shared.as_ref().map(|shared| shared as &dyn Remote))
-        .with_watcher(&watcher);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let cores = u32::try_from(cores).unwrap_or(1);
-    let options = Options {
-        jobs: args.jobs.or(opened.workspace.jobs).unwrap_or(cores),
-        // Who wants to see what commands do wants them to run.
-        is_forced: args.force || args.sandbox == Sandboxing::Trace,
-        watch: match args.sandbox {
-            Sandboxing::Off => None,
-            Sandboxing::Trace => Some(Watch::Trace),
-            Sandboxing::Enforce => Some(Watch::Enforce),
-        },
-        keeps_going: args.keep_going,
-        is_open_floor: context.output.is_json,
-    };
+    let Opened {
+        workspace, store, ..
+    } = &opened;
+    let options = options(args, !context.output.is_json);
     let console = Console::new(context.output);
-    let ran = runner.run(&targets, &options, stop, &console);
-    let summary = ran.map_err(|error| CliError::Runtime(error.to_string()))?;
-    console.summary(&summary);
+    let ran = run_tasks(workspace, store, &targets, &options, stop, &console);
+    let summary = ran.map_err(|error| error.report())?;
+    console.show(&mainstay_runner::summary_line(&summary));
     if let Some(path) = &args.profile {
-        super::profile::write(path, &summary)?;
+        let records = serde_json::to_value(&summary.tasks);
+        let records = records.map_err(|error| CliError::Runtime(error.to_string()))?;
+        let records = records.as_array().map_or(&[][..], Vec::as_slice);
+        super::profile::write(path, records, &mainstay_runner::summary_line(&summary))?;
     }
-    let limits = &opened.workspace.cache;
-    let usual = Budget::default();
-    opened.store.collect_now_and_then(Budget {
-        bytes: limits.size_max.unwrap_or(usual.bytes),
-        age: limits.age_max.unwrap_or(usual.age),
-    });
+    collect_results(workspace, store);
     // The system takes it all back faster than we can.
     std::mem::forget(opened);
     Ok(summary)
+}
+
+/// How a run was asked for.
+fn options(args: &TaskRun, is_grouped: bool) -> TaskOptions {
+    TaskOptions {
+        jobs: args.jobs,
+        force: args.force,
+        keep_going: args.keep_going,
+        sandbox: match args.sandbox {
+            Sandboxing::Off => TaskSandbox::Off,
+            Sandboxing::Trace => TaskSandbox::Trace,
+            Sandboxing::Enforce => TaskSandbox::Enforce,
+        },
+        grouped: is_grouped,
+    }
 }
