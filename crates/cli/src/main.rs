@@ -2,7 +2,8 @@
 //! comes back, and ends with an exit code that means something.
 //!
 //! The sandbox starts this same program again under the name `__sandbox`, a watched command under `__observe`,
-//! and who opens a view and may not mount under `__view`; that has to be seen before any thread exists, which is why nothing here runs before the check.
+//! and who opens a view and may not mount under `__view`; that has to be seen before any thread exists, which
+//! is why nothing here runs before the check. A node's run of tasks is this program, too.
 
 mod args;
 mod client;
@@ -27,6 +28,13 @@ fn main() -> ExitCode {
         _ => {}
     }
     mainstay_runtimes::signals::wait_for_children();
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == mainstay_node::TASK_WORKER)
+    {
+        start_log();
+        return mainstay_node::task_worker_main();
+    }
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

@@ -28,5 +28,8 @@ pub use doctor::{Check, CheckStatus, DoctorReport};
 pub use error::{NodeOpenError, RequestError};
 pub use export::ReplayReport;
 pub use node::{Node, ResolveWord, TurnAccepted, TurnRequest};
-pub use tasks::{RunTasksError, TaskOptions, TaskSandbox, collect_results, run_tasks};
+pub use tasks::{
+    RunTasksError, TASK_WORKER, TaskOptions, TaskRunRequest, TaskRunState, TaskRunView,
+    TaskSandbox, collect_results, run_tasks, task_worker_main,
+};
 pub use wiring::{SharedCache, TaskWatcher};

@@ -10,6 +10,7 @@ mod known_defects;
 mod ownership;
 mod remote;
 mod running;
+mod served;
 mod services;
 mod watched;
 
