@@ -154,7 +154,7 @@ fn say(event: &Value) {
 }
 
 /// A report as it was told.
-fn report(told: &Value) -> Option<ErrorReport> {
+pub(super) fn report(told: &Value) -> Option<ErrorReport> {
     serde_json::from_value(told.clone()).ok()
 }
 

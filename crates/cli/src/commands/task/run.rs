@@ -1,7 +1,8 @@
-//! `task run`.
+//! `task run`: in this process, or on the node that is named by its URL.
 
 use super::Opened;
 use super::console::Console;
+use super::elsewhere;
 use crate::args::{Sandboxing, TaskRun};
 use crate::context::Context;
 use crate::error::CliError;
@@ -15,7 +16,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 pub(crate) async fn run(context: &Context, args: TaskRun) -> Result<ExitCode, CliError> {
-    let mut signals = signals().map_err(|error| CliError::Runtime(error.to_string()))?;
+    let signals = signals().map_err(|error| CliError::Runtime(error.to_string()))?;
+    match &context.global.url {
+        Some(url) => elsewhere::run(context, url, &args, signals).await,
+        None => here(context, args, signals).await,
+    }
+}
+
+async fn here(
+    context: &Context,
+    args: TaskRun,
+    mut signals: Signals,
+) -> Result<ExitCode, CliError> {
     let stop = Stop::new().map_err(|error| CliError::Runtime(error.to_string()))?;
     let stop = Arc::new(stop);
     let own = context.clone();
@@ -39,13 +51,13 @@ pub(crate) async fn run(context: &Context, args: TaskRun) -> Result<ExitCode, Cl
 }
 
 /// The exit code of a run that a signal ended, or that failed, or neither.
-fn exit(ended_by: Option<u8>, failure: Option<u8>) -> ExitCode {
+pub(super) fn exit(ended_by: Option<u8>, failure: Option<u8>) -> ExitCode {
     let signalled = ended_by.map(|signal| 128_u8.saturating_add(signal));
     ExitCode::from(signalled.or(failure).unwrap_or(0))
 }
 
 /// Signals that end a run, by their numbers.
-type Signals = UnboundedReceiver<u8>;
+pub(super) type Signals = UnboundedReceiver<u8>;
 
 fn signals() -> io::Result<Signals> {
     let (told, heard) = unbounded_channel();
@@ -91,7 +103,7 @@ fn work(context: &Context, args: &TaskRun, stop: &Stop) -> Result<Summary, CliEr
 }
 
 /// How a run was asked for.
-fn options(args: &TaskRun, is_grouped: bool) -> TaskOptions {
+pub(super) fn options(args: &TaskRun, is_grouped: bool) -> TaskOptions {
     TaskOptions {
         jobs: args.jobs,
         force: args.force,

@@ -218,9 +218,9 @@ fn outputs_of_tasks_that_run_together_do_not_mix() {
 }
 
 #[test]
-fn a_node_elsewhere_is_not_asked_in_silence() {
+fn a_node_elsewhere_is_not_asked_for_what_is_here() {
     let tasks = Tasks::new("  t: {command: ['true']}\n");
-    let args = ["--json", "--url", "http://127.0.0.1:1", "task", "run", "t"];
+    let args = ["--json", "--url", "http://127.0.0.1:1", "task", "why", "t"];
     tasks
         .place
         .mainstay(&args)

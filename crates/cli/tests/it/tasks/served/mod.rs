@@ -1,6 +1,7 @@
 //! Runs of tasks on a node, over HTTP and with `--url`.
 
 mod bounds;
+mod elsewhere;
 mod ends;
 mod runs;
 
