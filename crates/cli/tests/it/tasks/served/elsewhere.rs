@@ -5,6 +5,8 @@ use crate::harness::{Ran, Server, wait_until};
 use crate::tasks::{TaskRun, Tasks};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 
 /// What people read, without the times that differ from run to run.
@@ -105,6 +107,41 @@ fn whoever_follows_a_node_that_stops_hears_how_it_ended() {
     let exit = mainstay_contract::Code::TaskCancelled.info().exit;
     assert_eq!(ended.status.code(), Some(i32::from(exit)));
     assert!(tasks.read("log").contains("\"stopped\":true"));
+}
+
+/// A way to a node on which every connection breaks after so many bytes of answers. Gives its URL.
+fn breaking_way(server: &Server, bytes: u64) -> String {
+    let node = server.url.strip_prefix("http://").unwrap().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for caller in listener.incoming().flatten() {
+            let Ok(node) = TcpStream::connect(&node) else {
+                return;
+            };
+            let (mut from, mut to) = (caller.try_clone().unwrap(), node.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            std::thread::spawn(move || {
+                let _broken = std::io::copy(&mut (&node).take(bytes), &mut &caller);
+                for side in [caller, node] {
+                    let _gone = side.shutdown(std::net::Shutdown::Both);
+                }
+            });
+        }
+    });
+    url
+}
+
+#[test]
+fn a_connection_that_breaks_loses_nothing_and_repeats_nothing() {
+    let tasks = Tasks::new("  t: {shell: 'for i in $(seq 100); do echo $i; sleep 0.001; done'}\n");
+    let server = tasks.place.serve();
+    let url = breaking_way(&server, 3000);
+    let mut command = tasks.place.command(&["--url", &url, "task", "run", "t"]);
+    let ran = command.env("MAINSTAY_KEY", &server.key).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    let expected: String = (1..=100).map(|number| format!("{number}\n")).collect();
+    assert_eq!(String::from_utf8(ran.stdout).unwrap(), expected);
 }
 
 /// Whether a process has no signal waiting.
