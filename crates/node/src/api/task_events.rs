@@ -96,8 +96,9 @@ impl Feed {
     async fn wait(&mut self) -> Bytes {
         tokio::select! {
             biased;
-            () = events::stop(&mut self.stopped) => return self.end("the node is stopping"),
+            // A node that stops has ended its runs, and whoever follows one hears how.
             () = self.run.news(self.cursor) => {}
+            () = events::stop(&mut self.stopped) => return self.end("the node is stopping"),
             () = tokio::time::sleep(KEEPALIVE) => return sse::comment("still here"),
         }
         let (Page { dropped, events }, has_more) = self.run.page(self.cursor, PAGE);

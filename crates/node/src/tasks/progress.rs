@@ -34,6 +34,8 @@ pub(super) enum Standing {
 #[derive(Debug)]
 pub(super) struct Progress {
     pub(super) standing: Standing,
+    /// Whether somebody asked it to stop.
+    pub(super) is_stop_asked: bool,
     pub(super) tape: Tape,
     pub(super) started_at: Timestamp,
     pub(super) ended_at: Option<Timestamp>,
@@ -47,6 +49,7 @@ impl Progress {
     pub(super) fn new(now: Timestamp, bytes_max: usize) -> Self {
         Self {
             standing: Standing::Asked,
+            is_stop_asked: false,
             tape: Tape::new(bytes_max),
             started_at: now,
             ended_at: None,

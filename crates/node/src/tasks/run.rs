@@ -26,6 +26,8 @@ pub struct TaskRunView {
     /// What was asked for.
     #[serde(flatten)]
     pub request: TaskRunRequest,
+    /// Whether somebody asked it to stop.
+    pub stop_asked: bool,
     /// When it began.
     pub started_at: Timestamp,
     /// When it was over.
@@ -83,7 +85,11 @@ impl Run {
 
     /// Asks it to stop; asked again, everything is ended at once.
     pub(crate) fn stop(&self) {
-        let _over = self.stop.send(());
+        let mut progress = self.progress();
+        if !progress.is_over() {
+            progress.is_stop_asked = true;
+            let _worker_gone = self.stop.send(());
+        }
     }
 
     /// What is known of it; nothing before it was accepted.
@@ -96,6 +102,7 @@ impl Run {
             id: self.id.clone(),
             state,
             request: self.request.clone(),
+            stop_asked: progress.is_stop_asked,
             started_at: progress.started_at,
             ended_at: progress.ended_at,
             summary: progress.summary.clone(),

@@ -1,13 +1,14 @@
 //! `mainstay --url … task run`.
 
-use super::{STUBBORN, is_there, process};
-use crate::harness::{Ran, Server, wait_until};
+use super::{RUNS, STUBBORN, is_there, process};
+use crate::harness::{LIMIT, Ran, Server, wait_until};
 use crate::tasks::{TaskRun, Tasks};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::time::Instant;
 
 /// What people read, without the times that differ from run to run.
 fn timeless_text(text: &[u8]) -> String {
@@ -70,8 +71,8 @@ fn a_run_elsewhere_looks_like_one_here() {
     there.place.mainstay(&gone).failed_with("node.unreachable");
 }
 
-#[test]
-fn an_interrupt_here_stops_the_run_there() {
+#[tokio::test]
+async fn an_interrupt_here_stops_the_run_there() {
     let tasks = Tasks::new(&format!("  t: {{shell: '{STUBBORN}', grace: 1h}}\n"));
     let server = tasks.place.serve();
     let log = tasks.path("log");
@@ -84,8 +85,12 @@ fn an_interrupt_here_stops_the_run_there() {
     });
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::INT).unwrap();
-    wait_until("that was heard", || signals_heard(child.id()));
+    let deadline = Instant::now() + LIMIT;
+    while server.get(RUNS).await.1[0]["stop_asked"] != true {
+        assert!(Instant::now() < deadline, "the first one is not heard");
+    }
     kill_process(pid, Signal::INT).unwrap();
+    wait_until("it has ended", || child.try_wait().unwrap().is_some());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(!is_there(&own) && !is_there(&left));
 }
@@ -142,14 +147,4 @@ fn a_connection_that_breaks_loses_nothing_and_repeats_nothing() {
     assert!(ran.status.success(), "{ran:?}");
     let expected: String = (1..=100).map(|number| format!("{number}\n")).collect();
     assert_eq!(String::from_utf8(ran.stdout).unwrap(), expected);
-}
-
-/// Whether a process has no signal waiting.
-fn signals_heard(pid: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let pending = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.is_some_and(|mask| mask.trim().chars().any(|digit| digit != '0'))
-    };
-    !pending("SigPnd:") && !pending("ShdPnd:")
 }
