@@ -105,7 +105,8 @@ impl<'w> Runner<'w> {
         Ok(Self {
             files: runner.files.seen_by(view.open(false)?, view.owner()),
             state: State::open(own.join("state")),
-            lock: WorkspaceLock::new(own.join("lock"), false),
+            // Nobody else works there, and what this process starts must not inherit a lock.
+            lock: WorkspaceLock::new(own.join("lock"), true),
             view: Some(view),
             ..runner
         })
