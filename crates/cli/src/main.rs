@@ -43,6 +43,7 @@ fn main() -> ExitCode {
     start_log();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(mainstay_runner::STACK)
         .build()
     {
         Ok(runtime) => runtime,

@@ -94,7 +94,7 @@ pub(crate) fn written_since(
             flags.filter_map(|flags| statat(files.root(), path.0.as_slice(), flags).ok());
         stats.any(|raw| {
             let stamp = Stat::of(&raw).stamp;
-            stamp.modified.max(stamp.changed) + TICK >= moment
+            stamp.modified.max(stamp.changed).saturating_add(TICK) >= moment
         })
     };
     inputs.keys().filter(is_written).cloned().collect()

@@ -32,5 +32,6 @@ pub use run::{
     Cached, Event, ExitWord, Listener, Options, Outcome, Runner, Summary, TaskRecord, totals,
 };
 pub use store::{Budget, Collected, Store, Usage};
+pub use threads::STACK;
 pub use view::{Finish, Order, View};
 pub use why::{Reason, Verdict, Why};

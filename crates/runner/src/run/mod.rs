@@ -20,6 +20,7 @@ use crate::remote::{Remote, Uploads};
 use crate::restore::sweep;
 use crate::state::State;
 use crate::store::Store;
+use crate::threads::STACK;
 use crate::view::View;
 use crate::workspace::{Task, Workspace};
 use lock::WorkspaceLock;
@@ -174,10 +175,14 @@ impl<'w> Runner<'w> {
                 scope.spawn(|| run.serve(service));
             }
             std::thread::scope(|scope| {
-                for _ in 1..threads {
-                    scope.spawn(|| run.work(&uploads));
+                for number in 0..threads {
+                    let thread = std::thread::Builder::new().stack_size(STACK);
+                    let begun = thread.spawn_scoped(scope, || run.work(&uploads));
+                    // Fewer threads do as well, this one if need be.
+                    if begun.is_err() && number == 0 {
+                        run.work(&uploads);
+                    }
                 }
-                run.work(&uploads);
             });
             self.lock.give_back();
             run.end_services(targets);

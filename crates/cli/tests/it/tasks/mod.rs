@@ -4,6 +4,7 @@ mod agents;
 mod beside_ninja;
 mod cache;
 mod errors;
+mod hostile;
 mod import;
 mod kills;
 mod known_defects;
