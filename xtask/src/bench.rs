@@ -181,6 +181,12 @@ const TASKS: &[Figure] = &[
     ),
     tasks("10,000 tasks over 1,000", "×", Below(12.0), &["scale"]),
     tasks(
+        "an agent's call of a task, answered from the cache",
+        "ms",
+        Below(1.0),
+        &["tool"],
+    ),
+    tasks(
         "memory for 10 GB of output",
         "MB",
         Below(200.0),

@@ -138,20 +138,36 @@ impl Client {
         path: &str,
         mut on_event: impl FnMut(Event) -> Follow,
     ) -> Result<Follow, CliError> {
+        let on_frame = |_, data: &[u8]| Ok(on_event(serde_json::from_slice(data)?));
+        self.frames(path, on_frame).await
+    }
+
+    /// Follows a stream of events as text: their sequence, where they have one, and their data.
+    pub(crate) async fn frames(
+        &self,
+        path: &str,
+        mut on_frame: impl FnMut(Option<u64>, &[u8]) -> serde_json::Result<Follow>,
+    ) -> Result<Follow, CliError> {
         let response = self
             .send(Method::GET, path, "text/event-stream", None)
             .await?;
         let mut stream = response.bytes_stream();
         let mut lines = Vec::new();
+        let mut seq = None;
         while let Some(chunk) = stream.next().await {
             lines.extend_from_slice(&chunk.map_err(|error| self.unreachable(&error))?);
             while let Some(end) = lines.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = lines.drain(..=end).collect();
+                if let Some(id) = line.strip_prefix(b"id:") {
+                    seq = str::from_utf8(id)
+                        .ok()
+                        .and_then(|id| id.trim().parse().ok());
+                }
                 let Some(data) = line.strip_prefix(b"data:") else {
                     continue;
                 };
-                let event = serde_json::from_slice(data).map_err(|error| self.protocol(&error))?;
-                if on_event(event) == Follow::Stop {
+                let read = on_frame(seq.take(), data).map_err(|error| self.protocol(&error))?;
+                if read == Follow::Stop {
                     return Ok(Follow::Stop);
                 }
             }

@@ -110,6 +110,7 @@ impl Context {
             data_dir,
             blobs: None,
             manifest: self.manifest().ok(),
+            workspace_manifest: self.workspace_manifest().ok(),
             cache_dir: self.cache_dir()?,
             exe,
             works_on_turns: true,

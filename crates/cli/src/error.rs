@@ -1,6 +1,7 @@
 //! Why a command failed. Everything ends in a report and an exit code.
 
 use mainstay_contract::{Code, Coded, ErrorReport, IdError};
+use mainstay_node::RunTasksError;
 use std::path::PathBuf;
 
 /// A failed command.
@@ -44,6 +45,12 @@ pub(crate) enum CliError {
 impl From<ErrorReport> for CliError {
     fn from(report: ErrorReport) -> Self {
         Self::Report(Box::new(report))
+    }
+}
+
+impl From<RunTasksError> for CliError {
+    fn from(error: RunTasksError) -> Self {
+        error.report().into()
     }
 }
 

@@ -1,8 +1,9 @@
 //! The one binary. It parses arguments, hands the work to a node (its own or another), shows what
 //! comes back, and ends with an exit code that means something.
 //!
-//! The sandbox starts this same program again under the name `__sandbox`, and a watched command under
-//! `__observe`; that has to be seen before any thread exists, which is why nothing here runs before the check.
+//! The sandbox starts this same program again under the name `__sandbox`, a watched command under `__observe`,
+//! and who opens a view and may not mount under `__view`; that has to be seen before any thread exists, which
+//! is why nothing here runs before the check. A node's run of tasks is this program, too.
 
 mod args;
 mod client;
@@ -23,7 +24,16 @@ fn main() -> ExitCode {
             mainstay_runtimes::sandbox::sandbox_main(mainstay_runtimes::files::run)
         }
         Some(word) if word == "__observe" => mainstay_runtimes::observe::observe_main(),
+        Some(word) if word == "__view" => mainstay_runtimes::workspace::merged::view_main(),
         _ => {}
+    }
+    mainstay_runtimes::signals::wait_for_children();
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == mainstay_node::TASK_WORKER)
+    {
+        start_log();
+        return mainstay_node::task_worker_main();
     }
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
@@ -33,6 +43,7 @@ fn main() -> ExitCode {
     start_log();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(mainstay_runner::STACK)
         .build()
     {
         Ok(runtime) => runtime,

@@ -2,6 +2,7 @@
 
 use mainstay_contract::{Code, ErrorReport, RetryAdvice};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 
 /// Where and how to write.
@@ -45,19 +46,24 @@ impl Output {
 
     /// Prints a line to stdout.
     pub(crate) fn line(self, text: &str) {
-        self.text(&format!("{text}\n"));
+        self.text(&format!("{}\n", one_line(text)));
     }
 
     /// Prints one JSON value on a line of stdout.
     pub(crate) fn json(self, value: &impl Serialize) {
         match serde_json::to_string(value) {
-            Ok(text) => self.line(&text),
+            Ok(text) => self.text(&format!("{text}\n")),
             Err(error) => self.note(&format!("unprintable value: {error}")),
         }
     }
 
-    /// Tells something to whoever watches.
+    /// Tells a line to whoever watches.
     pub(crate) fn note(self, text: &str) {
+        self.styled(&one_line(text));
+    }
+
+    /// Tells what has colours or several lines of its own.
+    pub(crate) fn styled(self, text: &str) {
         if !self.is_quiet {
             self.stderr(text);
         }
@@ -72,12 +78,13 @@ impl Output {
         self.stderr(&format!(
             "{} {}",
             self.paint("31;1", "error:"),
-            report.message
+            one_line(&report.message)
         ));
         for cause in &report.causes {
-            self.stderr(&format!("  caused by: {}", cause.message));
+            self.stderr(&format!("  caused by: {}", one_line(&cause.message)));
         }
         for hint in &report.hints {
+            let hint = one_line(hint);
             self.stderr(&format!("{} {hint}", self.paint("36", "hint:")));
         }
         let retry = match (report.retry.advice, report.retry.after_ms) {
@@ -96,14 +103,48 @@ impl Output {
 
     /// Text in a colour (an SGR code), where colour is wanted.
     pub(crate) fn paint(self, color: &str, text: &str) -> String {
+        let text = one_line(text);
         if self.is_colored {
             format!("\x1b[{color}m{text}\x1b[0m")
         } else {
-            text.to_owned()
+            text.into_owned()
         }
     }
 
     fn stderr(self, text: &str) {
         let _closed = writeln!(std::io::stderr().lock(), "{text}");
+    }
+}
+
+/// The text as a terminal shows it without obeying it: what a file's name may hold, such as the beginning of
+/// another line or of a command to the terminal, is spelled out.
+fn one_line(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| {
+        let turns_text = matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+        c.is_control() || turns_text || matches!(c, '\u{2028}' | '\u{2029}')
+    };
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match obeyed(character) {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_of_text() {
+        assert_eq!(one_line("grün \\ 100%"), "grün \\ 100%");
+        let hostile = "a\u{1b}[31m\r\nb\u{7f}\u{9b}\u{202e}\u{2028}";
+        let shown = "a\\u{1b}[31m\\r\\nb\\u{7f}\\u{9b}\\u{202e}\\u{2028}";
+        assert_eq!(one_line(hostile), shown);
     }
 }

@@ -174,7 +174,7 @@ codes! {
     Forbidden "runtime.forbidden":
         Node 403 5 Never Caller false "The request comes from a place that is not allowed";
     NotFound "runtime.not_found":
-        Caller 404 3 Never Caller false "There is no such session, turn, step, agent or route";
+        Caller 404 3 Never Caller false "There is no such session, turn, step, agent, task, run or route";
     StepNotInDoubt "runtime.step_not_in_doubt":
         Caller 422 4 Never Caller false "The step is not waiting to be resolved";
     EffectInDoubt "runtime.effect_in_doubt":
@@ -231,6 +231,8 @@ codes! {
         Caller 404 3 AfterFix Caller false "There is no manifest here";
     NodeUnreachable "node.unreachable":
         Node 502 8 After Peer false "The node does not answer";
+    NodeBusy "node.busy":
+        Node 429 6 After Caller false "The node has as much under way as it takes";
     Internal "runtime.internal":
         Node 500 70 Never Bug false "Mainstay broke a promise of its own";
     RateLimited "inference.rate_limited":

@@ -31,7 +31,7 @@ mod yaml;
 pub use finding::{Checked, Finding, InvalidManifest, Problem};
 pub use manifest::{
     Agent, Effect, Http, HttpSecret, Manifest, Model, Network, Price, Probe, Provider, Sandbox,
-    SecretRef, SecretSource, Shell, Timeouts, Tool,
+    SecretRef, SecretSource, Shell, TaskTool, Timeouts, Tool,
 };
 pub use near::near;
 pub use rule::{AllowRule, Method, StatusRange};

@@ -172,6 +172,8 @@ pub enum Tool {
     Files,
     /// Sends HTTP requests, from the node.
     Http(Http),
+    /// Runs a task of the workspace.
+    Task(TaskTool),
 }
 
 impl Tool {
@@ -182,6 +184,7 @@ impl Tool {
             Tool::Shell(_) => "shell",
             Tool::Files => "files",
             Tool::Http(_) => "http",
+            Tool::Task(_) => "task",
         }
     }
 
@@ -192,6 +195,7 @@ impl Tool {
             Tool::Shell(shell) => shell.effect,
             Tool::Files => Effect::Pure,
             Tool::Http(http) => http.effect,
+            Tool::Task(task) => task.effect,
         }
     }
 
@@ -212,6 +216,17 @@ pub struct Shell {
     /// The most time for one call: its own choice, otherwise the sandbox's.
     #[serde(with = "millis")]
     pub timeout: Duration,
+}
+
+/// Options of the `task` tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskTool {
+    /// The task: `name`, or `project:name`.
+    pub target: String,
+    /// The sandbox's network.
+    pub network: Network,
+    /// `pure` without network and writable folders, `once` with either.
+    pub effect: Effect,
 }
 
 /// Options of the `http` tool.

@@ -134,6 +134,13 @@ impl Object {
 }
 
 impl Item {
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     pub(crate) fn object(&self) -> Option<&Object> {
         match &self.value {
             Value::Object(object) => Some(object),

@@ -16,7 +16,9 @@ pub struct NodeConfig {
     pub blobs: Option<PathBuf>,
     /// The manifest; without one, sessions can be looked at and no turn can be accepted.
     pub manifest: Option<PathBuf>,
-    /// Where rebuildable data goes: the private views of workspaces.
+    /// The manifest of the workspace whose tasks are run: that one, or the one that has it as a project.
+    pub workspace_manifest: Option<PathBuf>,
+    /// Where rebuildable data goes: the private views of workspaces, the results of tasks.
     pub cache_dir: PathBuf,
     /// The program that is started again as the sandbox helper.
     pub exe: PathBuf,

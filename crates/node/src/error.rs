@@ -89,7 +89,7 @@ pub enum RequestError {
     #[error(transparent)]
     Store(StoreError),
     /// There is no manifest.
-    #[error("the node has no manifest, so it knows no agent")]
+    #[error("the node has no manifest, so it knows no agent and no task")]
     NoManifest,
     /// The manifest cannot be read.
     #[error("the manifest {path} cannot be read: {error}")]
@@ -132,6 +132,21 @@ pub enum RequestError {
     /// Deciding again gave something else.
     #[error(transparent)]
     Diverged(#[from] FirstDivergence),
+    /// Tasks cannot be run, for this reason.
+    #[error("{}", .0.message)]
+    Task(Box<ErrorReport>),
+    /// A key was used before for another run.
+    #[error("the key of {run} was used before for other tasks or options")]
+    TaskRunConflict {
+        /// The run.
+        run: String,
+    },
+    /// As much is under way as the node takes.
+    #[error("{under_way} runs of tasks are under way, and the node takes no more")]
+    Busy {
+        /// How many.
+        under_way: usize,
+    },
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
@@ -167,9 +182,15 @@ impl Coded for RequestError {
         }
         match self {
             Self::Rejected(error) => error.code(),
-            Self::TurnElsewhere { .. } => Code::IdempotencyConflict,
+            Self::TurnElsewhere { .. } | Self::TaskRunConflict { .. } => Code::IdempotencyConflict,
+            Self::Task(report) => report.code.clone(),
+            Self::Busy { .. } => Code::NodeBusy,
             Self::Store(error) => error.code(),
-            Self::NoManifest | Self::ManifestUnreadable { .. } => Code::ManifestNotFound,
+            Self::NoManifest => Code::ManifestNotFound,
+            Self::ManifestUnreadable { error, .. } => match error.kind() {
+                std::io::ErrorKind::NotFound => Code::ManifestNotFound,
+                _ => Code::ManifestInvalid,
+            },
             Self::ManifestInvalid(error) => error.code(),
             Self::NotFound { .. } | Self::NoWorkspace { .. } => Code::NotFound,
             Self::Configuration { .. } => Code::ManifestInvalid,
@@ -195,6 +216,9 @@ impl Coded for RequestError {
         let report = ErrorReport::new(self.code(), self.to_string());
         match self {
             Self::Rejected(error) => error.report(),
+            Self::Task(report) => (**report).clone(),
+            Self::TaskRunConflict { run } => report.about("run", run.clone()),
+            Self::Busy { .. } => report.retry_after_ms(1000),
             Self::Store(error) => error.report(),
             Self::ManifestInvalid(error) => error.report(),
             Self::Workspace(error) => error.report(),

@@ -18,6 +18,7 @@ mod metrics;
 mod node;
 mod secrets;
 mod snapshot;
+mod tasks;
 mod tools;
 mod wiring;
 mod workspaces;
@@ -26,6 +27,9 @@ pub use config::{NodeConfig, StoreUrl, StoreUrlError, blobs_folder};
 pub use doctor::{Check, CheckStatus, DoctorReport};
 pub use error::{NodeOpenError, RequestError};
 pub use export::ReplayReport;
-pub use manifest_file::check_manifest;
 pub use node::{Node, ResolveWord, TurnAccepted, TurnRequest};
+pub use tasks::{
+    RunTasksError, TASK_WORKER, TaskOptions, TaskRunRequest, TaskRunState, TaskRunView,
+    TaskSandbox, collect_results, run_tasks, task_worker_main, with_task_runner,
+};
 pub use wiring::{SharedCache, TaskWatcher};

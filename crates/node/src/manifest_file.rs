@@ -1,29 +1,11 @@
 //! The manifest on disk: read when a turn is accepted, and only where it changed.
 
 use crate::error::RequestError;
-use mainstay_manifest::{BYTES_MAX, Checked, Manifest, check};
-use std::fs::File;
-use std::io::{self, Read};
+use mainstay_manifest::{Manifest, check};
+use mainstay_runner::workspace::read_manifest;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
-
-/// Checks a manifest file.
-///
-/// # Errors
-/// What the system said where it cannot be read.
-pub fn check_manifest(path: &Path) -> io::Result<Checked<Manifest>> {
-    let mut bytes = Vec::new();
-    // One byte more than is accepted, so that a huge file is refused without being read.
-    File::open(path)?
-        .take(BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)?;
-    let name = path
-        .file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy();
-    Ok(check(&name, &bytes))
-}
 
 /// A manifest that may be edited while the node runs.
 #[derive(Debug)]
@@ -40,6 +22,11 @@ impl ManifestFile {
             path,
             known: Mutex::new(None),
         }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// The manifest as it is now, and the folder that its paths are relative to.
@@ -59,8 +46,9 @@ impl ManifestFile {
         {
             return Ok((Arc::clone(manifest), folder));
         }
-        let manifest = check_manifest(path).map_err(unreadable)?.into_result()?;
-        let manifest = Arc::new(manifest);
+        let bytes = read_manifest(path).map_err(unreadable)?;
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        let manifest = Arc::new(check(&name.to_string_lossy(), &bytes).into_result()?);
         *known = Some((stamp, Arc::clone(&manifest)));
         Ok((manifest, folder))
     }

@@ -89,6 +89,11 @@ impl Workspaces {
         vec![self.data_dir.clone(), self.cache_dir.clone()]
     }
 
+    /// The cache of everything that can be made again.
+    pub(crate) fn cache_dir(&self) -> &Path {
+        &self.cache_dir
+    }
+
     pub(crate) fn mode(&self) -> WorkspaceMode {
         self.mode
     }

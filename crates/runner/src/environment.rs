@@ -1,12 +1,13 @@
 //! What a command finds in its environment: what its task declares, and little else.
 
+use crate::files::Files;
 use crate::workspace::Task;
 use mainstay_manifest::Variable;
+use rustix::fs::FileType;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What runs scripts.
 pub(crate) const SHELL: &str = "/bin/sh";
@@ -74,12 +75,12 @@ impl Environment {
     }
 
     /// Where a program is that a task calls by this name.
-    pub(crate) fn program(&self, task: &Task, root: &Path, name: &str) -> Option<PathBuf> {
+    pub(crate) fn program(&self, task: &Task, files: &Files, name: &str) -> Option<PathBuf> {
         let is_program = |path: &PathBuf| {
-            path.metadata()
-                .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+            let found = files.look_at(path).ok();
+            found.is_some_and(|stat| stat.kind == FileType::RegularFile && stat.is_executable())
         };
-        let cwd = root.join(OsStr::from_bytes(&task.cwd.0));
+        let cwd = files.path().join(OsStr::from_bytes(&task.cwd.0));
         if name.contains('/') {
             return Some(cwd.join(name)).filter(is_program);
         }

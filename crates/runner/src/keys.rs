@@ -13,7 +13,9 @@ use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// What the patterns of a task mean, ready for walks.
 #[derive(Debug)]
@@ -92,7 +94,7 @@ pub(crate) fn written_since(
             flags.filter_map(|flags| statat(files.root(), path.0.as_slice(), flags).ok());
         stats.any(|raw| {
             let stamp = Stat::of(&raw).stamp;
-            stamp.modified.max(stamp.changed) + TICK >= moment
+            stamp.modified.max(stamp.changed).saturating_add(TICK) >= moment
         })
     };
     inputs.keys().filter(is_written).cloned().collect()
@@ -178,13 +180,13 @@ fn inputs(
 fn walked(files: &Files, sets: &Sets, patterns: &PatternSet) -> Result<Vec<Found>, BuildKeyError> {
     let mut walk = files.walk(patterns);
     if sets.is_default {
-        walk = walk.ignoring(files.path());
+        walk = walk.ignoring(&files.here());
     }
     let failed = |WalkError { path, errno }| BuildKeyError::InputPatternResolutionFailed {
         path,
         source: io::Error::from(errno).into(),
     };
-    walk.run(files.root()).map_err(failed)
+    walk.run(files.root().as_fd()).map_err(failed)
 }
 
 /// Everything in the folder behind a link, as one digest; nothing where it is not in the workspace, or the
@@ -193,19 +195,16 @@ fn behind_link(
     files: &Files,
     sets: &Sets,
     link: &Bytes,
+    end: &[u8],
     stamps: &mut Stamps,
 ) -> Result<Option<Digest>, BuildKeyError> {
-    let full = files.path().join(OsStr::from_bytes(&link.0));
-    let Ok(folder) = full.canonicalize() else {
+    let Some(inner) = files.folder_at(end) else {
         return Ok(None);
     };
-    let Ok(inner) = folder.strip_prefix(files.path()) else {
-        return Ok(None);
-    };
-    if full.starts_with(&folder) {
+    let is_around = Path::new(OsStr::from_bytes(&link.0)).starts_with(OsStr::from_bytes(&inner.0));
+    if is_around {
         return Ok(None);
     }
-    let inner = Bytes::from(inner.as_os_str().as_bytes());
     let everything = Pattern::parse(&inner, "**");
     let mut tree = BTreeMap::new();
     for Found { path, stat } in walked(files, sets, &sets.inputs.instead(everything))? {
@@ -242,14 +241,15 @@ fn input(
         FileType::Symlink => {
             let target = readlinkat(files.root(), path.0.as_slice(), Vec::new());
             let target = Bytes(target.map_err(unreadable)?.into_bytes());
-            let behind = statat(files.root(), path.0.as_slice(), AtFlags::empty());
+            let end = files.end_of_link(path, &target);
+            let behind = statat(files.root(), end, AtFlags::empty());
             let digest = match behind.ok().map(|raw| Stat::of(&raw)) {
                 Some(stat) if stat.kind == FileType::RegularFile => {
                     stamps.add(&stat);
-                    Some(files.digest(&path.0, &stat).map_err(unreadable)?)
+                    Some(files.digest(end, &stat).map_err(unreadable)?)
                 }
                 Some(stat) if stat.kind == FileType::Directory => match sets {
-                    Some(sets) => behind_link(files, sets, path, stamps)?,
+                    Some(sets) => behind_link(files, sets, path, end, stamps)?,
                     None => None,
                 },
                 _ => None,
@@ -272,12 +272,12 @@ fn tools(
             name: name.clone(),
             source: io::Error::from(errno).into(),
         };
-        let digest = match environment.program(task, files.path(), name) {
+        let digest = match environment.program(task, files, name) {
             None => None,
             Some(path) => {
-                let path = path.as_os_str().as_encoded_bytes();
-                let raw = statat(files.root(), path, AtFlags::empty()).map_err(failed)?;
-                Some(files.digest(path, &Stat::of(&raw)).map_err(failed)?)
+                let stat = files.look_at(&path).map_err(failed)?;
+                let path = files.within(&path).as_os_str().as_encoded_bytes();
+                Some(files.digest(path, &stat).map_err(failed)?)
             }
         };
         tools.insert(name.clone(), digest);

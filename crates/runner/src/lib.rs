@@ -8,6 +8,7 @@ mod disk;
 mod environment;
 mod files;
 mod keys;
+mod lines;
 mod observe;
 mod outputs;
 mod process;
@@ -18,17 +19,21 @@ mod run;
 mod state;
 mod store;
 mod threads;
+mod view;
 mod why;
 pub mod workspace;
 
 pub use affected::{Affected, Because, affected};
 pub use environment::Environment;
+pub use lines::{event_line, summary_line};
 pub use observe::{Seen, Undeclared, Watch, WatchOrder, Watcher};
-pub use process::{Exit, Jobserver, JobserverError, Stop};
+pub use process::{Exit, Jobserver, JobserverError, Stop, Take};
 pub use remote::{Remote, RemoteBlob, RemoteResult};
 pub use rounds::{Difference, LookBack, Next, Rounds, in_rounds};
 pub use run::{
     Cached, Event, ExitWord, Listener, Options, Outcome, Runner, Summary, TaskRecord, totals,
 };
 pub use store::{Budget, Collected, Store, Usage};
+pub use threads::STACK;
+pub use view::{Finish, Order, View};
 pub use why::{Reason, Verdict, Why};

@@ -1,5 +1,8 @@
 //! Work on many things, shared among as many threads as there are processors.
 
+/// The stack of a thread that walks folders, in bytes; what is not used costs nothing.
+pub const STACK: usize = 16 << 20;
+
 /// The answers for all of some things, in their order. Fewer than `few` are not worth a thread. A panic of
 /// one thread goes on in the caller.
 pub(crate) fn each<T: Sync, R: Send>(

@@ -12,4 +12,5 @@ pub mod files;
 pub mod observe;
 pub mod sandbox;
 pub mod signals;
+mod socket;
 pub mod workspace;

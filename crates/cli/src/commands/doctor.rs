@@ -22,7 +22,11 @@ pub(crate) async fn run(context: &Context) -> Result<ExitCode, CliError> {
                 _ => "31",
             };
             let status = output.paint(color, &format!("{status:<8}"));
-            output.line(&format!("{status} {:<26} {}", text("name"), text("detail")));
+            output.text(&format!(
+                "{status} {:<26} {}\n",
+                text("name"),
+                text("detail")
+            ));
         }
     }
     let is_sound = report["sound"].as_bool().unwrap_or(false);

@@ -25,10 +25,10 @@ pub(crate) fn run(context: &Context, text: &str) -> Result<ExitCode, CliError> {
         context.output.json(&value);
         return Ok(ExitCode::SUCCESS);
     }
-    context.output.text(page.trim_end());
+    context.output.text(&format!("{}\n\n", page.trim_end()));
     let word = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     context.output.line(&format!(
-        "\n\nlayer {} · HTTP {} · exit {} · retry {} · responsible {} · {} against the agent",
+        "layer {} · HTTP {} · exit {} · retry {} · responsible {} · {} against the agent",
         word(json!(info.layer)),
         info.http,
         info.exit,

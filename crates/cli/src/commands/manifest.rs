@@ -3,31 +3,18 @@
 use crate::commands::task::store;
 use crate::context::Context;
 use crate::error::CliError;
-use mainstay_contract::Code;
+use mainstay_contract::{Code, Coded};
 use mainstay_runner::workspace::{self, LoadError};
 use serde_json::json;
 use std::process::ExitCode;
 
 pub(crate) fn check(context: &Context) -> Result<ExitCode, CliError> {
     let path = context.workspace_manifest()?;
-    let checked = mainstay_node::check_manifest(&path).map_err(|error| CliError::File {
-        path: path.clone(),
-        error,
-    })?;
-    let mut findings = checked.findings;
-    // What the manifests of a workspace say of each other shows only once each is sound.
-    if checked.manifest.is_some() {
-        match workspace::load(&path, &store(context)?) {
-            Ok(_) => {}
-            Err(LoadError::Invalid(invalid)) => findings = invalid.findings,
-            Err(LoadError::Unreadable { path, source }) => {
-                return Err(CliError::File {
-                    path,
-                    error: source,
-                });
-            }
-        }
-    }
+    let findings = match workspace::load(&path, &store(context)?) {
+        Ok(_) => Vec::new(),
+        Err(LoadError::Invalid(invalid)) => invalid.findings,
+        Err(error) => return Err(error.report().into()),
+    };
     let output = context.output;
     let is_valid = findings.is_empty();
     if output.is_json {
@@ -54,7 +41,7 @@ pub(crate) fn check(context: &Context) -> Result<ExitCode, CliError> {
 
 pub(crate) fn schema(context: &Context) -> Result<ExitCode, CliError> {
     match serde_json::to_string_pretty(&mainstay_manifest::schema()) {
-        Ok(text) => context.output.line(&text),
+        Ok(text) => context.output.text(&format!("{text}\n")),
         Err(error) => return Err(CliError::Runtime(error.to_string())),
     }
     Ok(ExitCode::SUCCESS)

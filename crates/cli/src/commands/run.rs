@@ -117,7 +117,7 @@ impl Followed {
         let output = self.shown.output;
         if self.cursor.is_none() {
             let (session, turn) = (&self.session, &self.shown.turn);
-            output.note(&output.paint("2", &format!("session {session} · turn {turn}")));
+            output.styled(&output.paint("2", &format!("session {session} · turn {turn}")));
         }
         let first = Seq(accepted["seq"].as_u64().unwrap_or(1).saturating_sub(1));
         let mut cursor = self.cursor.unwrap_or(first);
@@ -249,7 +249,7 @@ impl Shown {
             _ => return,
         };
         self.end_stream();
-        self.output.note(&self.output.paint("2", &line));
+        self.output.styled(&self.output.paint("2", &line));
     }
 
     fn end_stream(&mut self) {
@@ -268,8 +268,8 @@ impl Shown {
         } else if let Some(error) = &error {
             self.output.failure(error);
         } else if !was_streamed {
-            self.output
-                .line(result["text"].as_str().unwrap_or_default());
+            let answer = result["text"].as_str().unwrap_or_default();
+            self.output.text(&format!("{answer}\n"));
         }
         ExitCode::from(exit_of(result, error.as_ref()))
     }

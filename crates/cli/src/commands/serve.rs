@@ -9,7 +9,7 @@ use mainstay_node::api::{self, Listen};
 use mainstay_node::{StoreUrl, blobs_folder};
 use serde_json::json;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliError> {
     let mut config = context.node_config()?;
@@ -45,10 +45,17 @@ pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliE
         };
         bound.serve(serving, until).await
     });
-    let number = wait_for_signal().await?;
+    let mut signals = Signals::listen()?;
+    let number = signals.next().await;
     context
         .output
-        .note("ending: running turns go on at the next start");
+        .note("ending: runs of tasks are stopped, running turns go on at the next start");
+    // Whoever follows a run hears how it ended.
+    tokio::select! {
+        () = node.close_tasks() => {}
+        // Asked again, they are ended at once.
+        _ = signals.next() => node.close_tasks().await,
+    }
     drop(stop);
     node.shutdown().await;
     match tokio::time::timeout(std::time::Duration::from_secs(10), server).await {
@@ -79,12 +86,26 @@ fn announce(context: &Context, bound: &api::Bound, key_file: &std::path::Path) {
     }
 }
 
-async fn wait_for_signal() -> Result<u8, CliError> {
-    let listen = |kind| signal(kind).map_err(|error| CliError::Runtime(error.to_string()));
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => Ok(2),
-        _ = terminate.recv() => Ok(15),
+/// Signals that end a node.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(|error| CliError::Runtime(error.to_string()));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// The number of the next one.
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 2,
+            _ = self.terminate.recv() => 15,
+        }
     }
 }

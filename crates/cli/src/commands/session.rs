@@ -96,8 +96,8 @@ async fn show(output: Output, client: &Client, id: &SessionId) -> Result<ExitCod
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     for turn in view["turns"].as_array().into_iter().flatten() {
         let spent = &turn["spent"];
-        output.line(&format!(
-            "{} {} · {} tokens in, {} out, {} USD, {} ms",
+        output.text(&format!(
+            "{} {} · {} tokens in, {} out, {} USD, {} ms\n",
             output.paint("1", &text(&turn["turn"])),
             text(&turn["state"]),
             spent["input_tokens"],
@@ -119,7 +119,7 @@ async fn show(output: Output, client: &Client, id: &SessionId) -> Result<ExitCod
             ));
         }
         if let Some(answer) = turn["text"].as_str() {
-            output.line(&format!("  {answer}"));
+            output.text(&format!("  {answer}\n"));
         }
         if let Ok(error) = serde_json::from_value::<ErrorReport>(turn["error"].clone()) {
             output.failure(&error);

@@ -31,7 +31,7 @@ pub(crate) async fn run(context: &Context, args: &Demo) -> Result<ExitCode, CliE
     let scratch = Scratch::new(args.dir.as_deref())?;
     let tracker = Tracker::start().await?;
     let first = Repository::unpack(&scratch.path.join("first"), tracker.port())?;
-    output.note(&heading(output, "An agent at work"));
+    output.styled(&heading(output, "An agent at work"));
     output.note(&format!(
         "unpacked {}, with a bug and a test-suite",
         first.root.display()
@@ -47,8 +47,8 @@ pub(crate) async fn run(context: &Context, args: &Demo) -> Result<ExitCode, CliE
             None => CliError::Runtime(format!("the demo's agent did not finish: {whole:?}")),
         });
     }
-    output.note(&heading(output, "What it changed, in its private view"));
-    output.note(diff.trim_end());
+    output.styled(&heading(output, "What it changed, in its private view"));
+    output.styled(diff.trim_end());
     first.apply("demo-0").await?;
     let after = first.tests(&first.workspace()).await?;
     tell_tests(output, "after `session apply`", &after);
@@ -71,7 +71,7 @@ async fn pull_plugs(
     if args.kills == 0 {
         return Ok(Vec::new());
     }
-    output.note(&heading(
+    output.styled(&heading(
         output,
         &format!("The same run, killed with SIGKILL {} times", args.kills),
     ));
@@ -115,7 +115,7 @@ fn report(output: Output, args: &Demo, tests: &repository::Tests, posts: usize, 
 
 fn tell_tests(output: Output, when: &str, tests: &repository::Tests) {
     let color = if tests.is_passing { "32" } else { "31" };
-    output.note(&format!(
+    output.styled(&format!(
         "tests {when}: {}",
         output.paint(color, &tests.summary)
     ));

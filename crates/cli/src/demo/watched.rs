@@ -172,8 +172,8 @@ impl Watched {
 fn show(output: Output, event: &Event) {
     let text = |key: &str| event.data[key].as_str().unwrap_or_default();
     match event.kind.as_str() {
-        "text_delta" => output.note(&format!("  {}", text("text").trim_end())),
-        "tool_started" => output.note(&output.paint("2", &format!("  → {}", text("tool")))),
+        "text_delta" => output.styled(&format!("  {}", text("text").trim_end())),
+        "tool_started" => output.styled(&output.paint("2", &format!("  → {}", text("tool")))),
         _ => {}
     }
 }

@@ -3,7 +3,7 @@
 use super::{Names, http};
 use crate::finding::{Findings, Place, Problem};
 use crate::value::{Item, Object, Value};
-use crate::{Agent, Effect, Network, Sandbox, Shell, Tool};
+use crate::{Agent, Effect, Network, Sandbox, Shell, TaskTool, Tool};
 
 pub(super) fn agent(item: &Item, names: &Names<'_>, findings: &mut Findings) -> Option<Agent> {
     let object = item.object()?;
@@ -83,12 +83,14 @@ fn tools(
         let Value::Tagged(word, options) = &item.value else {
             continue;
         };
-        if seen.contains(word) {
-            let message = format!("the agent has the tool `{word}` already");
+        let target = options.as_ref().and_then(|options| options.text());
+        if seen.contains(&(*word, target)) {
+            let name = target.unwrap_or(word);
+            let message = format!("the agent has the tool `{name}` already");
             findings.add(item.place.finding(Problem::Repeated, message));
             continue;
         }
-        seen.push(*word);
+        seen.push((*word, target));
         let options = options.as_ref().and_then(|options| options.object());
         let tool = match *word {
             "shell" => shell(options, sandbox, &item.place, findings).map(Tool::Shell),
@@ -96,6 +98,7 @@ fn tools(
             "http" => options
                 .and_then(|http| http::http(http, names, findings))
                 .map(Tool::Http),
+            "task" => task(target, agent, sandbox, &item.place, (names, &mut *findings)),
             _ => None,
         };
         tools.extend(tool);
@@ -116,7 +119,7 @@ fn shell(
         Some(word) => network(word)?,
         None => sandbox.network,
     };
-    let reaches_out = network == Network::Host || !sandbox.write.is_empty();
+    let reaches_out = reaches_out(sandbox, network);
     let effect = match options.text("effect") {
         Some(word) => effect(word)?,
         None if reaches_out => Effect::Once,
@@ -139,4 +142,37 @@ fn shell(
         effect,
         timeout: options.duration("timeout").unwrap_or(sandbox.timeout),
     })
+}
+
+/// Whether what runs in a sandbox can touch anything but the workspace.
+fn reaches_out(sandbox: &Sandbox, network: Network) -> bool {
+    network == Network::Host || !sandbox.write.is_empty()
+}
+
+fn task(
+    target: Option<&str>,
+    agent: &Object,
+    sandbox: Option<&Sandbox>,
+    place: &Place,
+    (names, findings): (&Names<'_>, &mut Findings),
+) -> Option<Tool> {
+    let (target, sandbox) = (target?, sandbox?);
+    if agent.text("workspace").is_none() {
+        let message = "a task runs in the agent's workspace, and it has none".to_owned();
+        let finding = place.finding(Problem::Conflict, message);
+        findings.add(finding.hint("write `workspace: .`"));
+    }
+    // Other projects have manifests of their own.
+    if !target.contains(':') && agent.text("workspace") == Some(".") {
+        names.tasks.refer(target, place, false, findings);
+    }
+    let network = sandbox.network;
+    Some(Tool::Task(TaskTool {
+        target: target.to_owned(),
+        network,
+        effect: match reaches_out(sandbox, network) {
+            true => Effect::Once,
+            false => Effect::Pure,
+        },
+    }))
 }

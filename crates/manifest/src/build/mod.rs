@@ -19,6 +19,7 @@ pub(crate) fn manifest(root: &Item, findings: &mut Findings) -> Option<Manifest>
     let names = Names {
         models: Declared::new(root, "models"),
         secrets: Declared::new(root, "secrets"),
+        tasks: Declared::new(root, "tasks"),
     };
     let models = entries(root, "models");
     let models: BTreeMap<_, _> = models
@@ -79,6 +80,7 @@ fn secret(item: &Item) -> Option<SecretSource> {
 struct Names<'a> {
     models: Declared<'a>,
     secrets: Declared<'a>,
+    tasks: Declared<'a>,
 }
 
 /// The names of one section.

@@ -38,11 +38,16 @@ pub(super) fn parse_yaml(file: &str, text: &str, notes: &mut Notes) -> Result<No
         }
         notes.add(file, finding.line, finding.field, finding.message);
     }
-    root.ok_or_else(|| ImportError::Syntax {
+    let wrong = |line, message: &str| ImportError::Syntax {
         file: file.to_owned(),
-        line: 1,
-        message: "the file is empty".to_owned(),
-    })
+        line,
+        message: message.to_owned(),
+    };
+    match root {
+        Some(root) if matches!(root.content, Content::Map(_)) => Ok(root),
+        Some(other) => Err(wrong(other.at.line, "an object belongs here")),
+        None => Err(wrong(1, "the file is empty")),
+    }
 }
 
 /// The entries of a map, and none of anything else.
@@ -51,6 +56,23 @@ pub(super) fn entries(node: &Node) -> &[(Key, Node)] {
         Content::Map(entries) => entries,
         Content::Scalar { .. } | Content::List(_) | Content::Refused => &[],
     }
+}
+
+/// The entries of the map under a key. Something else in its place is noted.
+pub(super) fn map<'a>(
+    file: &str,
+    node: &'a Node,
+    key: &str,
+    notes: &mut Notes,
+) -> &'a [(Key, Node)] {
+    let Some(found) = get(node, key) else {
+        return &[];
+    };
+    if !matches!(found.content, Content::Map(_)) {
+        let why = "not carried over: an object belongs there";
+        notes.add(file, found.at.line, key, why);
+    }
+    entries(found)
 }
 
 /// What a map has under a key.
@@ -75,6 +97,14 @@ pub(super) fn items(node: &Node) -> &[Node] {
         Content::List(items) => items,
         Content::Scalar { .. } | Content::Map(_) | Content::Refused => &[],
     }
+}
+
+/// Whether a node is anything but a list of texts.
+pub(super) fn is_mixed(node: &Node) -> bool {
+    let Content::List(items) = &node.content else {
+        return true;
+    };
+    items.iter().any(|item| text(item).is_none())
 }
 
 /// The texts in a list.

@@ -58,6 +58,12 @@ pub(super) fn mapped(text: &str) -> String {
     }
 }
 
+/// Whether the environment could hold a variable of this name.
+pub(super) fn is_variable(name: &str) -> bool {
+    let is_inside = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.starts_with(|c: char| is_inside(c) && !c.is_ascii_digit()) && name.chars().all(is_inside)
+}
+
 /// The name, with a number where it is taken.
 pub(super) fn free(name: &str, taken: &BTreeSet<String>) -> String {
     let numbered = |number: usize| {

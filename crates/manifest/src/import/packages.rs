@@ -181,33 +181,30 @@ impl Package {
     fn read(folder: &str, node: &Node, nameless: &str, notes: &mut Notes) -> Self {
         let file = glob::join(folder, ROOT);
         let mut scripts = Vec::new();
-        for (key, value) in json::get(node, "scripts")
-            .map(json::entries)
-            .unwrap_or_default()
-        {
+        for (key, value) in json::map(&file, node, "scripts", notes) {
             let (name, line) = (key.text.clone(), key.at.line);
-            if json::is_string(value) {
+            if name.trim().is_empty() || name.contains('\0') {
+                let why = "not carried over: no command line can name it";
+                notes.add(&file, line, format!("{name:?}"), why);
+            } else if json::is_string(value) {
                 scripts.push(Script { name, line });
             } else {
                 notes.add(&file, line, name, "not carried over: a script is a text");
             }
         }
-        let groups = DEPENDENCIES
-            .iter()
-            .filter_map(|group| json::get(node, group));
-        let names = groups
-            .flat_map(json::entries)
-            .map(|(key, _)| key.text.clone());
-        let name = json::get(node, "name")
-            .and_then(json::text)
-            .unwrap_or(nameless);
+        let groups = DEPENDENCIES.iter();
+        let groups = groups.flat_map(|group| json::map(&file, node, group, notes));
+        let dependencies = groups.map(|(key, _)| key.text.clone()).collect();
+        let named = json::get(node, "name").filter(|name| json::is_string(name));
+        let name = named.and_then(json::text).filter(|name| !name.is_empty());
+        let name = name.unwrap_or(nameless);
         Self {
             folder: folder.to_owned(),
             file,
             name: name.to_owned(),
             project: String::new(),
             scripts,
-            dependencies: names.collect(),
+            dependencies,
             uses: Vec::new(),
         }
     }
@@ -231,12 +228,17 @@ fn patterns(
     let pnpm = pnpm
         .map(|text| json::parse_yaml(PNPM, text, notes))
         .transpose()?;
-    let listed = match &pnpm {
-        Some(node) => json::get(node, "packages"),
-        None => {
-            json::get(root, "workspaces").map(|node| json::get(node, "packages").unwrap_or(node))
-        }
+    let (file, key) = match &pnpm {
+        Some(_) => (PNPM, "packages"),
+        None => (ROOT, "workspaces"),
     };
+    let listed = json::get(pnpm.as_ref().unwrap_or(root), key);
+    // In a package.json, the list may stand in an object.
+    let listed = listed.map(|node| json::get(node, "packages").unwrap_or(node));
+    if let Some(node) = listed.filter(|&node| json::is_mixed(node)) {
+        let why = "not carried over in full: a list of texts belongs there";
+        notes.add(file, node.at.line, key, why);
+    }
     let patterns = listed.map(json::texts).unwrap_or_default();
     Ok(patterns.into_iter().map(trimmed).collect())
 }
@@ -258,13 +260,18 @@ fn is_member(folder: &str, patterns: &[String]) -> bool {
 
 /// The patterns themselves where they are simple, so that new packages are found; else the folders.
 fn projects(patterns: &[String], list: &[Package]) -> Vec<String> {
+    let is_name = |name: &str| match name {
+        "" | "." | ".." => false,
+        name => !name.contains("**") && !name.contains(['!', '{', '[', '?', '\\']),
+    };
+    let is_there = |folder: &str| list.iter().any(|package| package.folder == folder);
     let is_simple = |pattern: &String| {
-        !pattern.contains("**") && !pattern.contains(['!', '{', '[', '?']) && !pattern.is_empty()
+        pattern.split('/').all(is_name) && (pattern.contains('*') || is_there(pattern))
     };
     let mut projects = vec![".".to_owned()];
     let folders: Vec<String> = list[1..]
         .iter()
-        .map(|package| package.folder.clone())
+        .map(|package| glob::escaped(&package.folder))
         .collect();
     let found = if patterns.iter().all(is_simple) {
         patterns

@@ -428,9 +428,9 @@ static TOOLS: &[Variant] = &[
     },
     Variant {
         word: "task",
-        doc: "Runs a task.",
+        doc: "Runs a task of the workspace, in the agent's view and with the same cache: `name` or `project:name`.",
         is_bare: false,
-        options: Some(Kind::Later),
+        options: Some(Kind::Text),
     },
     Variant {
         word: "mcp",

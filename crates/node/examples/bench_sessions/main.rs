@@ -114,6 +114,7 @@ async fn parked() -> f64 {
         data_dir,
         blobs: None,
         manifest: None,
+        workspace_manifest: None,
         cache_dir: folder.path().join("cache"),
         exe: std::env::current_exe().unwrap(),
         works_on_turns: true,

@@ -23,13 +23,11 @@ pub(super) async fn object(request: Request) -> Result<Fields, Problem> {
     let (parts, body) = request.into_parts();
     let bytes = bytes(&parts.headers, body, ARRIVAL).await?;
     if bytes.is_empty() {
-        return Ok(Fields {
-            members: Map::new(),
-        });
+        return Ok(Fields::of(Map::new()));
     }
     judge_type(&parts.headers)?;
     match value(&bytes)? {
-        Value::Object(members) => Ok(Fields { members }),
+        Value::Object(members) => Ok(Fields::of(members)),
         other => Err(Problem::invalid(format!(
             "the body is {}, not an object",
             kind(&other)
@@ -154,10 +152,19 @@ fn kind(value: &Value) -> &'static str {
 /// The members of an object, taken one by one.
 #[derive(Debug)]
 pub(super) struct Fields {
+    /// What has them.
+    owner: &'static str,
     members: Map<String, Value>,
 }
 
 impl Fields {
+    fn of(members: Map<String, Value>) -> Self {
+        Self {
+            owner: "the body",
+            members,
+        }
+    }
+
     /// Refuses members that are not in this list.
     pub(super) fn known(self, names: &[&str]) -> Result<Self, Problem> {
         let unknown = self
@@ -166,7 +173,7 @@ impl Fields {
             .find(|name| !names.contains(&name.as_str()));
         if let Some(unknown) = unknown {
             let shown: String = unknown.chars().take(80).collect();
-            let problem = Problem::invalid(format!("the body has no field `{shown}`"));
+            let problem = Problem::invalid(format!("{} has no field `{shown}`", self.owner));
             let list: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
             let list = format!("its fields are {}", list.join(", "));
             return Err(problem.near(unknown, names.iter().copied()).hint(list));
@@ -190,6 +197,19 @@ impl Fields {
     pub(super) fn require_string(&mut self, name: &str) -> Result<String, Problem> {
         let missing = || Problem::invalid(format!("the body needs a field `{name}`"));
         self.take_string(name)?.ok_or_else(missing)
+    }
+
+    /// A member that has members of its own; an absent one has none.
+    pub(super) fn take_object(&mut self, name: &'static str) -> Result<Self, Problem> {
+        let members = match self.take(name) {
+            None => Map::new(),
+            Some(Value::Object(members)) => members,
+            Some(other) => return Err(wrong(name, "an object", &other)),
+        };
+        Ok(Self {
+            owner: name,
+            members,
+        })
     }
 
     pub(super) fn take_bool(&mut self, name: &str) -> Result<Option<bool>, Problem> {

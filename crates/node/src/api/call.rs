@@ -8,7 +8,12 @@ use axum::http::header;
 use axum::response::Response;
 use mainstay_contract::{Code, IdError};
 use std::str::FromStr;
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// The longest that a caller can ask to wait.
+const WAIT_MAX: Duration = Duration::from_secs(600);
+const KEY_LENGTH_MAX: usize = 255;
 
 /// One request on its way through a handler.
 pub(super) struct Call {
@@ -61,6 +66,56 @@ impl Call {
     ) -> Result<Option<T>, Problem> {
         let found = self.params.iter().find(|(param, _)| param == name);
         found.map(|(_, value)| id(value)).transpose()
+    }
+
+    /// A text in the path.
+    pub(super) fn text(&self, name: &str) -> &str {
+        let found = self.params.iter().find(|(param, _)| param == name);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// How long the caller wants to wait.
+    pub(super) fn wait(&self) -> Result<Option<Duration>, Problem> {
+        let longest = WAIT_MAX.as_secs();
+        let wanted = format!("a number of seconds from 0 to {longest}");
+        let Some(seconds) = self.query::<f64>("wait", &wanted)? else {
+            return Ok(None);
+        };
+        let wait = Duration::try_from_secs_f64(seconds)
+            .ok()
+            .filter(|wait| *wait <= WAIT_MAX);
+        wait.map(Some)
+            .ok_or_else(|| Problem::invalid(format!("`wait` must be {wanted}")))
+    }
+
+    /// What makes repeated requests into one.
+    pub(super) fn idempotency_key(&self) -> Result<Option<String>, Problem> {
+        let Some(value) = self.request.headers().get("idempotency-key") else {
+            return Ok(None);
+        };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text.is_empty() || text.len() > KEY_LENGTH_MAX {
+            let rule =
+                format!("Idempotency-Key must be 1 to {KEY_LENGTH_MAX} visible ASCII characters");
+            return Err(Problem::invalid(rule));
+        }
+        Ok(Some(text.to_owned()))
+    }
+
+    /// The place in a tape after which to begin: `Last-Event-ID`, which a browser sends when it comes back,
+    /// wins over `after`.
+    pub(super) fn place(&self) -> Result<u64, Problem> {
+        let wanted = "a sequence, 0 or more";
+        let after = self.query("after", wanted)?.unwrap_or(0);
+        let Some(value) = self.request.headers().get("last-event-id") else {
+            return Ok(after);
+        };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text.is_empty() {
+            return Ok(after);
+        }
+        text.parse()
+            .map_err(|_| Problem::invalid(format!("`Last-Event-ID` must be {wanted}")))
     }
 
     /// Refuses query parameters that are not in this list.

@@ -15,13 +15,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// How often a silent stream shows that it lives.
-const KEEPALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// The events of a session after a place.
 pub(super) async fn events(call: Call) -> Answer {
     let call = call.known_query(&["after", "limit", "until"])?;
     let session: SessionId = call.id("session")?;
-    let after = Seq(place(&call)?);
+    let after = Seq(call.place()?);
     let limit: Option<usize> = call.query("limit", "a positive number")?;
     let until: Option<String> = call.query("until", "`idle`")?;
     if until.as_deref().is_some_and(|until| until != "idle") {
@@ -65,21 +65,6 @@ pub(super) async fn events(call: Call) -> Answer {
     };
     let headers = [(header::CONTENT_TYPE, "application/json")];
     Ok((headers, Body::from_stream(unfold(list, List::next))).into_response())
-}
-
-/// Where to begin: `Last-Event-ID`, which a browser sends when it comes back, wins over `after`.
-fn place(call: &Call) -> Result<u64, Problem> {
-    let wanted = "a sequence, 0 or more";
-    let after = call.query("after", wanted)?.unwrap_or(0);
-    let Some(value) = call.request.headers().get("last-event-id") else {
-        return Ok(after);
-    };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text.is_empty() {
-        return Ok(after);
-    }
-    text.parse()
-        .map_err(|_| Problem::invalid(format!("`Last-Event-ID` must be {wanted}")))
 }
 
 type Events = BoxStream<'static, Result<Event, StoreError>>;

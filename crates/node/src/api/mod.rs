@@ -1,4 +1,4 @@
-//! The HTTP API: the session routes, over a unix socket and over TCP.
+//! The HTTP API: sessions and runs of tasks, over a unix socket and over TCP.
 //!
 //! Handlers translate between HTTP and [`crate::Node`], and decide nothing themselves. Every failure
 //! leaves as an error report; a request is judged by [`Access`] before anything reads it; bodies are
@@ -18,6 +18,8 @@ mod router;
 mod sessions;
 mod sse;
 mod steps;
+mod task_events;
+mod task_runs;
 mod turns;
 
 pub use document::openapi;

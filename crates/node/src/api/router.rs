@@ -4,7 +4,7 @@
 use super::call::{Answer, Call};
 use super::guard::Access;
 use super::problem::{self, Problem};
-use super::{document, events, observe, sessions, steps, turns};
+use super::{document, events, observe, sessions, steps, task_events, task_runs, turns};
 use crate::Node;
 use axum::Router;
 use axum::extract::rejection::RawPathParamsRejection;
@@ -52,6 +52,11 @@ pub(super) fn routes() -> Vec<Route> {
         post("/api/steps/{step}/resolve", steps::resolve),
         get("/api/turns/{turn}", turns::show),
         post("/api/turns/{turn}/replay", turns::replay),
+        get("/api/tasks/runs", task_runs::list),
+        post("/api/tasks/runs", task_runs::start),
+        get("/api/tasks/runs/{run}", task_runs::show),
+        get("/api/tasks/runs/{run}/events", task_events::events),
+        post("/api/tasks/runs/{run}/cancel", task_runs::cancel),
         get("/api/doctor", observe::doctor),
         get("/openapi.json", document::serve),
         get("/healthz", observe::health),

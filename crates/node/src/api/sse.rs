@@ -2,7 +2,6 @@
 
 use axum::body::Bytes;
 use mainstay_contract::Event;
-use std::fmt::Write;
 
 /// The media type of a stream.
 pub(super) const MEDIA_TYPE: &str = "text/event-stream";
@@ -12,15 +11,18 @@ pub(super) const OPENING: &str = "retry: 500\n\n";
 
 /// An event; live previews (sequence 0) have no id, so that nobody resumes from them.
 pub(super) fn frame(event: &Event) -> Bytes {
-    let mut text = String::new();
-    if event.seq.0 > 0 {
-        let _infallible = writeln!(text, "id: {}", event.seq.0);
-    }
     // Kinds are words of ours or of a plugin; a line break in one must not forge a field.
     let kind: String = event.kind.chars().filter(|c| !c.is_control()).collect();
     let data = serde_json::to_string(event).unwrap_or_default();
-    let _infallible = write!(text, "event: {kind}\ndata: {data}\n\n");
-    text.into()
+    let id = (event.seq.0 > 0).then_some(event.seq.0);
+    frame_of(id, kind.as_bytes(), data.as_bytes())
+}
+
+/// An event of parts; none of them breaks a line.
+pub(super) fn frame_of(id: Option<u64>, kind: &[u8], data: &[u8]) -> Bytes {
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    let parts = [id.as_bytes(), b"event: ", kind, b"\ndata: ", data, b"\n\n"];
+    parts.concat().into()
 }
 
 /// A line that readers skip.

@@ -7,12 +7,11 @@ use super::messages;
 use super::problem::Problem;
 use crate::{Node, TurnAccepted, TurnRequest};
 use axum::Json;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use mainstay_contract::{AgentName, Seq, SessionId, TurnId};
 use mainstay_sessions::{OnBusy, TurnState};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 const FIELDS: &[&str] = &[
     "agent", "input", "turn_id", "scope_id", "on_busy", "options",
@@ -23,16 +22,13 @@ const ON_BUSY: &[(&str, OnBusy)] = &[
     ("interrupt", OnBusy::Interrupt),
     ("steer", OnBusy::Steer),
 ];
-/// The longest that a caller can ask to wait.
-const WAIT_MAX: Duration = Duration::from_secs(600);
-const KEY_LENGTH_MAX: usize = 255;
 
 /// Accepts a turn; durable before it is answered.
 pub(super) async fn start(call: Call) -> Answer {
     let call = call.known_query(&["wait"])?;
     let session: SessionId = call.id("session")?;
-    let wait = wait(&call)?;
-    let key = idempotency_key(call.request.headers())?;
+    let wait = call.wait()?;
+    let key = call.idempotency_key()?;
     let Call {
         node,
         request,
@@ -102,32 +98,6 @@ async fn view(node: &Node, turn: &TurnId) -> Result<Value, Problem> {
     body["session"] = json!(session);
     body["text"] = json!(text);
     Ok(body)
-}
-
-fn wait(call: &Call) -> Result<Option<Duration>, Problem> {
-    let longest = WAIT_MAX.as_secs();
-    let wanted = format!("a number of seconds from 0 to {longest}");
-    let Some(seconds) = call.query::<f64>("wait", &wanted)? else {
-        return Ok(None);
-    };
-    let wait = Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|wait| *wait <= WAIT_MAX);
-    wait.map(Some)
-        .ok_or_else(|| Problem::invalid(format!("`wait` must be {wanted}")))
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else {
-        return Ok(None);
-    };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text.is_empty() || text.len() > KEY_LENGTH_MAX {
-        let rule =
-            format!("Idempotency-Key must be 1 to {KEY_LENGTH_MAX} visible ASCII characters");
-        return Err(Problem::invalid(rule));
-    }
-    Ok(Some(text.to_owned()))
 }
 
 fn read(

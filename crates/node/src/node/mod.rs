@@ -1,6 +1,7 @@
 //! The node as its callers see it. Every method is one verb of the interface.
 
 mod changes;
+mod tasks;
 mod turns;
 mod views;
 
@@ -15,6 +16,7 @@ use crate::feed::Feeds;
 use crate::journal::Reader;
 use crate::manifest_file::ManifestFile;
 use crate::metrics::Metrics;
+use crate::tasks::TaskRuns;
 use crate::workspaces::{Blobs, Workspaces};
 use mainstay_contract::SessionId;
 use mainstay_runtimes::sandbox::{
@@ -49,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) feeds: Feeds,
     pub(crate) metrics: Metrics,
     pub(crate) actors: Actors,
+    pub(crate) tasks: Arc<TaskRuns>,
     pub(crate) stopping: watch::Sender<bool>,
     /// Held while a node at rest takes in a command; `None` where the node works on turns.
     pub(crate) at_rest: Option<Mutex<()>>,
@@ -101,6 +104,8 @@ impl Node {
         };
         let journal: Arc<dyn Journal> = Arc::clone(&store) as Arc<dyn Journal>;
         let views = Blobs(Arc::clone(&journal));
+        let results = config.cache_dir.join("tasks");
+        let tasks = TaskRuns::new(config.exe, config.workspace_manifest, results);
         let inner = Arc::new(Inner {
             reader: Reader::new(Arc::clone(&journal)),
             manifest: ManifestFile::new(config.manifest),
@@ -110,6 +115,7 @@ impl Node {
             feeds: Feeds::default(),
             metrics: Metrics::new(),
             actors: Actors::default(),
+            tasks: Arc::new(tasks),
             stopping: watch::channel(false).0,
             at_rest: (!config.works_on_turns).then(Mutex::default),
             sandboxes: Semaphore::new(SANDBOXES_MAX),
@@ -162,6 +168,7 @@ impl Node {
     /// Ends the node in good order: effects under way are given up and begin again at the next start.
     pub async fn shutdown(&self) {
         self.inner.stopping.send_replace(true);
+        self.close_tasks().await;
         while self.inner.metrics.sessions_active.get() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }

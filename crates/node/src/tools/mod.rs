@@ -3,6 +3,9 @@
 mod files;
 mod http;
 mod shell;
+mod task;
+
+pub(crate) use shell::sandboxed;
 
 use crate::node::Inner;
 use crate::snapshot::ShellConfig;
@@ -55,7 +58,7 @@ pub(crate) enum Ran {
 
 impl Ran {
     /// A sandbox that did not come to its end.
-    fn unsandboxed(error: &SandboxError) -> Self {
+    pub(crate) fn unsandboxed(error: &SandboxError) -> Self {
         let report = Box::new(error.report());
         match error {
             SandboxError::HelperDied { .. } => Self::Interrupted(report),
@@ -75,6 +78,7 @@ pub(crate) fn specs(tool: &Tool) -> Vec<ToolSpec> {
         Tool::Shell(_) => vec![shell::spec()],
         Tool::Files => files::specs(),
         Tool::Http(options) => vec![http::spec(options)],
+        Tool::Task(options) => vec![task::spec(options)],
     }
 }
 
@@ -100,6 +104,7 @@ pub(crate) async fn run(
         Some(Tool::Shell(options)) => shell::run(context, options, call, aborted).await,
         Some(Tool::Files) => files::run(context, call, aborted).await,
         Some(Tool::Http(options)) => http::run(context, options, call, aborted).await,
+        Some(Tool::Task(options)) => task::run(context, options, call, aborted).await,
         None => Ran::Ended(ToolResult::failed(
             Code::ToolUnknown,
             format!("There is no tool `{}`.", call.name),

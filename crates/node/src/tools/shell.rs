@@ -72,7 +72,7 @@ pub(super) async fn run(
 }
 
 /// Runs in the sandbox, showing the output to whoever listens.
-async fn sandboxed(
+pub(crate) async fn sandboxed(
     context: &Context<'_>,
     spec: &SandboxSpec,
 ) -> Result<SandboxExit, mainstay_runtimes::sandbox::SandboxError> {

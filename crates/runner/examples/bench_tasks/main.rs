@@ -11,6 +11,7 @@
     reason = "a program that measures prints what it found and may fail loudly"
 )]
 
+mod agent;
 mod place;
 
 use place::Place;
@@ -33,6 +34,8 @@ fn main() {
         "large-restore" => large_restore(),
         "large-noop" => large_noop(),
         "memory" => memory(),
+        "tool" => agent::call(false),
+        "tool-restored" => agent::call(true),
         other => panic!("{other}: no such figure"),
     };
     println!("{{\"value\": {value}}}");

@@ -129,7 +129,7 @@ impl Place {
     }
 
     pub(crate) fn mainstay(&self) -> Command {
-        let mut command = Command::new(own().parent().unwrap().join("mainstay"));
+        let mut command = Command::new(binary());
         command
             .current_dir(self.path("ours"))
             .arg("--cache-dir")
@@ -296,8 +296,13 @@ fn script(task: usize, before: Option<(usize, usize)>) -> String {
 }
 
 /// A folder on the disk that the build is on.
-fn beside_target() -> PathBuf {
+pub(crate) fn beside_target() -> PathBuf {
     own().parent().unwrap().parent().unwrap().to_owned()
+}
+
+/// The program that is measured.
+pub(crate) fn binary() -> PathBuf {
+    own().parent().unwrap().join("mainstay")
 }
 
 fn own() -> PathBuf {

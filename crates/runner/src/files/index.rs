@@ -69,7 +69,7 @@ impl Index {
 
     /// Remembers what was read from a file that looked like this before and after, from `began` on.
     pub(crate) fn learn(&self, stamp: Stamp, digest: Digest, began: i64) {
-        let is_clean = stamp.changed.max(stamp.modified) + TICK < began;
+        let is_clean = stamp.changed.max(stamp.modified).saturating_add(TICK) < began;
         let is_fine = || {
             let fine = self
                 .fine

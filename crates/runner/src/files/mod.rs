@@ -1,21 +1,36 @@
 //! Looking at the files of a workspace: which there are, and what they hold, read once.
 
 mod index;
+mod root;
 mod stat;
 mod walk;
 
 pub(crate) use index::{Index, TICK, now};
+pub(crate) use root::RootFd;
 pub(crate) use stat::{Stamp, Stat, look};
 pub(crate) use walk::{Found, Walk, WalkError};
 
 use mainstay_contract::Digest;
-use mainstay_tasks::PatternSet;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, open, openat, statat};
+use mainstay_tasks::{Bytes, PatternSet};
+use root::Root;
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, fstat, mkdirat, open, openat, openat2,
+    statat, unlinkat,
+};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The folder of a workspace that is ours.
+const OWN: &str = ".mainstay";
+
+/// Where files are written that take the place of others, from the workspace's root.
+pub(crate) const BESIDE: &str = ".mainstay/restore";
 
 /// Larger files are read in pieces of this size.
 const PIECE: usize = 256 << 10;
@@ -29,10 +44,14 @@ pub(crate) fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
 #[derive(Debug)]
 pub(crate) struct Files {
     path: PathBuf,
-    root: OwnedFd,
+    root: Root,
     index: Index,
     /// The cache, which may lie in the workspace and is no part of it.
     cache: Option<Stamp>,
+    /// Whose everything is that is made here, where that is not this process's user.
+    owner: Option<(u32, u32)>,
+    /// Folders that were made in a view for files that are not at their place yet.
+    made: Mutex<Vec<&'static str>>,
 }
 
 impl Files {
@@ -44,19 +63,64 @@ impl Files {
         Ok(Self {
             cache: found.map(|raw| Stat::of(&raw).stamp),
             path: path.to_owned(),
-            root: open_root(path)?,
+            root: Root::Folder(open_root(path)?),
             index: Index::open(index),
+            owner: None,
+            made: Mutex::default(),
         })
     }
 
-    /// The folder's path.
+    /// The same files as a view of them shows them; what is made there belongs to `owner`.
+    pub(crate) fn seen_by(mut self, view: OwnedFd, owner: Option<(u32, u32)>) -> Self {
+        let own = self.look(b"").ok().flatten();
+        self.root = Root::view(view, own.map(|stat| stat.stamp.device));
+        self.owner = owner;
+        self
+    }
+
+    /// Shows a view so that it can be written, where it does not yet.
+    ///
+    /// # Errors
+    /// What opening it says.
+    pub(crate) fn make_writable(
+        &self,
+        open: impl FnOnce() -> std::io::Result<OwnedFd>,
+    ) -> std::io::Result<()> {
+        self.root.make_writable(open)
+    }
+
+    /// Shows a view as it is now; nothing is there without one.
+    ///
+    /// # Errors
+    /// What the system says where there is no descriptor left.
+    pub(crate) fn renew(&self, view: Option<OwnedFd>) -> Result<(), Errno> {
+        self.root.renew(view)
+    }
+
+    /// Whether this is a view of the folder, and not the folder itself.
+    pub(crate) fn is_view(&self) -> bool {
+        matches!(self.root, Root::View(_))
+    }
+
+    /// The folder's path, as commands see it.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
+    /// A path to the folder for this process, good as long as the view is not renewed.
+    pub(crate) fn here(&self) -> PathBuf {
+        self.root.path().unwrap_or_else(|| self.path.clone())
+    }
+
     /// The folder.
-    pub(crate) fn root(&self) -> BorrowedFd<'_> {
-        self.root.as_fd()
+    pub(crate) fn root(&self) -> RootFd<'_> {
+        self.root.get()
+    }
+
+    /// Whose everything is that is made here, where that is not this process's user.
+    pub(crate) fn owner(&self) -> Option<(Uid, Gid)> {
+        let ids = |(user, group)| (Uid::from_raw(user), Gid::from_raw(group));
+        self.owner.map(ids)
     }
 
     /// A walk in this workspace.
@@ -68,54 +132,129 @@ impl Files {
         &self.index
     }
 
+    /// Remembers what a file held that looked like this before and after it was read, from `began` on.
+    pub(crate) fn learn(&self, stamp: Stamp, digest: Digest, began: i64) {
+        self.index.learn(self.root.stamp(stamp), digest, began);
+    }
+
+    /// The folder for files that are not at their place yet; made where it is missing.
+    pub(crate) fn beside(&self) -> std::io::Result<PathBuf> {
+        for folder in [OWN, BESIDE] {
+            match mkdirat(self.root(), folder, Mode::from_raw_mode(0o777)) {
+                Ok(()) if self.is_view() => self.made().push(folder),
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(self.here().join(BESIDE))
+    }
+
+    /// Leaves a view as if nothing had ever been beside it.
+    pub(crate) fn tidy(&self) {
+        for folder in self.made().drain(..).rev() {
+            let _stays_where_it_is_not_empty = unlinkat(self.root(), folder, AtFlags::REMOVEDIR);
+        }
+    }
+
+    fn made(&self) -> MutexGuard<'_, Vec<&'static str>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What stands at a path, links not followed at its end.
     pub(crate) fn look(&self, path: &[u8]) -> Result<Option<Stat>, Errno> {
-        look(&self.root, if path.is_empty() { b"." } else { path })
+        look(self.root(), if path.is_empty() { b"." } else { path })
+    }
+
+    /// A path as commands see it, from the root where it is in the workspace.
+    pub(crate) fn within<'p>(&self, path: &'p Path) -> &'p Path {
+        match path.strip_prefix(&self.path) {
+            Ok(inner) if self.is_view() && inner.as_os_str().is_empty() => Path::new("."),
+            Ok(inner) if self.is_view() => inner,
+            _ => path,
+        }
+    }
+
+    /// What stands at a path as commands see it, links followed.
+    pub(crate) fn look_at(&self, path: &Path) -> Result<Stat, Errno> {
+        let raw = statat(self.root(), self.within(path), AtFlags::empty())?;
+        Ok(Stat::of(&raw))
+    }
+
+    /// What to follow to get to the end of a link: the link itself, or in a view what an absolute one
+    /// means for commands.
+    pub(crate) fn end_of_link<'p>(&self, link: &'p Bytes, target: &'p Bytes) -> &'p [u8] {
+        match target.0.starts_with(b"/") {
+            true => {
+                let target = Path::new(OsStr::from_bytes(&target.0));
+                match self.within(target) {
+                    inner if inner == target => &link.0,
+                    inner => inner.as_os_str().as_bytes(),
+                }
+            }
+            false => &link.0,
+        }
+    }
+
+    /// Where a folder really is, from the root; nothing where it is none, or outside.
+    pub(crate) fn folder_at(&self, path: &[u8]) -> Option<Bytes> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = match self.is_view() {
+            true => openat2(
+                self.root(),
+                path,
+                flags,
+                Mode::empty(),
+                ResolveFlags::BENEATH,
+            ),
+            false => openat(self.root(), path, flags, Mode::empty()),
+        };
+        let name = |fd: BorrowedFd<'_>| {
+            let own = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            std::fs::read_link(own).ok()
+        };
+        let folder = name(opened.ok()?.as_fd())?;
+        let inner = folder.strip_prefix(name(self.root().as_fd())?).ok()?;
+        Some(Bytes::from(inner.as_os_str().as_bytes()))
     }
 
     /// What a regular file holds, from memory where it did not change since.
     pub(crate) fn digest(&self, path: &[u8], stat: &Stat) -> Result<Digest, Errno> {
-        if let Some(digest) = self.index.find(&stat.stamp) {
+        if let Some(digest) = self.index.find(&self.root.stamp(stat.stamp)) {
             return Ok(digest);
         }
         let began = now();
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = openat(&self.root, path, flags, Mode::empty())?;
-        let digest = read_digest(&mut File::from(file), stat.stamp, began, &self.index);
+        let file = openat(self.root(), path, flags, Mode::empty())?;
+        let digest = self.read_digest(&mut File::from(file), stat.stamp, began);
         digest.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     }
-}
 
-/// Reads a file to its end and remembers its digest, where it did not change meanwhile.
-fn read_digest(
-    file: &mut File,
-    before: Stamp,
-    began: i64,
-    index: &Index,
-) -> std::io::Result<Digest> {
-    let mut hasher = blake3::Hasher::new();
-    let size = usize::try_from(before.bytes)
-        .unwrap_or(PIECE)
-        .clamp(1, PIECE - 1)
-        + 1;
-    let mut buffer = vec![0; size];
-    loop {
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            break;
+    /// Reads a file to its end and remembers its digest, where it did not change meanwhile.
+    fn read_digest(&self, file: &mut File, before: Stamp, began: i64) -> std::io::Result<Digest> {
+        let mut hasher = blake3::Hasher::new();
+        let size = usize::try_from(before.bytes)
+            .unwrap_or(PIECE)
+            .clamp(1, PIECE - 1)
+            + 1;
+        let mut buffer = vec![0; size];
+        loop {
+            let count = file.read(&mut buffer)?;
+            if count == 0 {
+                break;
+            }
+            hasher.update(&buffer[..count]);
+            // Fewer bytes than fit: the end, for a regular file that nobody lengthens.
+            if count < buffer.len() && before.bytes < PIECE as u64 {
+                break;
+            }
         }
-        hasher.update(&buffer[..count]);
-        // Fewer bytes than fit: the end, for a regular file that nobody lengthens.
-        if count < buffer.len() && before.bytes < PIECE as u64 {
-            break;
+        let digest = Digest(*hasher.finalize().as_bytes());
+        if let Ok(raw) = fstat(&*file) {
+            let after = Stat::of(&raw);
+            if after.stamp == before && after.kind == FileType::RegularFile {
+                self.learn(before, digest, began);
+            }
         }
+        Ok(digest)
     }
-    let digest = Digest(*hasher.finalize().as_bytes());
-    if let Ok(raw) = fstat(&*file) {
-        let after = Stat::of(&raw);
-        if after.stamp == before && after.kind == FileType::RegularFile {
-            index.learn(before, digest, began);
-        }
-    }
-    Ok(digest)
 }

@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 /// Folders that no wildcard means.
 const RESERVED: [&[u8]; 2] = [b".git", b".mainstay"];
 
+/// Folders within folders: each takes a descriptor, and some of the stack ([`crate::threads::STACK`]).
+const DEPTH_MAX: usize = 512;
+
 /// How much of a folder is listed at once, in bytes.
 const LISTING: usize = 16 << 10;
 
@@ -45,6 +48,7 @@ pub(crate) struct Walk<'a> {
     ignoring: Option<PathBuf>,
     ignored: Vec<Gitignore>,
     path: Vec<u8>,
+    depth: usize,
     found: Vec<Found>,
 }
 
@@ -58,6 +62,7 @@ impl<'a> Walk<'a> {
             ignoring: None,
             ignored: Vec::new(),
             path: Vec::new(),
+            depth: 0,
             found: Vec::new(),
         }
     }
@@ -101,6 +106,10 @@ impl<'a> Walk<'a> {
         from: usize,
         state: &State,
     ) -> Result<(), WalkError> {
+        if self.depth == DEPTH_MAX {
+            return Err(self.failed(Errno::NAMETOOLONG));
+        }
+        self.depth += 1;
         let has_rules = self.read_rules();
         let walked = match self.set.names(state) {
             Names::Only(names) => names
@@ -116,6 +125,7 @@ impl<'a> Walk<'a> {
         if has_rules {
             self.ignored.pop();
         }
+        self.depth -= 1;
         walked
     }
 

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 
 /// The longest path that a system call takes, without the zero at its end.
 const PATH_MAX: usize = 4095;
@@ -37,7 +38,7 @@ pub(crate) fn resolve(files: &Files, sets: &Sets) -> Result<Made, RunTaskError> 
     for name in &sets.output_names {
         declared(files, name)?;
     }
-    let walked = files.walk(&sets.outputs).run(files.root());
+    let walked = files.walk(&sets.outputs).run(files.root().as_fd());
     let failed = |WalkError { path, errno }| unlisted(path, errno);
     let (found, others) = walked.map_err(failed)?.into_iter().partition(can_be_kept);
     let found = sorted(found);
@@ -59,7 +60,7 @@ pub(crate) fn resolve(files: &Files, sets: &Sets) -> Result<Made, RunTaskError> 
 
 /// What can be found of outputs, whether all that was declared is there or not.
 pub(crate) fn present(files: &Files, sets: &Sets) -> Vec<Found> {
-    let walked = files.walk(&sets.outputs).run(files.root());
+    let walked = files.walk(&sets.outputs).run(files.root().as_fd());
     let mut found = kept(walked.unwrap_or_default());
     found.retain(|found| !is_reserved(&found.path));
     found
@@ -194,7 +195,7 @@ fn keep_one(
     if let Ok(raw) = rustix::fs::fstat(&file)
         && Stat::of(&raw).stamp == stat.stamp
     {
-        files.index().learn(stat.stamp, content.digest, began);
+        files.learn(stat.stamp, content.digest, began);
     }
     Ok(Output::File { content, mode })
 }

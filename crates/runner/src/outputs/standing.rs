@@ -7,6 +7,7 @@ use crate::keys::Sets;
 use crate::restore::remove;
 use mainstay_tasks::{Bytes, Change, InputChange, Output};
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd;
 
 /// What stood there before.
 #[derive(Debug, Default)]
@@ -69,8 +70,8 @@ impl Standing {
 
 /// Files that git does not ignore, as they stand.
 fn sources(files: &Files, sets: &Sets, unowned: &BTreeSet<Bytes>) -> BTreeMap<Bytes, Output> {
-    let walk = files.walk(&sets.outputs).ignoring(files.path());
-    let mut found = kept(walk.run(files.root()).unwrap_or_default());
+    let walk = files.walk(&sets.outputs).ignoring(&files.here());
+    let mut found = kept(walk.run(files.root().as_fd()).unwrap_or_default());
     found.retain(|Found { path, .. }| unowned.contains(path));
     let mut sources = described(files, &found);
     sources.retain(|_, output| !matches!(output, Output::Folder { .. }));

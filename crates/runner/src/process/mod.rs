@@ -119,7 +119,7 @@ enum Why {
 }
 
 /// What somebody does with the output of a command as it comes.
-pub(crate) type Take<'t> = dyn FnMut(Stream, &[u8]) -> io::Result<()> + 't;
+pub type Take<'t> = dyn FnMut(Stream, &[u8]) -> io::Result<()> + 't;
 
 struct Running {
     pid: Pid,

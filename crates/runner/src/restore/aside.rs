@@ -1,8 +1,8 @@
 //! What a task made before is out of the way while it runs again, and back where it fails: the folder then
 //! holds what it held before.
 
-use super::draft::BESIDE;
 use super::{Known, is_right, open_beneath, split};
+use crate::files::BESIDE;
 use crate::files::{Files, look};
 use crate::state::Memo;
 use mainstay_tasks::{Bytes, Output};
@@ -26,7 +26,7 @@ impl Aside {
         let taken = memo.owned().filter(|(path, _)| !kept.contains_key(*path));
         for (path, output) in taken.rev() {
             if aside.is_empty() {
-                let _there = std::fs::create_dir_all(files.path().join(BESIDE));
+                let _there = files.beside();
             }
             let (parent, last) = split(path);
             let Ok(parent) = open_beneath(files, parent) else {

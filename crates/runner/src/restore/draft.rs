@@ -4,8 +4,10 @@
 //! nothing. Otherwise, and where the file system cannot do that, it is written beside and moved.
 
 use crate::disk;
+use crate::files::Files;
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, fchmod, linkat, open, openat, renameat, symlinkat, unlinkat,
+    AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, linkat, open, openat, renameat,
+    symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use std::fs::File;
@@ -13,13 +15,12 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// Where files are written that take the place of others, from the workspace's root.
-pub(super) const BESIDE: &str = ".mainstay/restore";
-
 /// A folder for files that take the place of others.
 pub(super) struct Beside {
     path: PathBuf,
     folder: OwnedFd,
+    /// Whose the files are, where not this process's user's.
+    owner: Option<(Uid, Gid)>,
 }
 
 /// A file that is not at its place yet.
@@ -32,17 +33,15 @@ pub(super) struct Draft<'b> {
 
 impl Beside {
     /// Opens the folder of a workspace, or makes it.
-    pub(super) fn open(root: &Path) -> io::Result<Self> {
-        let path = root.join(BESIDE);
+    pub(super) fn open(files: &Files) -> io::Result<Self> {
+        let path = files.beside()?;
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = match open(&path, flags, Mode::empty()) {
-            Err(Errno::NOENT) => {
-                std::fs::create_dir_all(&path)?;
-                open(&path, flags, Mode::empty())?
-            }
-            other => other?,
-        };
-        Ok(Self { path, folder })
+        let folder = open(&path, flags, Mode::empty())?;
+        Ok(Self {
+            path,
+            folder,
+            owner: files.owner(),
+        })
     }
 
     /// Begins a file for a place in `parent`; `is_free`: where nothing stands.
@@ -69,6 +68,16 @@ impl Beside {
     pub(super) fn link(&self, target: &[u8], parent: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
         let beside = disk::name();
         symlinkat(target, &self.folder, beside.as_str())?;
+        if let Some((user, group)) = self.owner {
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            chownat(
+                &self.folder,
+                beside.as_str(),
+                Some(user),
+                Some(group),
+                flags,
+            )?;
+        }
         self.settle(&beside, parent, name)
     }
 
@@ -99,6 +108,9 @@ impl Beside {
 impl Draft<'_> {
     /// Puts the file at its place.
     pub(super) fn settle(mut self, mode: u32, parent: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        if let Some((user, group)) = self.beside.owner {
+            fchown(&self.file, Some(user), Some(group))?;
+        }
         fchmod(&self.file, Mode::from_raw_mode(mode))?;
         match self.name.take() {
             Some(beside) => self.beside.settle(&beside, parent, name),

@@ -6,15 +6,16 @@ mod draft;
 
 pub(crate) use aside::Aside;
 
+use crate::files::BESIDE;
 use crate::files::{Files, Found, Stat, look, now};
 use crate::store::{BlobError, Contents};
 use crate::threads;
-use draft::{BESIDE, Beside};
+use draft::Beside;
 use mainstay_manifest::Restore;
 use mainstay_tasks::{Bytes, Content, Output, RestoreError};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, mkdirat, openat2, readlinkat,
-    unlinkat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, chownat, fchmod, fstat, mkdirat, openat2,
+    readlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -96,7 +97,7 @@ impl Restoration<'_> {
         if wrong.is_empty() {
             return Ok(0);
         }
-        let beside = Beside::open(self.files.path()).map_err(|error| RestoreError::Write {
+        let beside = Beside::open(self.files).map_err(|error| RestoreError::Write {
             path: Bytes::from(BESIDE),
             source: error.into(),
         })?;
@@ -198,7 +199,7 @@ impl Restoration<'_> {
         if let Some((before, after)) = before.zip(after)
             && (before.modified, before.inode) == (after.modified, after.inode)
         {
-            self.files.index().learn(after, content.digest, began);
+            self.files.learn(after, content.digest, began);
         }
         Ok(())
     }
@@ -243,7 +244,7 @@ impl Restoration<'_> {
                 Errno::XDEV => RestoreError::Outside { path: here() },
                 errno => unwritten(&here(), errno),
             })?;
-            match mkdirat(&parent, name, Mode::from_raw_mode(0o777)) {
+            match self.make_folder(&parent, name) {
                 Ok(()) => {}
                 Err(Errno::EXIST) => self.is_folder(&here(), &parent, name)?,
                 Err(errno) => return Err(unwritten(&here(), errno)),
@@ -251,6 +252,17 @@ impl Restoration<'_> {
             at = end + 1;
         }
         Ok(())
+    }
+
+    fn make_folder(&self, parent: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        mkdirat(parent, name, Mode::from_raw_mode(0o777))?;
+        match self.files.owner() {
+            Some((user, group)) => {
+                let flags = AtFlags::SYMLINK_NOFOLLOW;
+                chownat(parent, name, Some(user), Some(group), flags)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Something stands where a folder belongs: it may stay where it is one, and goes where the task made
@@ -267,7 +279,7 @@ impl Restoration<'_> {
             return Err(RestoreError::InTheWay { path: path.clone() });
         }
         unlinkat(parent, name, AtFlags::empty())
-            .and_then(|()| mkdirat(parent, name, Mode::from_raw_mode(0o777)))
+            .and_then(|()| self.make_folder(parent, name))
             .map_err(|errno| unwritten(path, errno))
     }
 }
@@ -295,7 +307,7 @@ pub(crate) fn remove(files: &Files, Found { path, stat }: &Found) {
 
 /// Removes what the dead left beside.
 pub(crate) fn sweep(files: &Files) {
-    let _there_is_none = crate::disk::sweep(&files.path().join(BESIDE));
+    let _there_is_none = crate::disk::sweep(&files.here().join(BESIDE));
 }
 
 fn unwritten(path: &Bytes, errno: Errno) -> RestoreError {

@@ -7,6 +7,7 @@ use crate::workspace::Task;
 use mainstay_tasks::Bytes;
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -82,7 +83,7 @@ pub(super) fn folders(runner: &Runner<'_>, targets: &[u32], sights: &Sights) -> 
             false => walk,
         };
         // What cannot be listed has its place in the sights.
-        let folders = walk.run(files.root()).unwrap_or_default();
+        let folders = walk.run(files.root().as_fd()).unwrap_or_default();
         walked.extend(folders.into_iter().map(|folder| folder.path));
     }
     for path in &walked {

@@ -109,6 +109,9 @@ impl Rounds<'_> {
             book: Some(&self.book),
             number: self.number,
         };
+        if let Err(error) = runner.prepare() {
+            tracing::warn!(%error, "what dead runs left was not looked for");
+        }
         let mut round = runner.round(targets, &setting);
         let marker = format!("{}-r{}-", self.services.marker(), self.number);
         let _none_left = end_all(&marker, None);

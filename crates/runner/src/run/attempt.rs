@@ -6,13 +6,14 @@ use super::speaker::{Said, Speech};
 use super::watching::Watching;
 use super::worker::{Missed, memo};
 use crate::environment::Environment;
-use crate::files::Found;
+use crate::files::{Files, Found};
 use crate::keys::{Stamps, written_since};
 use crate::outputs::{self, Standing, remove_but};
 use crate::process::{self, Ended, Exit, Job, Lane, ProcessError};
 use crate::restore::{Aside, Known};
 use crate::state::Memo;
 use crate::store::{Contents, Parcel, Small, Spool};
+use crate::view;
 use crate::workspace::Task;
 use mainstay_contract::{Code, ErrorReport};
 use mainstay_manifest::Program;
@@ -175,16 +176,17 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
     fn once(&mut self) -> Result<Ended, Failure> {
         let runner = self.run.runner;
         let marker = self.run.marker_of(self.number);
-        let mut job = job(self.task, &runner.environment, runner.files.path(), marker);
+        let mut job = job(self.task, &runner.environment, &runner.files, marker);
         let program = job.arguments.first().cloned().unwrap_or_default();
         if let Some(watching) = &self.watching {
             watching.wrap(&mut job).map_err(Failure::Unwatched)?;
         }
         let (run, number) = (self.run, self.number);
         let mut take = |stream, bytes: &[u8]| self.take(stream, bytes);
-        let ended = match job.tokens {
-            None => process::run(&job, None, run.stop, &mut take),
-            Some(most) => Lane::new(0)
+        let ended = match (runner.view, job.tokens) {
+            (Some(view), _) => view::run(view, &runner.files, &job, run.stop, &mut take),
+            (None, None) => process::run(&job, None, run.stop, &mut take),
+            (None, Some(most)) => Lane::new(0)
                 .map_err(|error| ProcessError::Spawn(error.into()))
                 .and_then(|lane| {
                     run.tokens.supplying(number, &lane, most, || {
@@ -293,6 +295,10 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             self.record.cached = Cached::InputsChanged { changes };
             return None;
         }
+        if let Some(path) = self.undeclared_change() {
+            self.record.cached = Cached::Undeclared { path };
+            return None;
+        }
         match self.run.runner.store.add(&key, result, small) {
             Ok(()) => {
                 self.record.cached = Cached::Stored;
@@ -322,6 +328,26 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             return Some(paths.map(|path| Change::Input { path, change }).collect());
         }
         (!changes.is_empty()).then_some(changes)
+    }
+
+    /// A file that differs in a view, and may have had its part in a result whose key says nothing of it: who
+    /// works in the folder itself must not get that.
+    fn undeclared_change(&self) -> Option<Bytes> {
+        let runner = self.run.runner;
+        let changes = match runner.view?.changes() {
+            Ok(changes) => changes,
+            Err(error) => {
+                tracing::warn!(%error, "what was changed in a view is not known");
+                return Some(Bytes::from("."));
+            }
+        };
+        let closure = runner.workspace.graph.closure(&[self.number]);
+        let inputs = &runner.sets(self.number).inputs;
+        let is_declared = |path: &Bytes| {
+            let mut made = closure.iter().map(|&task| &runner.sets(task).outputs);
+            inputs.is_match(&path.0) || made.any(|outputs| outputs.is_match(&path.0))
+        };
+        changes.into_iter().find(|path| !is_declared(path))
     }
 
     /// The command succeeded, and its outputs stand; only the cache does not have them.
@@ -374,12 +400,7 @@ fn broken(error: std::io::Error) -> RunTaskError {
     }
 }
 
-pub(super) fn job(
-    task: &Task,
-    environment: &Environment,
-    root: &std::path::Path,
-    marker: String,
-) -> Job {
+pub(super) fn job(task: &Task, environment: &Environment, files: &Files, marker: String) -> Job {
     let mut arguments: Vec<OsString> = match &task.program {
         Program::Command(arguments) => arguments.iter().map(OsString::from).collect(),
         Program::Shell(script) => ["-c", script].iter().map(OsString::from).collect(),
@@ -391,13 +412,13 @@ pub(super) fn job(
     if let Some(first) = arguments.first_mut()
         && let Some(path) = first
             .to_str()
-            .and_then(|name| environment.program(task, root, name))
+            .and_then(|name| environment.program(task, files, name))
     {
         *first = path.into_os_string();
     }
     Job {
         arguments,
-        cwd: root.join(OsStr::from_bytes(&task.cwd.0)),
+        cwd: files.path().join(OsStr::from_bytes(&task.cwd.0)),
         environment: environment.of_command(task),
         timeout: task.timeout,
         // One job is the command itself.

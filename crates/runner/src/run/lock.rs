@@ -24,7 +24,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mi
 #[derive(Debug)]
 pub(crate) struct WorkspaceLock {
     path: PathBuf,
-    /// Whether a run further up holds it for us.
+    /// Whether somebody else sees to it that nobody is in the way: a run further up, or the owner of a view.
     is_inner: bool,
     held: Mutex<Option<Held>>,
 }

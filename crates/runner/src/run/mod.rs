@@ -25,6 +25,8 @@ use crate::restore::sweep;
 use crate::rounds::Book;
 use crate::state::State;
 use crate::store::Store;
+use crate::threads::STACK;
+use crate::view::View;
 use crate::workspace::{Task, Workspace};
 use lock::WorkspaceLock;
 use mainstay_tasks::{Ending, Limits, Needs, Schedule, Step, TaskId, TaskKey};
@@ -67,6 +69,7 @@ pub struct Runner<'w> {
     remote: Option<&'w dyn Remote>,
     pub(crate) watcher: Option<&'w dyn Watcher>,
     make: Option<&'w Jobserver>,
+    pub(crate) view: Option<&'w dyn View>,
     sets: Vec<OnceLock<Sets>>,
 }
 
@@ -92,6 +95,29 @@ impl<'w> Runner<'w> {
             remote: None,
             watcher: None,
             make: None,
+            view: None,
+        })
+    }
+
+    /// Opens a private view of a workspace.
+    ///
+    /// # Errors
+    /// What the system says where it cannot be opened.
+    pub fn of_view(
+        workspace: &'w Workspace,
+        store: &'w Store,
+        environment: Environment,
+        view: &'w dyn View,
+    ) -> io::Result<Self> {
+        let runner = Self::new(workspace, store, environment)?;
+        let own = view.folder();
+        Ok(Self {
+            files: runner.files.seen_by(view.open(false)?, view.owner()),
+            state: State::open(own.join("state")),
+            // Nobody else works there, and what this process starts must not inherit a lock.
+            lock: WorkspaceLock::new(own.join("lock"), true),
+            view: Some(view),
+            ..runner
         })
     }
 
@@ -127,7 +153,7 @@ impl<'w> Runner<'w> {
         stop: &Stop,
         listener: &dyn Listener,
     ) -> io::Result<Summary> {
-        adopt()?;
+        self.prepare()?;
         let marker = marker(self.environment.marker());
         std::thread::scope(|scope| {
             let services = Services::new(scope, listener, marker);
@@ -146,15 +172,16 @@ impl<'w> Runner<'w> {
             };
             services.end(&wanted, stop);
             round.records.extend(services.take_ended());
-            let _none_left = end_all(&format!("{}-", services.marker()), None);
+            match self.view {
+                None => drop(end_all(&format!("{}-", services.marker()), None)),
+                Some(_) => self.files.tidy(),
+            }
             Ok(self.summary(round, stop))
         })
     }
 
     /// Runs tasks once. What stays up is up after it.
     pub(crate) fn round(&self, targets: &[u32], setting: &Setting<'_>) -> Round {
-        self.lock.end_what_was_left();
-        sweep(&self.files);
         let graph = &self.workspace.graph;
         let tasks = graph.closure(targets);
         let limits = Limits {
@@ -191,10 +218,14 @@ impl<'w> Runner<'w> {
             let uploads = Uploads::start(scope, self.store, self.remote);
             scope.spawn(|| run.hear(heard));
             std::thread::scope(|scope| {
-                for _ in 1..threads {
-                    scope.spawn(|| run.work(&uploads));
+                for number in 0..threads {
+                    let thread = std::thread::Builder::new().stack_size(STACK);
+                    let begun = thread.spawn_scoped(scope, || run.work(&uploads));
+                    // Fewer threads do as well, this one if need be.
+                    if begun.is_err() && number == 0 {
+                        run.work(&uploads);
+                    }
                 }
-                run.work(&uploads);
             });
             let _hears_no_more = run.news.send(News::Done);
             self.lock.give_back();
@@ -234,6 +265,16 @@ impl<'w> Runner<'w> {
         let mut summary = path::summary(graph, round.records, round.began, stop.is_asked());
         summary.remote_failure = self.remote.and_then(Remote::failure);
         summary
+    }
+
+    /// Ends and removes what dead runs left.
+    pub(crate) fn prepare(&self) -> io::Result<()> {
+        if self.view.is_none() {
+            adopt()?;
+            self.lock.end_what_was_left();
+            sweep(&self.files);
+        }
+        Ok(())
     }
 
     pub(crate) fn task(&self, number: u32) -> &'w Task {

@@ -19,12 +19,7 @@ impl Run<'_, '_> {
         let task = runner.task(number);
         let beginning = Beginning {
             number,
-            job: job(
-                task,
-                &runner.environment,
-                runner.files.path(),
-                String::new(),
-            ),
+            job: job(task, &runner.environment, &runner.files, String::new()),
             ready: task.ready.clone(),
             record: missed.record,
             news: self.news.clone(),
@@ -63,8 +58,7 @@ impl Run<'_, '_> {
         let runner = self.runner;
         let task = runner.task(number);
         if task.is_persistent {
-            let root = runner.files.path();
-            let job = job(task, &runner.environment, root, String::new());
+            let job = job(task, &runner.environment, &runner.files, String::new());
             return self.services.is_up(&task.id, &job);
         }
         let memo = runner.state.memo(&task.id);

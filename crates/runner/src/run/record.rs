@@ -133,6 +133,11 @@ pub enum Cached {
         /// What.
         changes: Vec<Change>,
     },
+    /// A file was changed in the agent's view that the task does not declare.
+    Undeclared {
+        /// Which.
+        path: Bytes,
+    },
     /// It could not be put there; see the report.
     Failed,
     /// There is nothing to keep.

@@ -243,10 +243,12 @@ impl<'w> Run<'_, 'w> {
         unowned.cloned().collect()
     }
 
-    /// Removes what a command left that was killed with its run.
+    /// Removes what a command left that was killed with its run; one whose result is not kept may go on from
+    /// there.
     pub(super) fn clear(&self, number: u32) {
         let runner = self.runner;
-        let memo = runner.state.memo(&runner.task(number).id);
+        let task = runner.task(number);
+        let memo = runner.state.memo(&task.id).filter(|_| task.is_cached);
         // In a run within a task, it may be running now.
         let is_killed = |memo: &Memo| memo.is_under_way && runner.environment.marker().is_none();
         if let Some(memo) = memo.filter(|memo| is_killed(memo)) {
@@ -305,8 +307,15 @@ impl<'w> Run<'_, 'w> {
             Turn::Waits => self.speaker.tell(&Event::Waiting { task: &task.id }),
             Turn::Begins => self.runner.state.refresh(),
         };
-        let marker = self.services.marker();
-        let taken = self.runner.lock.take(marker, self.stop, &mut on);
+        if let Some(view) = self.runner.view
+            && let Err(error) = self.runner.files.make_writable(|| view.open(true))
+        {
+            tracing::warn!(%error, "a view cannot be written");
+        }
+        let taken = self
+            .runner
+            .lock
+            .take(self.services.marker(), self.stop, &mut on);
         taken.unwrap_or_else(|error| {
             tracing::debug!(%error, "the lock of the workspace cannot be used");
             Taken::Ours { waited_until: None }

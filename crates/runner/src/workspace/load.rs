@@ -10,6 +10,7 @@ use mainstay_tasks::Bytes;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use crate::store::Store;
@@ -46,7 +47,7 @@ pub fn load(manifest: &Path, store: &Store) -> Result<Workspace, LoadError> {
     let folder = manifest.parent().unwrap_or(Path::new("/"));
     let root = folder.canonicalize().map_err(unreadable(folder))?;
     let name = manifest.file_name().unwrap_or_default().to_string_lossy();
-    let bytes = read(manifest).map_err(unreadable(manifest))?;
+    let bytes = read_manifest(manifest).map_err(unreadable(manifest))?;
     let memory = Memory::open(store.of_workspace(&root).join("manifests"));
     let Checked {
         manifest: whole,
@@ -107,7 +108,7 @@ fn read_project(
     let folder = root.join(std::ffi::OsStr::from_bytes(&path.0));
     let file = folder.join(FILE_NAME);
     let shown = format!("{path}/{FILE_NAME}");
-    let bytes = match read(&file) {
+    let bytes = match read_manifest(&file) {
         Ok(bytes) => bytes,
         // A project may have no manifest: then it has no task.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -124,7 +125,20 @@ fn read_project(
 }
 
 /// Reads a manifest, one byte more than is accepted at most: a huge one is refused unread.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+/// What the system says. Anything but a file is refused unopened: a pipe would be waited for.
+pub fn read_manifest(path: &Path) -> io::Result<Vec<u8>> {
+    let kind = std::fs::metadata(path)?.file_type();
+    if !kind.is_file() {
+        let what = match kind {
+            kind if kind.is_dir() => "a folder",
+            kind if kind.is_fifo() => "a pipe",
+            kind if kind.is_socket() => "a socket",
+            _ => "a device",
+        };
+        return Err(io::Error::other(format!("it is {what}, and no file")));
+    }
     let mut bytes = Vec::new();
     File::open(path)?
         .take(BYTES_MAX as u64 + 1)

@@ -8,7 +8,7 @@ mod resolve;
 mod root;
 mod target;
 
-pub use load::{LoadError, load};
+pub use load::{LoadError, load, read_manifest};
 pub use manifests::Manifests;
 pub use root::root_manifest;
 pub use target::{TargetError, targets};

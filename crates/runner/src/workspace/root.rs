@@ -23,7 +23,7 @@ pub fn root_manifest(nearest: &Path) -> PathBuf {
 }
 
 fn has_project(manifest: &Path, project: &Path) -> bool {
-    let Ok(bytes) = std::fs::read(manifest) else {
+    let Ok(bytes) = super::read_manifest(manifest) else {
         return false;
     };
     // A root that is not sound is told of once it is used.

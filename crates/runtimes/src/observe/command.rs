@@ -3,11 +3,11 @@
 
 use super::listener::Listener;
 use super::report::SetupFailure;
-use super::socket::Socket;
 use super::spec::ObserveSpec;
 use super::sys::{Signals, execute, reset_signal};
 use super::{EXIT_UNOBSERVED, stage};
 use crate::sandbox::{Failed, Step, sys};
+use crate::socket::Socket;
 use serde::{Deserialize, Serialize};
 use std::ffi::{CString, OsStr, OsString};
 use std::io;

@@ -33,7 +33,6 @@ mod paths;
 mod record;
 mod report;
 mod resolve;
-mod socket;
 mod spec;
 mod stage;
 mod support;

@@ -4,13 +4,13 @@
 use super::command::{self, Begin, Told};
 use super::listener::Listener;
 use super::report::{Report, SpawnError};
-use super::socket::Socket;
 use super::spec::ObserveSpec;
 use super::sys::{Signals, pending_signals, reap};
 use super::tracer::Tracer;
 use super::wrapper::{Ended, Over, Taken};
 use super::{EXIT_UNOBSERVED, descendants, stage};
 use crate::sandbox::{Failed, Step, sys};
+use crate::socket::Socket;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{getpid, set_child_subreaper, setpgid};
 use std::ffi::OsString;

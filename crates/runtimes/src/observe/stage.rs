@@ -7,7 +7,6 @@
 //! them.
 
 use super::spec::ObserveSpec;
-use super::sys as own;
 use crate::sandbox::{Failed, Step, sys};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
 use rustix::process::{getegid, geteuid};
@@ -61,9 +60,9 @@ pub(super) fn clear(spec: &ObserveSpec, stage: &Path) {
 /// the only user.
 fn namespace() -> io::Result<()> {
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
-    match own::unshare(libc::CLONE_NEWNS) {
+    match sys::unshare(libc::CLONE_NEWNS) {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-            own::unshare(libc::CLONE_NEWNS | libc::CLONE_NEWUSER)?;
+            sys::unshare(libc::CLONE_NEWNS | libc::CLONE_NEWUSER)?;
             fs::write("/proc/self/setgroups", "deny")?;
             fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))?;
             fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))?;

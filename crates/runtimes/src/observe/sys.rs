@@ -180,12 +180,6 @@ pub(super) fn reap() -> io::Result<Option<(libc::pid_t, libc::c_int)>> {
     Ok((ended > 0).then_some((ended, status)))
 }
 
-/// Moves this process into new namespaces. Only for single-threaded processes.
-pub(super) fn unshare(namespaces: libc::c_int) -> io::Result<()> {
-    // SAFETY: a plain integer; without CLONE_FILES no descriptor of another thread is lost.
-    check(unsafe { libc::unshare(namespaces) }.into()).map(drop)
-}
-
 /// Replaces this process, with its own environment; comes back only with a failure.
 pub(super) fn execute(program: &OsStr, argv: &[CString]) -> io::Error {
     use std::os::unix::ffi::OsStrExt;

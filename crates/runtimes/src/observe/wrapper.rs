@@ -2,10 +2,10 @@
 
 use super::error::ObserveError;
 use super::observer;
-use super::socket::Socket;
 use super::spec::ObserveSpec;
 use super::sys::{Signals, reset_signal};
 use crate::sandbox::sys;
+use crate::socket::Socket;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -12,7 +12,7 @@ use crate::workspace::disk;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -87,6 +87,12 @@ impl Sandbox {
         sandbox.support.namespaces = sandbox.probe(None).await;
         sandbox.support.overlay = sandbox.probe_overlay().await;
         Ok(sandbox)
+    }
+
+    /// This program.
+    #[must_use]
+    pub fn exe(&self) -> &Path {
+        &self.config.exe
     }
 
     /// What the host can do.

@@ -133,6 +133,12 @@ pub(crate) fn pivot_root(new: &Path, old: &Path) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_pivot_root, new.as_ptr(), old.as_ptr()) }).map(drop)
 }
 
+/// Moves this process into new namespaces. Only for single-threaded processes.
+pub(crate) fn unshare(namespaces: libc::c_int) -> io::Result<()> {
+    // SAFETY: a plain integer; without CLONE_FILES no descriptor of another thread is lost.
+    check(unsafe { libc::unshare(namespaces) }.into()).map(drop)
+}
+
 pub(crate) fn detach(target: &Path) -> io::Result<()> {
     let target = c_path(target)?;
     // SAFETY: the string lives through the call.

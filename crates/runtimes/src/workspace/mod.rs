@@ -1,8 +1,8 @@
 //! The workspace as state: an agent works on a private copy-on-write view of a folder, and each step
 //! commits what changed as a tree of blobs, so that a crash can be rolled back to the last step.
 //!
-//! The node never mounts anything. The overlay exists only inside a run's own mount namespace; from
-//! outside, while no tool runs, a view is the directory of what changed (`upper`), in the kernel's
+//! The overlay exists inside a run's own mount namespace, and for the node's own eyes behind a descriptor
+//! ([`merged`]), never both at once. From outside a view is the directory of what changed (`upper`), in the kernel's
 //! overlay format (Documentation/filesystems/overlayfs.rst): whiteouts are character devices 0/0, and
 //! `user.overlay.opaque` marks folders that hide what is below them.
 
@@ -16,6 +16,7 @@ mod copy;
 mod diff;
 pub(crate) mod disk;
 mod error;
+pub mod merged;
 pub(crate) mod name;
 mod scan;
 mod source;

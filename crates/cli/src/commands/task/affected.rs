@@ -107,8 +107,10 @@ fn checkout(root: &Path, revision: &str) -> Result<Checkout, CliError> {
         error,
     };
     let folder = TempDir::new().map_err(failed)?;
+    // Called as it is here: a project without `name` is called like its folder.
     let tree = folder.path().join("tree");
-    std::fs::create_dir(&tree).map_err(failed)?;
+    let tree = tree.join(top.file_name().unwrap_or_default());
+    std::fs::create_dir_all(&tree).map_err(failed)?;
     let index = folder.path().join("index");
     git(&top, &["read-tree", &commit], Some(&index))?;
     let prefix = format!("--prefix={}/", tree.display());

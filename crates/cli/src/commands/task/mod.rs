@@ -1,7 +1,9 @@
-//! `task`: cached commands. Works in this process, beside whatever else works on the same cache.
+//! `task`: cached commands. Works in this process, beside whatever else works on the same cache; a run can
+//! also be asked of a node.
 
 mod affected;
 mod console;
+mod elsewhere;
 mod profile;
 mod run;
 mod show;
@@ -19,9 +21,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub(crate) async fn run(context: &Context, command: TaskCommand) -> Result<ExitCode, CliError> {
-    if context.is_remote() {
+    if context.is_remote() && !matches!(command, TaskCommand::Run(_)) {
         let message =
-            "tasks run in the workspace here; a node elsewhere cannot be asked to run them";
+            "this looks at the workspace here; a node elsewhere can only be asked to run tasks";
         let report = ErrorReport::new(Code::InvalidRequest, message);
         return Err(report.hint("leave --url out").into());
     }

@@ -8,14 +8,15 @@ use crate::context::Context;
 use crate::error::CliError;
 use mainstay_contract::{Code, Coded};
 use mainstay_runner::workspace::Manifests;
-use mainstay_runner::{Environment, Jobserver, Next, Options, Rounds, Stop, in_rounds};
+use mainstay_runner::{Difference, Environment, Jobserver, Next, Options, Rounds, Stop, in_rounds};
+use serde_json::json;
 
 /// What rounds work with.
 struct Watching<'a> {
     context: &'a Context,
     args: &'a TaskRun,
     stop: &'a Stop,
-    console: &'a Console,
+    console: Console,
     make: Option<Jobserver>,
 }
 
@@ -25,8 +26,8 @@ pub(super) fn watch(context: &Context, args: &TaskRun, stop: &Stop) -> Result<En
         context,
         args,
         stop,
-        console: &console,
-        make: jobserver(&console),
+        console,
+        make: jobserver(console),
     };
     let watched = in_rounds(&Environment::here(), stop, &console, |rounds| {
         watching.rounds(rounds)
@@ -52,9 +53,9 @@ impl Watching<'_> {
                 Err(error) => {
                     let report = error.report();
                     self.console.failure(&report);
-                    self.console.watching(0);
+                    self.watching(0);
                     let ended = Ended {
-                        code: report.code.info().exit,
+                        code: Some(report.code.info().exit),
                         is_stopped: false,
                     };
                     (ended, rounds.wait(&manifests, None))
@@ -63,7 +64,9 @@ impl Watching<'_> {
             is_first = false;
             match next {
                 Next::Stopped => return Ok(ended),
-                Next::Changed { tasks, manifests } => self.console.round(&tasks, manifests),
+                Next::Changed { tasks, manifests } => self
+                    .console
+                    .show(&json!({"event": "round", "changed": tasks, "manifests": manifests})),
             }
         }
     }
@@ -72,6 +75,11 @@ impl Watching<'_> {
         let opened = Opened::new(self.context)?;
         let targets = opened.targets(&self.args.targets)?;
         Ok((opened, targets))
+    }
+
+    fn watching(&self, tasks: usize) {
+        self.console
+            .show(&json!({"event": "watching", "tasks": tasks}));
     }
 
     /// One round, and the wait for the next.
@@ -83,7 +91,7 @@ impl Watching<'_> {
         targets: &[u32],
         is_first: bool,
     ) -> Result<(Ended, Next), CliError> {
-        let options = options(self.context, self.args, opened);
+        let options = options(self.args, !self.context.output.is_json).of(&opened.workspace);
         let options = Options {
             // What did not change is not forced again.
             is_forced: options.is_forced && is_first,
@@ -97,13 +105,16 @@ impl Watching<'_> {
                 return Ok((ended, Next::Stopped));
             }
             let back = rounds.look_back(runner, targets);
-            self.console.restless(&back.restless);
+            for Difference { task, changes } in &back.restless {
+                let event = json!({"event": "restless", "task": task, "changes": changes});
+                self.console.show(&event);
+            }
             if self.stop.is_asked() {
                 return Ok((ended, Next::Stopped));
             }
             let next = match back.again.is_empty() {
                 true => {
-                    self.console.watching(summary.tasks.len());
+                    self.watching(summary.tasks.len());
                     rounds.wait(manifests, Some((runner, targets)))
                 }
                 false => Next::Changed {

@@ -331,20 +331,9 @@ fn affected_is_what_changed_and_all_that_needs_it() {
         .write("b.in", "1")
         .write("c.in", "1");
     tasks.write(".gitignore", "*.out\n/cache\n/data\n");
-    let git = |args: &[&str]| {
-        let mut command = std::process::Command::new("git");
-        let who = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"];
-        let output = command
-            .args(who)
-            .args(args)
-            .current_dir(tasks.place.path())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-    };
-    git(&["init", "-q"]);
-    git(&["add", "-A"]);
-    git(&["commit", "-qm", "one"]);
+    tasks.git(&["init", "-q"]);
+    tasks.git(&["add", "-A"]);
+    tasks.git(&["commit", "-qm", "one"]);
     let affected = |since: &str| {
         let ran = tasks
             .place
@@ -372,7 +361,7 @@ fn affected_is_what_changed_and_all_that_needs_it() {
     );
     tasks.write("a.in", "2");
     assert_eq!(affected("HEAD"), "w:a changed, w:b upstream, w:d changed");
-    git(&["commit", "-qam", "two"]);
+    tasks.git(&["commit", "-qam", "two"]);
     fs::remove_file(tasks.path("c.in")).unwrap();
     assert_eq!(affected("HEAD"), "w:c unknown, w:d changed");
     assert_eq!(
@@ -383,6 +372,29 @@ fn affected_is_what_changed_and_all_that_needs_it() {
         .place
         .mainstay(&["--json", "task", "affected", "--since", "nowhere"]);
     ran.failed_with("runtime.not_found");
+}
+
+#[test]
+fn affected_calls_a_nameless_workspace_the_same_at_any_revision() {
+    let tasks =
+        Tasks::of("version: 1\nprojects: [., p]\ntasks: {t: {command: ['true'], inputs: [in]}}\n");
+    tasks.write("in", "1").write(
+        "p/mainstay.yaml",
+        "tasks: {u: {command: ['true'], inputs: [in]}}\n",
+    );
+    tasks.write("p/in", "1");
+    tasks.git(&["init", "-q"]);
+    tasks.git(&["add", "-A"]);
+    tasks.git(&["commit", "-qm", "one"]);
+    let affected = || {
+        let args = ["--json", "task", "affected", "--since", "HEAD"];
+        tasks.place.mainstay(&args).ok().lines()
+    };
+    assert_eq!(affected(), Vec::<serde_json::Value>::new());
+    tasks.write("in", "2");
+    let found = affected();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["because"], "changed");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Every variant of `RunTaskError`, and what else a task can end with.
 
 use super::{TaskRun, Tasks, with_failing};
+use crate::harness::{Ran, wait_until};
 use seccompiler::{SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 use serde_json::json;
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Stdio;
 
@@ -308,4 +310,45 @@ fn a_run_that_is_stopped() {
         "it was asked, and could say so: {rest}"
     );
     assert!(rest.contains("task.cancelled"), "{rest}");
+}
+
+#[test]
+fn a_manifest_that_is_no_file_is_refused_at_once() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let pipe = |path: &std::path::Path| {
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    };
+    let tasks = Tasks::of("version: 1\nname: w\nprojects: [p]\n");
+    let refused = |what: &str| {
+        for words in [["check", ""], ["task", "ls"]] {
+            let mut args = vec!["--json"];
+            args.extend(words.iter().filter(|word| !word.is_empty()));
+            let mut child = tasks.place.command(&args).spawn().unwrap();
+            let is_over = || child.try_wait().unwrap().is_some();
+            wait_until("it is refused", is_over);
+            let ran = Ran::of(&child.wait_with_output().unwrap());
+            let told = ran.failed_with("manifest.invalid")["message"].to_string();
+            assert!(told.contains(what), "{told}");
+        }
+    };
+    let (own, project) = (tasks.path("mainstay.yaml"), tasks.path("p/mainstay.yaml"));
+    fs::create_dir(tasks.path("p")).unwrap();
+    pipe(&project);
+    refused("p/mainstay.yaml cannot be read: it is a pipe");
+    fs::remove_file(&own).unwrap();
+    fs::create_dir(&own).unwrap();
+    refused("it is a folder");
+    fs::remove_dir(&own).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(&own).unwrap();
+    refused("it is a socket");
+    fs::remove_file(&own).unwrap();
+    symlink("/dev/zero", &own).unwrap();
+    refused("it is a device");
+    fs::remove_file(&own).unwrap();
+    pipe(&own);
+    refused("it is a pipe");
+    tasks
+        .place
+        .mainstay(&["--json", "run", "a", "hello"])
+        .failed_with("manifest.invalid");
 }

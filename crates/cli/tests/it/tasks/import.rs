@@ -127,3 +127,37 @@ fn the_scripts_of_a_package_become_tasks() {
         "{names:?}"
     );
 }
+
+#[test]
+fn what_turbo_and_make_let_pass_does_not_fail_here() {
+    let turbo = place(&[
+        (
+            "package.json",
+            r#"{"name": "w", "scripts": {"build": "x", "": "y"}, "workspaces": ["../x", "gone"]}"#,
+        ),
+        (
+            "turbo.json",
+            r#"{"tasks": {"build": {"inputs": ["gone.json", "a,b", "src/**.ts", "a["], "outputs": ["out.txt", "dist/**"]}}}"#,
+        ),
+    ]);
+    init(&turbo, "turbo");
+    assert_eq!(turbo.why("build")["verdict"], "new");
+    let make = place(&[
+        (
+            "Makefile",
+            "all: a\\ b.txt [x] log\n.PHONY: all\na\\ b.txt [x]&: in\n\tcp in 'a b.txt'; cp in '[x]'\n\
+            log:: in\n\tcat $< > $@\nlog:: a\\ b.txt\n\tcat '$<' >> $@\n",
+        ),
+        ("in", "1\n"),
+    ]);
+    init(&make, "make");
+    make.run(&["all"]).ok();
+    assert_eq!(
+        (make.read("[x]"), make.read("log")),
+        ("1\n".into(), "1\n1\n".into())
+    );
+    assert_eq!(
+        make.run(&["all"]).ok().events.last().unwrap()["up_to_date"],
+        2
+    );
+}

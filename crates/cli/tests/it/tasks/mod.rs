@@ -1,8 +1,10 @@
 //! Tasks through the real binary.
 
+mod agents;
 mod beside_ninja;
 mod cache;
 mod errors;
+mod hostile;
 mod import;
 mod jobservers;
 mod kills;
@@ -10,6 +12,7 @@ mod known_defects;
 mod ownership;
 mod remote;
 mod running;
+mod served;
 mod services;
 mod watched;
 mod watching;
@@ -84,6 +87,15 @@ impl Tasks {
         let mut files = Vec::new();
         walk(&self.path("cache/tasks").join(kind), &mut files);
         files
+    }
+
+    /// Runs git in the workspace.
+    fn git(&self, args: &[&str]) {
+        let who = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"];
+        let mut command = Command::new("git");
+        let command = command.args(who).args(args).current_dir(self.place.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 
     /// Writes a program.

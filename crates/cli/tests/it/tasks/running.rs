@@ -218,9 +218,9 @@ fn outputs_of_tasks_that_run_together_do_not_mix() {
 }
 
 #[test]
-fn a_node_elsewhere_is_not_asked_in_silence() {
+fn a_node_elsewhere_is_not_asked_for_what_is_here() {
     let tasks = Tasks::new("  t: {command: ['true']}\n");
-    let args = ["--json", "--url", "http://127.0.0.1:1", "task", "run", "t"];
+    let args = ["--json", "--url", "http://127.0.0.1:1", "task", "why", "t"];
     tasks
         .place
         .mainstay(&args)
@@ -281,7 +281,46 @@ fn waiting_for_a_turn_is_no_work() {
     let took = |task: &str| run.ok().ended(task)["took_ms"].as_u64().unwrap();
     assert!(took("a") >= 500);
     assert!(
-        took("c") < 400,
+        took("c") < took("a"),
         "c waits for the mutex or is before a: {run:?}"
+    );
+}
+
+#[test]
+fn names_do_not_command_the_terminal() {
+    let name = "x\u{1b}[2J\u{9b}31m\rw:t: up to date\nw:u: is new";
+    let tasks = Tasks::new(
+        "  t: {shell: 'printf \"\\033[1mloud\\033[0m\\n\"; ls x*', inputs: ['x*']}\n  \
+           u: {command: [\"a\\e[31m\"], inputs: [\"gone\\e]0;x\\n\"], env: [PATH]}\n",
+    );
+    tasks
+        .write(".gitignore", "/cache\n/data\n")
+        .write(name, "1");
+    tasks.git(&["init", "-q"]);
+    tasks.git(&["add", "-A"]);
+    tasks.git(&["commit", "-qm", "one"]);
+    let said = format!("\u{1b}[1mloud\u{1b}[0m\n{name}\n");
+    assert_eq!(tasks.plain(&["t"]).ok().stdout, said);
+    assert_eq!(tasks.plain(&["t"]).ok().stdout, said, "repeated as it was");
+    tasks.write(name, "2");
+    for args in [
+        &["task", "why", "t"][..],
+        &["task", "why", "u"],
+        &["task", "affected", "--since", "HEAD"],
+        &["task", "ls"],
+        &["task", "run", "u"],
+        &["-f", "a\u{1b}[2J", "check"],
+    ] {
+        let ran = tasks.place.mainstay(args);
+        for text in [&ran.stdout, &ran.stderr] {
+            let is_told =
+                |line: &str| !line.contains(char::is_control) && !line.starts_with("w:u: is new");
+            assert!(text.lines().all(is_told), "{args:?}: {ran:?}");
+        }
+    }
+    let told = tasks.place.mainstay(&["task", "why", "t"]).stdout;
+    assert!(
+        told.contains(r"`x\u{1b}[2J\u{9b}31m\rw:t: up to date\nw:u: is new` has other content"),
+        "{told}"
     );
 }

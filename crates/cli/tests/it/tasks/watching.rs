@@ -308,6 +308,22 @@ fn a_change_while_it_runs_leads_to_another_round() {
 }
 
 #[test]
+fn a_node_elsewhere_is_not_asked_to_watch() {
+    let tasks = Tasks::new("  t: {command: ['true']}\n");
+    let args = [
+        "--json",
+        "--url",
+        "http://127.0.0.1:1",
+        "task",
+        "run",
+        "--watch",
+        "t",
+    ];
+    let ran = tasks.place.mainstay(&args);
+    ran.failed_with("runtime.invalid_request");
+}
+
+#[test]
 fn folders_and_projects_that_come_go_and_are_replaced_are_seen() {
     let tasks = Tasks::of(
         "version: 1\nname: w\nprojects: [apps/*]\ntasks: {t: {shell: 'cat src/*/f', inputs: ['src/**']}}\n",

@@ -1,6 +1,7 @@
 //! Variables and what they expand to.
 
 use super::functions;
+use crate::import::name::is_variable;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -300,7 +301,7 @@ impl<'w> Variables<'w> {
     }
 
     fn undefined(&self, name: &str, scope: Scope<'_>) -> String {
-        if !is_identifier(name) {
+        if !is_variable(name) {
             return String::new();
         }
         self.met.borrow_mut().undefined.insert(name.to_owned());
@@ -310,12 +311,6 @@ impl<'w> Variables<'w> {
             String::new()
         }
     }
-}
-
-/// Whether the environment could hold a variable of this name.
-pub(super) fn is_identifier(name: &str) -> bool {
-    let is_inside = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    name.starts_with(|c: char| is_inside(c) && !c.is_ascii_digit()) && name.chars().all(is_inside)
 }
 
 /// `@D`, `<F` and the like: folders and file names of an automatic variable.

@@ -238,23 +238,27 @@ fn call_variable(variables: &Variables<'_>, parts: &[&str], scope: Scope<'_>) ->
 }
 
 /// The files that patterns match.
-pub(super) fn wildcard(variables: &Variables<'_>, patterns: &str) -> String {
-    let mut found = Vec::new();
-    for pattern in patterns.split_whitespace() {
-        let plain = pattern.trim_start_matches("./");
-        variables.spend(variables.files().len());
-        let Some(matcher) = glob::matcher(plain).filter(|_| !variables.is_spent()) else {
-            continue;
-        };
-        let prefix = &pattern[..pattern.len() - plain.len()];
-        let files = variables
-            .files()
-            .iter()
-            .filter(|file| matcher.is_match(file));
-        found.extend(files.map(|file| format!("{prefix}{file}")));
-    }
+fn wildcard(variables: &Variables<'_>, patterns: &str) -> String {
+    joined(
+        patterns
+            .split_whitespace()
+            .flat_map(|pattern| matching(variables, pattern)),
+    )
+}
+
+/// The files that a pattern matches.
+pub(super) fn matching(variables: &Variables<'_>, pattern: &str) -> Vec<String> {
+    let plain = pattern.trim_start_matches("./");
+    variables.spend(variables.files().len());
+    let Some(matcher) = glob::matcher(plain).filter(|_| !variables.is_spent()) else {
+        return Vec::new();
+    };
+    let prefix = &pattern[..pattern.len() - plain.len()];
+    let files = variables.files().iter();
+    let found = files.filter(|file| matcher.is_match(file));
+    let found: Vec<String> = found.map(|file| format!("{prefix}{file}")).collect();
     variables.spend(found.iter().map(String::len).sum());
-    found.join(" ")
+    found
 }
 
 fn join(a: &str, b: &str) -> String {

@@ -40,6 +40,7 @@ pub(super) fn lines(text: &str) -> Vec<Line> {
     lines
 }
 
+/// Whether a backslash stands at the end that takes the meaning from what follows.
 fn is_continued(text: &str) -> bool {
     let slashes = text.len() - text.trim_end_matches('\\').len();
     slashes % 2 == 1
@@ -59,7 +60,8 @@ pub(super) fn without_comment(text: &str) -> String {
     kept
 }
 
-/// Where the first of some characters stands outside of references such as `$(a:b)`.
+/// Where the first of some characters stands outside of references such as `$(a:b)`, without a backslash
+/// that takes its meaning.
 pub(super) fn outside(text: &str, wanted: &[char]) -> Option<usize> {
     let mut closing = Vec::new();
     let mut last = ' ';
@@ -68,7 +70,12 @@ pub(super) fn outside(text: &str, wanted: &[char]) -> Option<usize> {
             '(' if last == '$' || !closing.is_empty() => closing.push(')'),
             '{' if last == '$' || !closing.is_empty() => closing.push('}'),
             _ if closing.last() == Some(&character) => drop(closing.pop()),
-            _ if closing.is_empty() && wanted.contains(&character) => return Some(index),
+            _ if closing.is_empty()
+                && wanted.contains(&character)
+                && !is_continued(&text[..index]) =>
+            {
+                return Some(index);
+            }
             _ => {}
         }
         last = if (last, character) == ('$', '$') {
@@ -107,6 +114,7 @@ mod tests {
     fn references_hide_what_they_hold() {
         assert_eq!(outside("$(A:b=c): ${d:e}", &[':']), Some(8));
         assert_eq!(outside("$$(a:b", &[':']), Some(4));
+        assert_eq!(outside("a\\:b\\\\:c", &[':']), Some(6));
         assert_eq!(without_comment("a \\# b # c"), "a # b ");
     }
 }

@@ -12,6 +12,11 @@ const CHAIN_MAX: usize = 3;
 /// What trying a pattern counts for, in bytes expanded.
 const PATTERN_COST: usize = 32;
 
+/// What becomes of the recipe of a target that has another.
+const REPLACED: &str = "its earlier recipe is left out: this one replaces it";
+
+const UNKNOWN: &str = "never cached: not all that it needs is known";
+
 /// All targets, in the order in which the makefile names them.
 #[derive(Debug)]
 pub(super) struct Plan<'m> {
@@ -33,10 +38,29 @@ pub(super) struct Node {
     pub(super) line: Option<u32>,
     pub(super) prerequisites: Vec<String>,
     pub(super) order_only: Vec<String>,
-    pub(super) recipe: Vec<String>,
+    /// One, or one for each rule with a double colon.
+    pub(super) recipes: Vec<Recipe>,
+    pub(super) is_phony: bool,
+    /// Why it cannot be cached, where its rules say so.
+    pub(super) uncached: Option<&'static str>,
+}
+
+/// What makes a target.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Recipe {
+    /// As written.
+    pub(super) lines: Vec<String>,
     /// What `%` stood for.
     pub(super) stem: String,
-    pub(super) is_phony: bool,
+    /// The prerequisites of its own rule, where those of others are none of its business.
+    pub(super) own: Option<Vec<String>>,
+}
+
+impl Node {
+    /// The lines of all recipes, as written.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &String> {
+        self.recipes.iter().flat_map(|recipe| &recipe.lines)
+    }
 }
 
 impl<'m> Plan<'m> {
@@ -60,13 +84,13 @@ impl<'m> Plan<'m> {
         for rule in &makefile.rules {
             plan.explicit(rule, notes);
         }
+        plan.apply_patterns(notes);
         for node in &mut plan.nodes {
             for words in [&mut node.prerequisites, &mut node.order_only] {
                 let all = std::mem::take(words);
                 extend_new(words, all);
             }
         }
-        plan.apply_patterns(notes);
         plan.tell(notes);
         plan
     }
@@ -81,6 +105,13 @@ impl<'m> Plan<'m> {
         self.files.contains(name)
     }
 
+    /// Whether the workspace has such a file or folder already.
+    pub(super) fn is_there(&self, name: &str) -> bool {
+        let below = format!("{}/", name.trim_end_matches('/'));
+        let mut next = self.files.range(below.clone()..).take(1);
+        self.is_file(name) || next.any(|file| file.starts_with(&below))
+    }
+
     /// Whether a target is a folder: others lie in it, or its recipe makes folders only.
     pub(super) fn is_folder(&self, node: &Node) -> bool {
         let below = format!("{}/", node.target.trim_end_matches('/'));
@@ -90,26 +121,50 @@ impl<'m> Plan<'m> {
             line.trim_start_matches(['@', '-', '+', ' '])
                 .starts_with("mkdir")
         };
-        has_others || !node.recipe.is_empty() && node.recipe.iter().all(is_mkdir)
+        has_others || !node.recipes.is_empty() && node.lines().all(is_mkdir)
+    }
+
+    /// Whether a target is never found where make looks for it, so that what needs it is always made.
+    pub(super) fn is_never_there(&self, node: &Node) -> bool {
+        node.is_phony || (node.recipes.is_empty() && !self.is_file(&node.target))
     }
 
     fn explicit(&mut self, rule: &Rule, notes: &mut Notes) {
         if rule.is_grouped
             && let Some((first, siblings)) = rule.targets.split_first()
         {
-            self.add(rule, first, siblings.to_vec(), notes);
-            let index = self.indices.get(first).copied();
-            for (sibling, index) in siblings.iter().zip(index.into_iter().cycle()) {
-                self.indices.insert(sibling.clone(), index);
-            }
+            self.add(rule, first, notes);
+            self.join(first, siblings, notes);
             return;
         }
         for target in &rule.targets {
-            self.add(rule, target, Vec::new(), notes);
+            self.add(rule, target, notes);
         }
     }
 
-    fn add(&mut self, rule: &Rule, target: &str, siblings: Vec<String>, notes: &mut Notes) {
+    /// Lets one run make other targets as well. What stood for one of them alone waits for it from now on.
+    fn join(&mut self, target: &str, siblings: &[String], notes: &mut Notes) {
+        let Some(&index) = self.indices.get(target) else {
+            return;
+        };
+        for sibling in siblings {
+            let old = self.indices.insert(sibling.clone(), index);
+            if old == Some(index) {
+                continue;
+            }
+            self.nodes[index].siblings.push(sibling.clone());
+            let Some(old) = old else { continue };
+            let alone = &mut self.nodes[old];
+            if !alone.recipes.is_empty() {
+                notes.add(&alone.file, alone.line, sibling, REPLACED);
+            }
+            alone.recipes.clear();
+            let needed = std::mem::replace(&mut alone.prerequisites, vec![target.to_owned()]);
+            self.nodes[index].prerequisites.extend(needed);
+        }
+    }
+
+    fn add(&mut self, rule: &Rule, target: &str, notes: &mut Notes) {
         let found = rule
             .pattern
             .as_ref()
@@ -134,58 +189,77 @@ impl<'m> Plan<'m> {
                 target: target.to_owned(),
                 file: rule.file.clone(),
                 line: rule.line,
-                siblings,
                 is_phony: self.makefile.phony.contains(target),
                 ..Node::default()
             });
         }
         let node = &mut self.nodes[index];
-        node.prerequisites.extend(filled(&rule.prerequisites));
+        if rule.is_unknown {
+            node.uncached = Some(UNKNOWN);
+        }
+        let prerequisites = filled(&rule.prerequisites);
         node.order_only.extend(filled(&rule.order_only));
-        if let Some(stem) = found {
-            stem.clone_into(&mut node.stem);
-        }
         if rule.recipe.is_empty() {
-            return;
+            return node.prerequisites.extend(prerequisites);
         }
-        if !node.recipe.is_empty() {
+        if !node.recipes.is_empty() {
             let why = if rule.is_double {
                 "its recipes run one after the other, whenever one of them would"
             } else {
-                "its earlier recipe is left out: this one replaces it"
+                REPLACED
             };
             notes.add(&rule.file, rule.line, target, why);
         }
-        if !rule.is_double {
-            node.recipe.clear();
+        if rule.is_double && prerequisites.is_empty() {
+            node.uncached =
+                Some("never cached: a rule with two colons that needs nothing always runs");
+        }
+        let recipe = Recipe {
+            lines: rule.recipe.clone(),
+            stem: found.unwrap_or_default().to_owned(),
+            own: rule.is_double.then(|| prerequisites.clone()),
+        };
+        if rule.is_double {
+            node.prerequisites.extend(prerequisites);
+            node.recipes.push(recipe);
+        } else {
+            // The rule with the recipe comes first, for `$<`.
+            node.prerequisites.splice(0..0, prerequisites);
+            node.recipes = vec![recipe];
             (node.file, node.line) = (rule.file.clone(), rule.line);
         }
-        node.recipe.extend(rule.recipe.iter().cloned());
     }
 
     fn apply_patterns(&mut self, notes: &mut Notes) {
         let mut at = 0;
         while at < self.nodes.len() && !self.makefile.variables.is_spent() {
             let node = &self.nodes[at];
-            if node.recipe.is_empty()
+            if node.recipes.is_empty()
                 && !node.is_phony
-                && let Some((pattern, mut made)) = self.implicit(&node.target, CHAIN_MAX)
+                && self.indices.get(&node.target) == Some(&at)
+                && let Some((pattern, made)) = self.implicit(&node.target, CHAIN_MAX)
             {
                 self.use_pattern(pattern, notes);
                 let node = &mut self.nodes[at];
-                extend_new(&mut made.prerequisites, node.prerequisites.drain(..));
-                node.prerequisites = made.prerequisites;
+                node.prerequisites.splice(0..0, made.prerequisites);
                 node.order_only.extend(made.order_only);
-                (node.recipe, node.stem) = (made.recipe, made.stem);
+                node.recipes = made.recipes;
+                node.uncached = node.uncached.or(made.uncached);
+                self.join(&made.target, &made.siblings, notes);
             }
             let node = &self.nodes[at];
             let needed = node.prerequisites.iter().chain(&node.order_only);
             let missing = needed.filter(|name| !self.is_file(name) && self.node(name).is_none());
             for name in missing.cloned().collect::<Vec<_>>() {
-                if let Some((pattern, made)) = self.implicit(&name, CHAIN_MAX) {
+                // A pattern for several targets may have made it meanwhile.
+                if self.node(&name).is_none()
+                    && let Some((pattern, mut made)) = self.implicit(&name, CHAIN_MAX)
+                {
                     self.use_pattern(pattern, notes);
-                    self.indices.insert(name, self.nodes.len());
+                    self.indices.insert(name.clone(), self.nodes.len());
+                    let siblings = std::mem::take(&mut made.siblings);
                     self.nodes.push(made);
+                    self.join(&name, &siblings, notes);
                 }
             }
             at += 1;
@@ -208,7 +282,7 @@ impl<'m> Plan<'m> {
 
     /// The target that the best pattern makes: the one whose `%` stands for the least.
     fn implicit(&self, target: &str, chain: usize) -> Option<(usize, Node)> {
-        let mut best: Option<(usize, Node)> = None;
+        let mut best: Option<(usize, usize, Node)> = None;
         for (index, rule) in self.patterns.iter().enumerate() {
             self.makefile.variables.spend(PATTERN_COST);
             if self.makefile.variables.is_spent() {
@@ -220,7 +294,7 @@ impl<'m> Plan<'m> {
                 };
                 let is_better = best
                     .as_ref()
-                    .is_none_or(|(_, best)| stem.len() < best.stem.len());
+                    .is_none_or(|&(_, length, _)| stem.len() < length);
                 if !is_better || rule.recipe.is_empty() {
                     continue;
                 }
@@ -238,20 +312,28 @@ impl<'m> Plan<'m> {
                 {
                     continue;
                 }
+                let mut siblings = fill(&rule.targets);
+                siblings.retain(|sibling| sibling != target);
+                let recipe = Recipe {
+                    lines: rule.recipe.clone(),
+                    stem: format!("{folder}{stem}"),
+                    own: None,
+                };
                 let node = Node {
                     target: target.to_owned(),
+                    siblings,
                     file: rule.file.clone(),
                     line: rule.line,
                     prerequisites,
                     order_only: fill(&rule.order_only),
-                    recipe: rule.recipe.clone(),
-                    stem: format!("{folder}{stem}"),
+                    recipes: vec![recipe],
+                    uncached: rule.is_unknown.then_some(UNKNOWN),
                     ..Node::default()
                 };
-                best = Some((index, node));
+                best = Some((index, stem.len(), node));
             }
         }
-        best
+        best.map(|(index, _, node)| (index, node))
     }
 
     fn can_be(&self, name: &str, chain: usize) -> bool {

@@ -1,15 +1,18 @@
 //! Reads a makefile from top to bottom, as make does: what a line means depends on those above it.
 
 use super::expand::{Locals, Scope, Variables};
-use super::functions::wildcard;
+use super::functions::matching;
 use super::lines::{Line, lines, outside, without_comment};
 use super::rule::{Makefile, Rule, TargetVariable};
-use super::syntax::{assignment, inline_recipe, is_special, modifiers, operands, suffixes};
+use super::syntax::{assignment, inline_recipe, is_special, modifiers, names, operands, suffixes};
 use super::task::PROGRAM;
 use crate::import::notes::Notes;
 use crate::import::{Workspace, glob};
 
 const INCLUDES_MAX: usize = 16;
+
+/// Among prerequisites: those after it wait for those before it.
+const WAIT: &str = ".WAIT";
 
 /// Reads a makefile and what it includes.
 pub(super) fn read<'w>(
@@ -27,6 +30,8 @@ pub(super) fn read<'w>(
         branches: Vec::new(),
         rule: None,
         definition: None,
+        recipe_prefix: None,
+        has_unknown: false,
         depth: 0,
     };
     reader.text(text);
@@ -42,6 +47,10 @@ struct Reader<'r, 'w> {
     /// The rule that recipe lines belong to.
     rule: Option<Rule>,
     definition: Option<Definition>,
+    /// What recipe lines begin with, where that is no tab.
+    recipe_prefix: Option<char>,
+    /// Whether files were named that only running make could tell.
+    has_unknown: bool,
     depth: usize,
 }
 
@@ -62,7 +71,14 @@ struct Definition {
 
 impl Reader<'_, '_> {
     fn text(&mut self, text: &str) {
-        for line in lines(text) {
+        if text.contains('\0') {
+            self.note(
+                1,
+                "NUL",
+                "left out wherever it stands: it is no character of a makefile",
+            );
+        }
+        for line in lines(&text.replace('\0', "")) {
             if self.makefile.variables.is_spent() {
                 return;
             }
@@ -76,11 +92,13 @@ impl Reader<'_, '_> {
             return self.in_definition(line);
         }
         let is_active = self.branches.iter().all(|branch| branch.is_active);
-        if line.is_recipe
-            && let Some(rule) = &mut self.rule
-        {
+        let recipe = match self.recipe_prefix {
+            Some(prefix) => line.text.strip_prefix(prefix).filter(|_| !line.is_recipe),
+            None => Some(line.text.as_str()).filter(|_| line.is_recipe),
+        };
+        if let (Some(recipe), Some(rule)) = (recipe, &mut self.rule) {
             if is_active {
-                rule.recipe.push(line.text.clone());
+                rule.recipe.push(recipe.to_owned());
             }
             return;
         }
@@ -236,8 +254,8 @@ impl Reader<'_, '_> {
         if names.trim().is_empty() && (text.contains(".d") || text.to_lowercase().contains("dep")) {
             self.makefile.found_dependencies = Some(line);
         }
-        for name in names.split_whitespace() {
-            let path = glob::normal(name).unwrap_or_default();
+        for name in self::names(&names) {
+            let path = glob::normal(&name).unwrap_or_default();
             match self.workspace.texts.get(&path) {
                 Some(text) if self.depth < INCLUDES_MAX => {
                     let outer = std::mem::replace(&mut self.file, path);
@@ -246,14 +264,16 @@ impl Reader<'_, '_> {
                     self.depth -= 1;
                     self.file = outer;
                 }
-                _ if is_found_by_compiler(name) => {
+                _ if is_found_by_compiler(&name) => {
                     self.makefile.found_dependencies = Some(line);
                 }
-                _ => self.note(
-                    line,
-                    &format!("{word} {name}"),
-                    "left out: the file is not there",
-                ),
+                _ => {
+                    let why = match self.workspace.files.contains(&path) {
+                        true => "left out: only files called `*.mk` are read, to a depth of 16",
+                        false => "left out: the file is not there",
+                    };
+                    self.note(line, &format!("{word} {name}"), why);
+                }
             }
         }
     }
@@ -311,7 +331,11 @@ impl Reader<'_, '_> {
                 let why = "`make` alone makes it; a run of tasks names what it wants";
                 self.note(line, text, why);
             }
-            "VPATH" | ".RECIPEPREFIX" | "MAKEFLAGS" => {
+            ".RECIPEPREFIX" => {
+                let prefix = self.expand(text).chars().next();
+                self.recipe_prefix = prefix.filter(|&prefix| prefix != '\t');
+            }
+            "VPATH" | "MAKEFLAGS" => {
                 self.note(line, name, "not carried over: it is not followed");
             }
             _ => {}
@@ -369,18 +393,38 @@ impl Reader<'_, '_> {
             ),
             None => (None, rest),
         };
-        let (normal, order_only) = rest.split_once('|').unwrap_or((rest, ""));
+        self.has_unknown = false;
+        let (prerequisites, order_only) = self.prerequisites(rest, line);
         self.rule = Some(Rule {
             file: self.file.clone(),
             line: Some(line),
             targets,
             pattern,
-            prerequisites: self.words(normal, line),
-            order_only: self.words(order_only, line),
+            prerequisites,
+            order_only,
             recipe: recipe.into_iter().collect(),
             is_double,
             is_grouped,
+            is_unknown: self.has_unknown,
         });
+    }
+
+    /// Normal prerequisites, and those that only have to be there; a variable may hold the bar between.
+    fn prerequisites(&mut self, text: &str, line: u32) -> (Vec<String>, Vec<String>) {
+        let at = outside(text, &['|']).unwrap_or(text.len());
+        let (normal, order_only) = text.split_at(at);
+        let mut normal = self.words(normal, line);
+        let mut order_only = self.words(order_only.trim_start_matches('|'), line);
+        if let Some(at) = normal.iter().position(|word| word == "|") {
+            order_only.splice(0..0, normal.drain(at..).skip(1));
+        }
+        for words in [&mut normal, &mut order_only] {
+            if words.iter().any(|word| word == WAIT) {
+                words.retain(|word| word != WAIT);
+                self.note(line, WAIT, "not carried over: say who waits under `after`");
+            }
+        }
+        (normal, order_only)
     }
 
     /// The words of a list of files, wildcards resolved.
@@ -390,27 +434,24 @@ impl Reader<'_, '_> {
         if expanded.contains('$') {
             let why = "left out: only running make could tell which files these are";
             self.note(line, text.trim(), why);
+            self.has_unknown = true;
             return Vec::new();
         }
         let mut words = Vec::new();
-        for word in expanded.split_whitespace() {
-            let found = if glob::is_pattern(word) {
-                wildcard(&self.makefile.variables, word)
-            } else {
-                String::new()
+        for word in names(&expanded) {
+            let found = match glob::is_pattern(&word) {
+                true => matching(&self.makefile.variables, &word),
+                false => Vec::new(),
             };
-            if found.is_empty() {
-                words.push(word.trim_start_matches("./").to_owned());
-            } else {
-                words.extend(
-                    found
-                        .split(' ')
-                        .map(|word| word.trim_start_matches("./").to_owned()),
-                );
+            match found.is_empty() {
+                true => words.push(word),
+                false => words.extend(found),
             }
         }
-        words.retain(|word| !word.is_empty());
-        words
+        let short = words
+            .iter()
+            .map(|word| word.trim_start_matches("./").to_owned());
+        short.filter(|word| !word.is_empty()).collect()
     }
 
     fn close(&mut self) {

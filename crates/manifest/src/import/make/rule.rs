@@ -20,6 +20,8 @@ pub(super) struct Rule {
     pub(super) is_double: bool,
     /// `a b &: c`: one run makes all targets.
     pub(super) is_grouped: bool,
+    /// Some prerequisites are not known.
+    pub(super) is_unknown: bool,
 }
 
 /// A variable that has another value for some targets.

@@ -52,6 +52,34 @@ pub(super) fn assignment(text: &str) -> Option<Assignment<'_>> {
     is_name.then(|| (name, operator, text[at + colons + 1..].trim_start()))
 }
 
+/// The names in a list: a backslash keeps a space or a colon in one, and others stay.
+pub(super) fn names(text: &str) -> Vec<String> {
+    let mut names = vec![String::new()];
+    let mut slashes = 0;
+    for character in text.chars() {
+        let is_special = character.is_whitespace() || character == ':';
+        let Some(name) = names.last_mut() else { break };
+        match character {
+            '\\' => {
+                slashes += 1;
+                continue;
+            }
+            _ if !is_special => name.extend(std::iter::repeat_n('\\', slashes)),
+            _ => name.extend(std::iter::repeat_n('\\', slashes / 2)),
+        }
+        match character {
+            _ if character.is_whitespace() && slashes % 2 == 0 => names.push(String::new()),
+            _ => name.push(character),
+        }
+        slashes = 0;
+    }
+    if let Some(name) = names.last_mut() {
+        name.extend(std::iter::repeat_n('\\', slashes));
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
 /// The recipe on the line of its rule, in which `#` begins no comment.
 pub(super) fn inline_recipe(raw: &str) -> Option<String> {
     let at = outside(raw, &[';'])?;
@@ -96,6 +124,12 @@ mod tests {
         ] {
             assert_eq!(assignment(text), parts, "{text}");
         }
+    }
+
+    #[test]
+    fn names_may_hold_spaces_and_colons() {
+        let text = "my\\ file.o  a\\:b\tc\\d e\\\\ f\\";
+        assert_eq!(names(text), ["my file.o", "a:b", "c\\d", "e\\", "f\\"]);
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! One target as a task.
 
-use super::expand::{Locals, Scope, is_identifier};
+use super::expand::{Locals, Scope};
 use super::functions::stem;
-use super::plan::{Node, Plan};
+use super::plan::{Node, Plan, Recipe};
 use super::recipe::{self, Shell};
 use super::rule::{Makefile, TargetVariable};
 use crate::import::draft::{Run, Task, always_passed, extend_new, push_new};
 use crate::import::glob;
-use crate::import::name::Names;
+use crate::import::name::{Names, is_variable};
 use crate::import::notes::Notes;
 use std::collections::BTreeSet;
 
@@ -50,24 +50,31 @@ impl Drafter<'_> {
 
     fn needs(&self, node: &Node, task: &mut Task, notes: &mut Notes) {
         let mut inputs = Vec::new();
-        for name in &node.prerequisites {
-            match self.plan.node(name) {
-                Some(needed) if needed.is_phony || self.plan.is_folder(needed) => {}
-                Some(_) => inputs.push(name.clone()),
-                None => {
-                    if !self.plan.is_file(name) && !glob::is_pattern(name) {
-                        let why =
-                            "an input although there is neither such a file nor a rule for it";
-                        notes.add(&node.file, node.line, name.as_str(), why);
-                    }
-                    match glob::normal(name).filter(|_| !name.starts_with('/')) {
-                        Some(path) => inputs.push(path),
-                        None => {
-                            let why = "left out of `inputs`: it is outside of the workspace";
-                            notes.add(&node.file, node.line, name.as_str(), why);
-                        }
-                    }
-                }
+        let is_own = |name: &String| *name == node.target || node.siblings.contains(name);
+        for name in node.prerequisites.iter().filter(|&name| !is_own(name)) {
+            let needed = self.plan.node(name);
+            if needed.is_some_and(|needed| self.plan.is_never_there(needed)) {
+                self.always_runs(node, name, task, notes);
+                continue;
+            }
+            if needed.is_some_and(|needed| self.plan.is_folder(needed)) {
+                continue;
+            }
+            let Some(path) = inside(name) else {
+                let why = "left out of `inputs`: it is no file of the workspace";
+                notes.add(&node.file, node.line, name.as_str(), why);
+                continue;
+            };
+            if needed.is_none() && !self.plan.is_file(name) {
+                let why = "an input although there is neither such a file nor a rule for it";
+                notes.add(&node.file, node.line, name.as_str(), why);
+            }
+            inputs.push(glob::escaped(&path));
+        }
+        for name in &node.order_only {
+            if self.plan.node(name).is_none() && !self.plan.is_there(name) {
+                let why = "left out: there is neither such a file nor a rule for it";
+                notes.add(&node.file, node.line, name.as_str(), why);
             }
         }
         let needed = node.prerequisites.iter().chain(&node.order_only);
@@ -80,6 +87,17 @@ impl Drafter<'_> {
         self.headers(&mut inputs, notes);
         let all = task.inputs.get_or_insert_default();
         extend_new(all, inputs);
+    }
+
+    /// A target that needs what is never there is made whenever make looks at it.
+    fn always_runs(&self, node: &Node, name: &str, task: &mut Task, notes: &mut Notes) {
+        task.is_uncached = true;
+        if !node.is_phony && !node.recipes.is_empty() {
+            let why = format!(
+                "never cached: it needs `{name}`, which is no file, so make always runs it"
+            );
+            notes.add(&node.file, node.line, node.target.as_str(), why);
+        }
     }
 
     /// What the compiler would find out, taken as broadly as it may be.
@@ -107,32 +125,37 @@ impl Drafter<'_> {
             task.is_uncached = true;
             return;
         }
+        if let Some(why) = node.uncached {
+            task.is_uncached = true;
+            notes.add(&node.file, node.line, node.target.as_str(), why);
+        }
         for target in std::iter::once(&node.target).chain(&node.siblings) {
-            match glob::normal(target).filter(|_| !target.starts_with('/')) {
-                Some(path) => push_new(&mut task.outputs, path),
+            match inside(target) {
+                Some(path) => push_new(&mut task.outputs, glob::escaped(&path)),
                 None => {
                     task.is_uncached = true;
                     let why =
-                        "no output, and the task is not cached: it is outside of the workspace";
+                        "no output, and the task is not cached: it is no file of the workspace";
                     notes.add(&node.file, node.line, target.as_str(), why);
                 }
             }
         }
-        if node
-            .recipe
-            .iter()
-            .any(|line| line.contains("$(MAKE)") || line.contains("${MAKE}"))
-        {
+        if node.lines().any(|line| runs_make(line)) {
             task.is_uncached = true;
         }
     }
 
     fn recipe(&self, node: &Node, task: &mut Task, notes: &mut Notes) {
-        let locals = self.locals(node, notes);
-        let scope = Scope::recipe(&locals);
-        let expand = |text: &String| self.makefile.variables.expand(text, scope);
-        let lines: Vec<String> = node.recipe.iter().map(expand).collect();
-        task.run = recipe::run(&lines, &self.shell(scope));
+        let mut lines = Vec::new();
+        for recipe in &node.recipes {
+            let locals = self.locals(node, recipe, notes);
+            let expand =
+                |text: &String| self.makefile.variables.expand(text, Scope::recipe(&locals));
+            lines.extend(recipe.lines.iter().map(expand));
+        }
+        let first = node.recipes.first().cloned().unwrap_or_default();
+        let locals = self.locals(node, &first, notes);
+        task.run = recipe::run(&lines, &self.shell(Scope::recipe(&locals)));
         let met = self.makefile.variables.met();
         for program in met.programs {
             notes.add(&node.file, node.line, program, PROGRAM);
@@ -145,14 +168,14 @@ impl Drafter<'_> {
         for (name, &line) in &self.makefile.exported {
             if !self.makefile.variables.is_defined(name) {
                 task.env
-                    .extend(Some(name.clone()).filter(|name| is_identifier(name)));
+                    .extend(Some(name.clone()).filter(|name| is_variable(name)));
                 continue;
             }
             let value = self
                 .makefile
                 .variables
                 .expand(&format!("$({name})"), Scope::text(&locals));
-            if value.contains("$(") || value.contains('\n') || !is_identifier(name) {
+            if value.contains("$(") || value.contains('\n') || !is_variable(name) {
                 let why = "not exported: its value is known only when it runs";
                 notes.add(&self.makefile.file, line, name.as_str(), why);
             } else {
@@ -160,13 +183,28 @@ impl Drafter<'_> {
             }
         }
         self.makefile.variables.met();
-        let written = node.recipe.join("\n");
-        if written.contains("$(MAKE)") || written.contains("${MAKE}") {
+        self.tell_recipe(node, notes);
+    }
+
+    /// Notes what a recipe means to make only.
+    fn tell_recipe(&self, node: &Node, notes: &mut Notes) {
+        let written: Vec<&str> = node.lines().map(String::as_str).collect();
+        let written = written.join("\n");
+        if runs_make(&written) {
             let why = "it runs make again: the tasks of that makefile are not carried over";
             notes.add(&node.file, node.line, node.target.as_str(), why);
         }
-        if written.replace("$$", "").contains("$?") {
+        let written = written.replace("$$", "");
+        if written.contains("$?") || written.contains("$(?") || written.contains("${?") {
             let why = "`$?` holds every prerequisite: which are newer is not told";
+            notes.add(&node.file, node.line, node.target.as_str(), why);
+        }
+        if !node.siblings.is_empty() {
+            let why = format!("one task makes it with {}", node.siblings.join(", "));
+            notes.add(&node.file, node.line, node.target.as_str(), why);
+        }
+        if node.recipes.len() > 1 && self.makefile.is_one_shell {
+            let why = "one shell reads its recipes after each other";
             notes.add(&node.file, node.line, node.target.as_str(), why);
         }
     }
@@ -198,10 +236,10 @@ impl Drafter<'_> {
     }
 
     /// The automatic variables, and those that have a value of their own for the target.
-    fn locals(&self, node: &Node, notes: &mut Notes) -> Locals {
-        let unique: Vec<&str> = node.prerequisites.iter().map(String::as_str).collect();
-        let unique = unique.join(" ");
-        let first = node.prerequisites.first().cloned().unwrap_or_default();
+    fn locals(&self, node: &Node, recipe: &Recipe, notes: &mut Notes) -> Locals {
+        let prerequisites = recipe.own.as_ref().unwrap_or(&node.prerequisites);
+        let unique = prerequisites.join(" ");
+        let first = prerequisites.first().cloned().unwrap_or_default();
         let mut locals = Locals::new();
         for (name, value) in [
             ("@", node.target.clone()),
@@ -209,7 +247,7 @@ impl Drafter<'_> {
             ("^", unique.clone()),
             ("+", unique.clone()),
             ("?", unique),
-            ("*", node.stem.clone()),
+            ("*", recipe.stem.clone()),
             ("|", node.order_only.join(" ")),
             ("%", String::new()),
         ] {
@@ -250,4 +288,13 @@ impl Drafter<'_> {
             notes.add(&variable.file, variable.line, what, why);
         }
     }
+}
+
+/// The path of a file of the workspace, in its shortest form.
+fn inside(name: &str) -> Option<String> {
+    glob::normal(name).filter(|path| !path.is_empty() && !name.starts_with('/'))
+}
+
+fn runs_make(text: &str) -> bool {
+    text.contains("$(MAKE)") || text.contains("${MAKE}")
 }

@@ -92,16 +92,16 @@ const INHERITED: &str = "$TURBO_EXTENDS$";
 
 impl Definitions {
     /// Those of the root's file.
-    pub(super) fn of_root(file: &str, root: &Node) -> Self {
+    pub(super) fn of_root(file: &str, root: &Node, notes: &mut Notes) -> Self {
         Self {
-            root: read(file, root),
+            root: read(file, root, notes),
             packages: BTreeMap::new(),
         }
     }
 
     /// Adds those of a package's own file.
-    pub(super) fn add_package(&mut self, index: usize, file: &str, node: &Node) {
-        self.packages.insert(index, read(file, node));
+    pub(super) fn add_package(&mut self, index: usize, file: &str, node: &Node, notes: &mut Notes) {
+        self.packages.insert(index, read(file, node, notes));
     }
 
     /// The names of tasks that may exist in a package.
@@ -218,9 +218,17 @@ pub(super) fn split(key: &str) -> (Option<&str>, &str) {
     }
 }
 
-fn read(file: &str, root: &Node) -> BTreeMap<String, Definition> {
-    let tasks = json::get(root, "tasks").or_else(|| json::get(root, "pipeline"));
-    let entries = tasks.map(json::entries).unwrap_or_default();
+fn read(file: &str, root: &Node, notes: &mut Notes) -> BTreeMap<String, Definition> {
+    let entries = match json::get(root, "tasks") {
+        Some(_) => json::map(file, root, "tasks", notes),
+        None => json::map(file, root, "pipeline", notes),
+    };
+    for (key, node) in entries {
+        if !matches!(node.content, Content::Map(_)) {
+            let why = "taken as empty: an object belongs there";
+            notes.add(file, key.at.line, key.text.as_str(), why);
+        }
+    }
     let definition = |node: &Node, line| {
         let fields = json::entries(node).iter();
         let fields =

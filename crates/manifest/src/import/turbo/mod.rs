@@ -25,12 +25,12 @@ pub(super) fn draft(workspace: &Workspace, notes: &mut Notes) -> Result<Draft, I
     let root = json::parse(&file, text, notes)?;
     let packages = Packages::read(workspace, notes)?;
     let settings = Settings::read(&file, &root, &packages, notes);
-    let mut definitions = Definitions::of_root(&file, &root);
+    let mut definitions = Definitions::of_root(&file, &root, notes);
     for (index, package) in packages.list.iter().enumerate().skip(1) {
         if let Some((file, text)) = find(workspace, &package.folder) {
             let node = json::parse(&file, text, notes)?;
             settings::tell_package(&file, &node, notes);
-            definitions.add_package(index, &file, &node);
+            definitions.add_package(index, &file, &node, notes);
         }
     }
     definitions.tell_unused(&packages, notes);

@@ -1,11 +1,15 @@
 //! What `turbo.json` says about all tasks.
 
 use super::definition::{Word, words};
+use super::task::ROOT;
 use crate::import::draft::ALWAYS_PASSED;
-use crate::import::json;
 use crate::import::notes::Notes;
 use crate::import::packages::Packages;
+use crate::import::{glob, json};
 use crate::yaml::Node;
+
+/// The most jobs that a manifest takes.
+const JOBS_MAX: u64 = 65_535;
 
 /// Settings of the whole workspace.
 #[derive(Debug, Default)]
@@ -54,36 +58,32 @@ impl Settings {
 
     fn global(&mut self, file: &str, node: &Node, notes: &mut Notes) {
         for word in words(file, node) {
-            if let Some(name) = word.text.strip_prefix('$') {
-                if let Some(path) = name.strip_prefix("TURBO_ROOT$/") {
-                    self.inputs.push(format!("/{path}"));
-                } else {
-                    self.env.push(Word {
-                        text: name.to_owned(),
-                        ..word.clone()
-                    });
-                }
-                continue;
-            }
             let (mark, path) = match word.text.strip_prefix('!') {
                 Some(path) => ("!", path),
                 None => ("", word.text.as_str()),
             };
-            match crate::import::glob::normal(path) {
-                Some(path) => self.inputs.push(format!("{mark}/{path}")),
-                None => notes.add(
-                    file,
-                    word.line,
-                    path,
-                    "left out: it is outside of the workspace",
-                ),
+            let path = path.strip_prefix(ROOT).unwrap_or(path);
+            if let Some(name) = path.strip_prefix('$') {
+                let text = name.to_owned();
+                self.env.push(Word { text, ..word });
+                continue;
+            }
+            match glob::normal(path).and_then(|path| glob::pattern(&path)) {
+                Some(path) => self.inputs.push(glob::optional(&format!("{mark}/{path}"))),
+                None => {
+                    let why = "left out: it is no pattern in the workspace";
+                    notes.add(file, word.line, path, why);
+                }
             }
         }
     }
 
     fn concurrency(&mut self, file: &str, node: &Node, notes: &mut Notes) {
         let text = json::text(node).unwrap_or_default();
-        self.jobs = text.parse().ok().filter(|&jobs| jobs > 0);
+        self.jobs = text
+            .parse()
+            .ok()
+            .filter(|jobs| (1..=JOBS_MAX).contains(jobs));
         if self.jobs.is_none() {
             let why = "not carried over: say how many tasks may run at once, such as `concurrency: \
                        {jobs: 8}`";

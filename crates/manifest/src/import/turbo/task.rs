@@ -4,6 +4,7 @@ use super::definition::{Definition, Field, Word};
 use super::graph::{Graph, Key};
 use super::settings::Settings;
 use crate::import::draft::{Run, Task, always_passed, push_new};
+use crate::import::name::is_variable;
 use crate::import::notes::Notes;
 use crate::import::{glob, json};
 use std::collections::BTreeSet;
@@ -16,7 +17,8 @@ pub(super) struct Drafter<'a> {
 }
 
 const DEFAULT: &str = "$TURBO_DEFAULT$";
-const ROOT: &str = "$TURBO_ROOT$/";
+/// What stands before a path from the workspace's root.
+pub(super) const ROOT: &str = "$TURBO_ROOT$/";
 
 /// What frameworks read from the environment, which turbo finds out by itself.
 const FRAMEWORKS: [(&str, &str); 7] = [
@@ -68,16 +70,21 @@ impl<'a> Drafter<'a> {
 
     fn outputs(&self, definition: &Definition, task: &mut Task, notes: &mut Notes) {
         for text in definition.texts("outputs") {
+            if task.is_persistent {
+                let why = "left out: a task that stays up has no outputs";
+                tell(definition, "outputs", text, why, notes);
+                continue;
+            }
             match self
                 .path(text)
-                .filter(|path| !path.trim_start_matches('!').starts_with('/'))
+                .filter(|path| !path.trim_start_matches('!').starts_with('/') && path != "**")
             {
-                Some(path) => push_new(&mut task.outputs, path),
+                Some(path) => push_new(&mut task.outputs, glob::optional(&path)),
                 None => {
                     // Without all of its outputs, a result cannot be restored.
                     task.is_uncached = true;
-                    let why = "left out, and the task is not cached: an output lies in the project's \
-                               own folder";
+                    let why = "left out, and the task is not cached: an output is a part of the \
+                               project's own folder";
                     tell(definition, "outputs", text, why, notes);
                 }
             }
@@ -113,14 +120,15 @@ impl<'a> Drafter<'a> {
         let written = written.into_iter().chain(definition.texts("dotEnv"));
         for text in written.filter(|&text| text != DEFAULT) {
             match self.path(text) {
-                Some(path) => push_new(&mut inputs, path),
+                Some(path) if inputs.contains(&path) => {}
+                Some(path) => push_new(&mut inputs, glob::optional(&path)),
                 None => {
-                    let why = "left out: it is outside of the workspace";
+                    let why = "left out: it is no pattern in the workspace";
                     tell(definition, "inputs", text, why, notes);
                 }
             }
         }
-        inputs.extend(from_others);
+        inputs.extend(from_others.iter().map(|other| glob::optional(other)));
         for &other in upstream.sources.iter().filter(|_| !task.is_uncached) {
             for pattern in self.files_of(other) {
                 push_new(&mut inputs, self.seen(other, &pattern));
@@ -171,7 +179,7 @@ impl<'a> Drafter<'a> {
             .into_iter()
             .filter_map(|text| other.path(text));
         paths
-            .filter(|path| !path.trim_start_matches('!').starts_with('/'))
+            .filter(|path| !path.trim_start_matches('!').starts_with('/') && path != "**")
             .collect()
     }
 
@@ -192,13 +200,15 @@ impl<'a> Drafter<'a> {
             Some(path) => glob::normal(path)?,
             None => glob::normal(&glob::join(folder, path))?,
         };
-        let own = if folder.is_empty() {
-            Some(path.as_str())
-        } else {
-            path.strip_prefix(folder)
-                .and_then(|path| path.strip_prefix('/'))
+        let own = match path.strip_prefix(folder) {
+            Some(own) if folder.is_empty() || own.is_empty() => Some(own),
+            Some(own) => own.strip_prefix('/'),
+            None => None,
         };
-        Some(own.map_or_else(|| format!("{mark}/{path}"), |own| format!("{mark}{own}")))
+        Some(match own {
+            Some(own) => format!("{mark}{}", glob::pattern(own)?),
+            None => format!("{mark}/{}", glob::pattern(&path)?),
+        })
     }
 
     fn environment(&self, definition: &Definition, task: &mut Task, notes: &mut Notes) {
@@ -255,7 +265,7 @@ fn variables(words: &[Word], notes: &mut Notes) -> BTreeSet<String> {
                 let why = "not carried over: only named variables are let through anyway";
                 notes.add(file, *line, text.as_str(), why);
             }
-        } else if text.is_empty() || text.contains(['*', '=', '\\', '\0']) {
+        } else if !is_variable(text) {
             let why = "not carried over: name each variable";
             notes.add(file, *line, text.as_str(), why);
         } else {
@@ -279,7 +289,7 @@ fn tell(definition: &Definition, field: &str, text: &str, why: &str, notes: &mut
 /// Notes a field that a manifest has no word for.
 fn tell_field(name: &str, field: &Field, notes: &mut Notes) {
     let is_boolean = json::is_word(&field.node, "true") || json::is_word(&field.node, "false");
-    let is_list = matches!(field.node.content, crate::yaml::Content::List(_));
+    let is_list = !json::is_mixed(&field.node);
     let is_null = json::is_word(&field.node, "null");
     let why = match name {
         "dependsOn" | "inputs" | "outputs" | "env" | "passThroughEnv" | "dotEnv"
@@ -289,7 +299,7 @@ fn tell_field(name: &str, field: &Field, notes: &mut Notes) {
         }
         "cache" | "persistent" | "extends" if is_boolean => return,
         "dependsOn" | "inputs" | "outputs" | "env" | "passThroughEnv" | "dotEnv" => {
-            "not carried over: it is not a list"
+            "not carried over in full: a list of texts belongs there"
         }
         "cache" | "persistent" => "not carried over: it is neither true nor false",
         "interactive" | "interruptible" if json::is_word(&field.node, "false") => return,

@@ -1,4 +1,4 @@
-//! Whatever the files say: no panic, and what is written is YAML.
+//! Whatever the files say: no panic, and what is written is a manifest without findings.
 
 use super::run;
 use mainstay_manifest::import::Runner;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 const TURBO: &str = r#"{"tasks": {"build": {"dependsOn": ["^build", "a#test", "$X"], "inputs": ["$TURBO_DEFAULT$", "!x"], "outputs": ["dist/**"], "env": ["A*"]}, "//#test": {"cache": false}}}"#;
 const PACKAGE: &str = r#"{"name": "@a/b", "workspaces": ["p/*"], "scripts": {"build": "x", "test": "y", "pretest": "z"}, "dependencies": {"a": "*"}}"#;
-const MAKE: &str = "CC ?= cc\nOBJ := $(patsubst %.c,build/%.o,$(wildcard *.c))\nifeq ($(OS),x)\nA = $(subst a,b,$(A))\nelse\nendif\n\nall: app | dir\n.PHONY: all\napp: $(OBJ) ; $(CC) -o $@ $^ \\\n\t-lm\nbuild/%.o: %.c\n\t@$(CC) -c $< -o $@ $$HOME ${CFLAGS:.c=.o}\n\t-rm $(@D)\ndefine f\n$(1) x\nendef\nx:: A = $(call f,$(foreach i,a b,$(i)))\nx:: y\n";
+const MAKE: &str = "CC ?= cc\nOBJ := $(patsubst %.c,build/%.o,$(wildcard *.c))\nifeq ($(OS),x)\nA = $(subst a,b,$(A))\nelse\nendif\n\nall: app | dir\n.PHONY: all\napp: $(OBJ) ; $(CC) -o $@ $^ \\\n\t-lm\nbuild/%.o: %.c\n\t@$(CC) -c $< -o $@ $$HOME ${CFLAGS:.c=.o}\n\t-rm $(@D)\ndefine f\n$(1) x\nendef\nx:: A = $(call f,$(foreach i,a b,$(i)))\nx:: y\n\ttouch $@\nx\\ y z &: a.c | .\n\tcp $< '$@'\n%.u %.v: %.c ; cat $<\nw: a.u a.v FORCE\n\techo $*\nFORCE:\n";
 
 fn mutated(text: &str, cuts: &[(prop::sample::Index, prop::sample::Index, String)]) -> String {
     let mut characters: Vec<char> = text.chars().collect();

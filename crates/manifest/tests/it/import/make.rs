@@ -120,6 +120,63 @@ what is this\n",
 }
 
 #[test]
+fn names_with_spaces_and_rules_of_several_kinds() {
+    let shown = shown(
+        Runner::Make,
+        &[
+            (
+                "Makefile",
+                "all: my\\ file.o a\\:b list[1] h\\#1 | out\\ dir\n\
+.PHONY: all\n\
+my\\ file.o: my\\ file.c *.txt\n\
+\tcc -c '$<' -o '$@'\n\
+out\\ dir a\\:b list[1] h\\#1:\n\
+\ttouch '$@'\n\
+log:: a.txt\n\
+\techo $< > $@\n\
+log:: b.txt c.txt | d\n\
+\techo $^ >> $@\n\
+always::\n\
+\ttouch $@\n\
+gen.h: spec\n\
+gen.c gen.h &: grammar\n\
+\tgenerate $<\n\
+main: main.tab.c main.tab.h gen.h\n\
+\tcc -o $@ $^\n\
+%.tab.c %.tab.h: %.y\n\
+\tbison $<\n\
+early.o: early.h\n\
+early.o: early.c\n\
+\tcc -c $<\n\
+stamp: FORCE\n\
+\tdate > $@\n\
+FORCE:\n\
+both := a.txt | b.txt\n\
+ordered: $(both) .WAIT c.txt\n\
+\tcat $^ > $@\n\
+include config.make\n\
+unknown: a.txt $(shell ls)\n\
+\tcat $^ > $@\n\
+.RECIPEPREFIX = >\n\
+last: a.txt\n\
+>cp $< $@\n",
+            ),
+            ("my file.c", ""),
+            ("a.txt", ""),
+            ("b b.txt", ""),
+            ("c.txt", ""),
+            ("grammar", ""),
+            ("spec", ""),
+            ("main.y", ""),
+            ("early.c", ""),
+            ("early.h", ""),
+            ("config.make", ""),
+        ],
+    );
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
 fn functions_and_references_are_evaluated() {
     for (text, expanded) in [
         ("$(patsubst %.c,%.o,a.c b.h)", "a.o b.h"),

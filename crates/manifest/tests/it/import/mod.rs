@@ -24,30 +24,19 @@ fn workspace(files: &[(&str, &str)]) -> Workspace {
 fn run(runner: Runner, files: &[(&str, &str)]) -> Result<Imported, ImportError> {
     let imported = import(runner, &workspace(files))?;
     for (path, text) in &imported.files {
-        assert_readable(path, text);
+        assert_sound(path, text);
     }
     Ok(imported)
 }
 
-/// What was written is YAML of the manifest's kind: the reader finds no mistake of form.
-fn assert_readable(path: &str, text: &str) {
-    use mainstay_manifest::Problem;
-    for finding in crate::support::check(text).findings {
-        let is_form = matches!(
-            finding.problem,
-            Problem::Syntax
-                | Problem::Tab
-                | Problem::TooDeep { .. }
-                | Problem::ControlCharacter { .. }
-                | Problem::DuplicateKey { .. }
-                | Problem::Anchor
-                | Problem::Alias
-                | Problem::Tag
-                | Problem::KeyNotText
-                | Problem::SeveralDocuments
-        );
-        assert!(!is_form, "{path}: {finding}\n{text}");
-    }
+/// What was written is a manifest without findings.
+fn assert_sound(path: &str, text: &str) {
+    let findings = match path {
+        "mainstay.yaml" => mainstay_manifest::check(path, text.as_bytes()).findings,
+        _ => mainstay_manifest::check_project(path, text.as_bytes()).findings,
+    };
+    let found = findings.iter().map(|finding| format!("{finding}\n"));
+    assert!(findings.is_empty(), "{}{text}", found.collect::<String>());
 }
 
 /// Manifests and notes as a person would look at them.

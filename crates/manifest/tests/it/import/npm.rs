@@ -89,3 +89,49 @@ fn what_cannot_be_read_is_an_error() {
     let error = run(Runner::Npm, &[("package.json", "{\n  \"scripts\": {\n")]).unwrap_err();
     assert!(matches!(error, ImportError::Syntax { .. }), "{error}");
 }
+
+#[test]
+fn what_is_no_package_is_refused_with_its_place() {
+    for text in ["[]", "\n\"text\"", "3", "null", "true"] {
+        let error = run(Runner::Npm, &[("package.json", text)]).unwrap_err();
+        let told = error.to_string();
+        assert!(told.ends_with("an object belongs here"), "{text}: {told}");
+    }
+    let files = [
+        ("package.json", r#"{"workspaces": ["p/*"]}"#),
+        ("p/a/package.json", "[]"),
+    ];
+    let error = run(Runner::Npm, &files).unwrap_err().to_string();
+    assert_eq!(error, "p/a/package.json:1: an object belongs here");
+}
+
+#[test]
+fn scripts_that_are_none_are_told() {
+    let shown = shown(
+        Runner::Npm,
+        &[
+            (
+                "package.json",
+                r#"{
+  "name": 3,
+  "workspaces": ["p/*", 3, ["q"], "../elsewhere", "missing"],
+  "scripts": {
+    "": "empty",
+    "nul\u0000": "x",
+    "number": 3,
+    "nothing": null,
+    "object": {"a": "b"},
+    "list": ["a"],
+    "true": "true",
+    "good": "x"
+  },
+  "dependencies": ["p"]
+}"#,
+            ),
+            ("p/a/package.json", r#"{"name": "", "scripts": []}"#),
+            ("p/b/package.json", r#"{"name": null, "scripts": "build"}"#),
+            ("p/[c]/package.json", r#"{"scripts": null}"#),
+        ],
+    );
+    insta::assert_snapshot!(shown);
+}

@@ -135,6 +135,28 @@ fn a_single_package_has_the_tasks_itself() {
 }
 
 #[test]
+fn what_turbo_lets_be_missing_may_be_missing() {
+    let task = r#"{"tasks": {"build": {
+        "inputs": ["package.json", "tsconfig.json", "a,b.ts", "\\[id\\].ts", "src/*.ts", "!old.ts"],
+        "outputs": ["report.txt", "dist/**"]
+    }}}"#;
+    let files = [
+        (
+            "package.json",
+            r#"{"name": "solo", "scripts": {"build": "x"}}"#,
+        ),
+        ("turbo.json", task),
+    ];
+    let text = &run(Runner::Turbo, &files).unwrap().files[0].1;
+    for line in [
+        r#"inputs: [package.json, "{tsconfig.json}", "{a\\,b.ts}", "{\\[id\\].ts}", src/*.ts, "!old.ts"]"#,
+        r#"outputs: ["{report.txt}", dist/**]"#,
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+#[test]
 fn tasks_that_wait_for_each_other_do_not_trap_the_import() {
     let files = [
         ("package.json", r#"{"workspaces": ["p/*"]}"#),
@@ -162,4 +184,26 @@ fn both_files_are_needed() {
         file: "package.json",
     };
     assert_eq!(run(Runner::Turbo, &[("turbo.json", "{}")]), Err(missing));
+}
+
+#[test]
+fn what_turbo_takes_and_a_manifest_does_not_is_told() {
+    let task = r#"{"concurrency": "100000", "globalDependencies": [".", "a[", "$TURBO_ROOT$/../x"],
+      "tasks": {
+        "build": {"inputs": ["src/**.ts", ".", "a[", "../../x"], "outputs": ["."], "env": ["A B", "1"]},
+        "dev": {"persistent": true, "outputs": ["dev/**"], "dependsOn": [["x"]]},
+        "test": ["build"]
+    }}"#;
+    let scripts =
+        r#"{"name": "solo", "scripts": {"build": "x", "dev": "y", "test": "z", "": "e"}}"#;
+    let files = [("package.json", scripts), ("turbo.json", task)];
+    insta::assert_snapshot!(shown(Runner::Turbo, &files));
+    for wrong in ["[]", "3", "null"] {
+        let error = run(
+            Runner::Turbo,
+            &[("package.json", scripts), ("turbo.json", wrong)],
+        );
+        let told = error.unwrap_err().to_string();
+        assert_eq!(told, "turbo.json:1: an object belongs here");
+    }
 }

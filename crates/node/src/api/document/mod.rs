@@ -3,6 +3,7 @@
 
 mod paths;
 mod schemas;
+mod tasks;
 
 use super::call::{Answer, Call};
 use axum::Json;

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 /// Every path with its operations.
 pub(super) fn paths() -> Value {
     let mut paths = Map::new();
-    for (path, method, operation) in turns().into_iter().chain(sessions()).chain(node()) {
+    let all = [turns(), sessions(), super::tasks::operations(), node()];
+    for (path, method, operation) in all.into_iter().flatten() {
         let methods = paths
             .entry(path)
             .or_insert_with(|| Value::Object(Map::new()));
@@ -16,7 +17,8 @@ pub(super) fn paths() -> Value {
     Value::Object(paths)
 }
 
-type Entry = (&'static str, &'static str, Value);
+/// A path, a method and what it does.
+pub(super) type Entry = (&'static str, &'static str, Value);
 
 fn turns() -> Vec<Entry> {
     let start = Operation::new("startTurn", "Start a turn; durable before it is answered")
@@ -166,7 +168,7 @@ fn schema(name: &str) -> Value {
 }
 
 /// One operation, put together.
-struct Operation {
+pub(super) struct Operation {
     id: String,
     summary: &'static str,
     parameters: Vec<Value>,
@@ -175,7 +177,7 @@ struct Operation {
 }
 
 impl Operation {
-    fn new(id: &str, summary: &'static str) -> Self {
+    pub(super) fn new(id: &str, summary: &'static str) -> Self {
         let failure = json!({
             "description": "A failure; its code says which status",
             "content": { "application/problem+json": { "schema": schema("ErrorReport") } },
@@ -190,7 +192,7 @@ impl Operation {
         }
     }
 
-    fn path(mut self, name: &str) -> Self {
+    pub(super) fn path(mut self, name: &str) -> Self {
         let id = schema("Id");
         self.parameters
             .push(json!({ "name": name, "in": "path", "required": true, "schema": id }));
@@ -201,14 +203,14 @@ impl Operation {
         if is_there { self.path(name) } else { self }
     }
 
-    fn query(mut self, name: &str, schema: Value, description: &str) -> Self {
+    pub(super) fn query(mut self, name: &str, schema: Value, description: &str) -> Self {
         self.parameters.push(
             json!({ "name": name, "in": "query", "description": description, "schema": schema }),
         );
         self
     }
 
-    fn header(mut self, name: &str, description: &str) -> Self {
+    pub(super) fn header(mut self, name: &str, description: &str) -> Self {
         let schema = json!({ "type": "string" });
         self.parameters.push(
             json!({ "name": name, "in": "header", "description": description, "schema": schema }),
@@ -216,22 +218,22 @@ impl Operation {
         self
     }
 
-    fn body(mut self, name: &str, is_required: bool) -> Self {
+    pub(super) fn body(mut self, name: &str, is_required: bool) -> Self {
         let content = json!({ "application/json": { "schema": schema(name) } });
         self.body = Some(json!({ "required": is_required, "content": content }));
         self
     }
 
-    fn answers(self, status: &str, description: &str, name: &str) -> Self {
+    pub(super) fn answers(self, status: &str, description: &str, name: &str) -> Self {
         self.responds(status, description, "application/json", schema(name))
     }
 
-    fn answers_list(self, status: &str, description: &str, name: &str) -> Self {
+    pub(super) fn answers_list(self, status: &str, description: &str, name: &str) -> Self {
         let list = json!({ "type": "array", "items": schema(name) });
         self.responds(status, description, "application/json", list)
     }
 
-    fn also(self, status: &str, media: &str, schema: Value) -> Self {
+    pub(super) fn also(self, status: &str, media: &str, schema: Value) -> Self {
         self.responds(status, "Done", media, schema)
     }
 
@@ -244,7 +246,7 @@ impl Operation {
         self
     }
 
-    fn done(self) -> Value {
+    pub(super) fn done(self) -> Value {
         let Self {
             id,
             summary,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// Every named schema.
 pub(super) fn schemas() -> Value {
     let mut all = requests();
-    for part in [answers(), views(), reports()] {
+    for part in [answers(), views(), super::tasks::schemas(), reports()] {
         if let (Value::Object(all), Value::Object(part)) = (&mut all, part) {
             all.extend(part);
         }
@@ -14,12 +14,12 @@ pub(super) fn schemas() -> Value {
     all
 }
 
-fn reference(name: &str) -> Value {
+pub(super) fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
 /// An object whose fields marked with `!` are always there.
-fn object(description: &str, fields: &[(&str, Value)]) -> Value {
+pub(super) fn object(description: &str, fields: &[(&str, Value)]) -> Value {
     let bare = |name: &&str| name.strip_suffix('!').map(ToOwned::to_owned);
     let required: Vec<String> = fields.iter().filter_map(|(name, _)| bare(name)).collect();
     let properties = fields
@@ -30,33 +30,33 @@ fn object(description: &str, fields: &[(&str, Value)]) -> Value {
 }
 
 /// The same, closed: other fields are refused.
-fn closed(description: &str, fields: &[(&str, Value)]) -> Value {
+pub(super) fn closed(description: &str, fields: &[(&str, Value)]) -> Value {
     let mut schema = object(description, fields);
     schema["additionalProperties"] = Value::Bool(false);
     schema
 }
 
-fn string() -> Value {
+pub(super) fn string() -> Value {
     json!({ "type": "string" })
 }
 
-fn boolean() -> Value {
+pub(super) fn boolean() -> Value {
     json!({ "type": "boolean" })
 }
 
-fn integer() -> Value {
+pub(super) fn integer() -> Value {
     json!({ "type": "integer", "minimum": 0 })
 }
 
-fn words(words: &[&str]) -> Value {
+pub(super) fn words(words: &[&str]) -> Value {
     json!({ "type": "string", "enum": words })
 }
 
-fn list(of: Value) -> Value {
+pub(super) fn list(of: Value) -> Value {
     json!({ "type": "array", "items": of })
 }
 
-fn or_null(schema: Value) -> Value {
+pub(super) fn or_null(schema: Value) -> Value {
     json!({ "anyOf": [schema, { "type": "null" }] })
 }
 
@@ -237,7 +237,7 @@ fn reports() -> Value {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use mainstay_contract::{
         AgentName, Digest, ErrorReport, Event, Message, Role, Seq, SessionId, Spent, StepId,
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn fits(name: &str, value: &impl Serialize) {
+    pub(in crate::api::document) fn fits(name: &str, value: &impl Serialize) {
         let value = serde_json::to_value(value).unwrap();
         assert_eq!(flaw(&reference(name), &value), None, "{name}");
     }

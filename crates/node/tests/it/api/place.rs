@@ -56,6 +56,7 @@ impl Place {
             data_dir,
             blobs: None,
             manifest: Some(self.path("mainstay.yaml")),
+            workspace_manifest: Some(self.path("mainstay.yaml")),
             cache_dir: self.path("cache"),
             exe: std::env::current_exe().unwrap(),
             works_on_turns: true,

@@ -10,13 +10,13 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-const MESSAGE_BYTES_MAX: usize = 4096;
+const MESSAGE_BYTES_MAX: usize = 32 << 10;
 
 /// One end.
-pub(super) struct Socket(OwnedFd);
+pub(crate) struct Socket(OwnedFd);
 
 impl Socket {
-    pub(super) fn pair() -> io::Result<(Self, Self)> {
+    pub(crate) fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = rustix::net::socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
@@ -26,7 +26,7 @@ impl Socket {
         Ok((Self(one), Self(other)))
     }
 
-    pub(super) fn send(
+    pub(crate) fn send(
         &self,
         message: &impl Serialize,
         descriptor: Option<BorrowedFd<'_>>,
@@ -45,7 +45,7 @@ impl Socket {
     }
 
     /// The next message; none once the other end is closed.
-    pub(super) fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Option<OwnedFd>)>> {
+    pub(crate) fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Option<OwnedFd>)>> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut text = [0; MESSAGE_BYTES_MAX];
@@ -67,6 +67,18 @@ impl Socket {
         });
         let message = serde_json::from_slice(&text[..received.bytes])?;
         Ok(Some((message, descriptor)))
+    }
+}
+
+impl From<OwnedFd> for Socket {
+    fn from(end: OwnedFd) -> Self {
+        Self(end)
+    }
+}
+
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> Self {
+        socket.0
     }
 }
 
