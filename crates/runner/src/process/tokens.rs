@@ -305,3 +305,67 @@ impl Lane {
         self.put();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn wait_until(mut is_so: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_so() {
+            assert!(Instant::now() < deadline, "waited in vain");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_lane_gets_no_more_than_its_share_and_what_is_never_given_back_is_not_lost() {
+        let tokens = Tokens::new(4, true, None);
+        let stop = Stop::new().unwrap();
+        let held = tokens.take(1, &stop).unwrap();
+        let lane = Lane::new(0).unwrap();
+        tokens.supplying(0, &lane, 2, || {
+            wait_until(|| lane.take_back());
+            wait_until(|| lane.take_back());
+            // It has all that it may have, so another gets the rest at once.
+            let rest = tokens.take(1, &stop).unwrap();
+            assert_eq!((lane.idle(), tokens.inner().free), (0, 0));
+            drop(rest);
+        });
+        drop(held);
+        assert_eq!(tokens.inner().free, 4);
+    }
+
+    #[test]
+    fn what_a_lane_does_not_use_is_there_for_who_waits() {
+        let tokens = Tokens::new(3, true, None);
+        let stop = Stop::new().unwrap();
+        let lane = Lane::new(0).unwrap();
+        tokens.supplying(0, &lane, 2, || {
+            wait_until(|| lane.take_back());
+            wait_until(|| lane.idle() == 1);
+            // One is used, one lies there: both are wanted, and the first is given back.
+            std::thread::scope(|scope| {
+                let waits = scope.spawn(|| tokens.take(3, &stop).is_some());
+                wait_until(|| tokens.inner().waiting == 1 && lane.idle() == 0);
+                lane.put();
+                assert!(waits.join().unwrap());
+            });
+        });
+        assert_eq!(tokens.inner().free, 3);
+    }
+
+    #[test]
+    fn who_waits_in_vain_hears_that_the_run_ends() {
+        let tokens = Tokens::new(1, true, None);
+        let stop = Stop::new().unwrap();
+        let _held = tokens.take(1, &stop).unwrap();
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| tokens.take(1, &stop).is_none());
+            wait_until(|| tokens.inner().waiting == 1);
+            stop.ask();
+            assert!(waits.join().unwrap());
+        });
+    }
+}

@@ -216,7 +216,9 @@ impl<'w> Runner<'w> {
             .clamp(1, tasks.len().max(1));
         std::thread::scope(|scope| {
             let uploads = Uploads::start(scope, self.store, self.remote);
-            scope.spawn(|| run.hear(heard));
+            if tasks.iter().any(|&task| self.task(task).is_persistent) {
+                scope.spawn(|| run.hear(heard));
+            }
             std::thread::scope(|scope| {
                 for number in 0..threads {
                     let thread = std::thread::Builder::new().stack_size(STACK);
