@@ -179,6 +179,9 @@ fn inputs(
 /// What patterns of inputs mean.
 fn walked(files: &Files, sets: &Sets, patterns: &PatternSet) -> Result<Vec<Found>, BuildKeyError> {
     let mut walk = files.walk(patterns);
+    if files.is_view() {
+        walk = walk.within(files);
+    }
     if sets.is_default {
         walk = walk.ignoring(&files.here());
     }
@@ -241,15 +244,19 @@ fn input(
         FileType::Symlink => {
             let target = readlinkat(files.root(), path.0.as_slice(), Vec::new());
             let target = Bytes(target.map_err(unreadable)?.into_bytes());
-            let end = files.end_of_link(path, &target);
-            let behind = statat(files.root(), end, AtFlags::empty());
-            let digest = match behind.ok().map(|raw| Stat::of(&raw)) {
+            let end = files.end_of_link(path).map_err(unreadable)?;
+            let behind = end.as_ref().and_then(|end| {
+                let end = if end.is_empty() { b"." } else { end.as_slice() };
+                statat(files.root(), end, AtFlags::empty()).ok()
+            });
+            let end = end.unwrap_or_default();
+            let digest = match behind.map(|raw| Stat::of(&raw)) {
                 Some(stat) if stat.kind == FileType::RegularFile => {
                     stamps.add(&stat);
-                    Some(files.digest(end, &stat).map_err(unreadable)?)
+                    Some(files.digest(&end, &stat).map_err(unreadable)?)
                 }
                 Some(stat) if stat.kind == FileType::Directory => match sets {
-                    Some(sets) => behind_link(files, sets, path, end, stamps)?,
+                    Some(sets) => behind_link(files, sets, path, &end, stamps)?,
                     None => None,
                 },
                 _ => None,

@@ -14,7 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-const MAGIC: &[u8] = b"mainstay-state-2\n";
+const MAGIC: &[u8] = b"mainstay-state-3\n";
 const HEAD: usize = 12;
 
 /// A rewrite is worth it once the file is this many times too long.
@@ -31,8 +31,9 @@ pub(crate) struct Memo {
     pub(crate) outputs: BTreeMap<Bytes, Output>,
     /// What of that was there before the task ran, and is not the task's to remove.
     pub(crate) unowned: BTreeSet<Bytes>,
-    /// Whether its command was running: what stands there besides was left by one that was killed.
-    pub(crate) is_under_way: bool,
+    /// Its output patterns where its command was running: what they mean besides was left by one that was
+    /// killed.
+    pub(crate) under_way: Option<Vec<String>>,
     pub(crate) stdout: Content,
     pub(crate) stderr: Content,
     /// How long it ran, in milliseconds.
@@ -47,7 +48,7 @@ impl Memo {
             last_key: None,
             outputs,
             unowned,
-            is_under_way: false,
+            under_way: None,
             stdout: Content::empty(),
             stderr: Content::empty(),
             ran_ms: 0,
@@ -89,6 +90,17 @@ impl State {
     pub(crate) fn open(path: PathBuf) -> Self {
         let inner = Mutex::new(Inner::read(&path));
         Self { path, inner }
+    }
+
+    /// With what is remembered of the folder behind a view, where nothing is of the view itself.
+    pub(crate) fn over(self, behind: &Self) -> Self {
+        for (task, memo) in &behind.inner().memos {
+            let mut inner = self.inner();
+            if memo.under_way.is_none() && !inner.memos.contains_key(task) {
+                inner.memos.insert(task.clone(), Arc::clone(memo));
+            }
+        }
+        self
     }
 
     /// Reads again, where another run wrote since. Call it under the workspace's lock.

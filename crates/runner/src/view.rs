@@ -23,6 +23,8 @@ pub struct Order {
     pub environment: Vec<(OsString, OsString)>,
     /// The most time that it may take.
     pub timeout: Option<Duration>,
+    /// Programs that its result depends on, and that it has to see.
+    pub tools: Vec<PathBuf>,
 }
 
 /// How a command in a view ended.
@@ -69,7 +71,7 @@ pub trait View: Sync {
 pub(crate) fn run(
     view: &dyn View,
     files: &Files,
-    job: &Job,
+    (job, tools): (&Job, Vec<PathBuf>),
     stop: &Stop,
     take: &mut Take<'_>,
 ) -> Result<Ended, ProcessError> {
@@ -79,10 +81,12 @@ pub(crate) fn run(
         cwd: job.cwd.clone(),
         environment: job.environment.clone(),
         timeout: job.timeout,
+        tools,
     };
     files.renew(None).map_err(|errno| failed(errno.into()))?;
     let finish = view.run(&order, stop, take).map_err(failed);
-    let again = view.open(false).map_err(failed)?;
+    // What was set aside before comes back, or goes.
+    let again = view.open(true).map_err(failed)?;
     files
         .renew(Some(again))
         .map_err(|errno| failed(errno.into()))?;

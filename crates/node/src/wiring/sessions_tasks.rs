@@ -21,12 +21,15 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// No more is kept of what the tasks of one call said; the cache has all of it.
 const SAID_MAX: usize = 16 << 20;
+
+/// Where every sandbox finds the host's programs.
+const SYSTEM: [&str; 3] = ["/usr", "/bin", "/sbin"];
 
 /// What came of a task and those that it needs.
 pub(crate) struct TaskRan {
@@ -79,8 +82,18 @@ fn blocking(
         is_open_floor: true,
     };
     let said = Said::default();
-    let stop = Stop::new().map_err(internal)?;
+    let stop = Arc::new(Stop::new().map_err(internal)?);
+    let asked = {
+        let (stop, mut aborted) = (Arc::clone(&stop), view.aborted.clone());
+        view.handle.spawn(async move {
+            let _ended = aborted
+                .wait_for(|is_aborted| *is_aborted)
+                .await
+                .map(|_| stop.ask());
+        })
+    };
     let summary = runner.run(&targets, &options, &stop, &said);
+    asked.abort();
     drop(runner);
     if let Some(error) = view.failure().take() {
         return Err(Ran::unsandboxed(&error));
@@ -178,6 +191,16 @@ impl View for SessionView<'_> {
         let variables = variables.map(|(name, value)| Ok((text(name)?, text(value)?)));
         spec.env = variables.collect::<io::Result<BTreeMap<_, _>>>()?;
         spec.cwd = order.cwd.clone();
+        let tools = order.tools.iter();
+        let is_seen = |tool: &&PathBuf| {
+            let mut seen = SYSTEM
+                .iter()
+                .map(Path::new)
+                .chain([self.mount.at().as_path()]);
+            seen.any(|folder| tool.starts_with(folder))
+        };
+        spec.read
+            .extend(tools.filter(|tool| !is_seen(tool)).cloned());
         spec.timeout = order.timeout.unwrap_or(spec.timeout).min(spec.timeout);
         let mut aborted = self.aborted.clone();
         let ran = self.handle.block_on(async {

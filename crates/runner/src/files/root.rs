@@ -44,7 +44,7 @@ impl Root {
             None => open(NOTHING, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
         };
         let mut now = now.write().unwrap_or_else(PoisonError::into_inner);
-        *now = View::of(root, now.behind, false);
+        *now = View::of(root, now.behind, true);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! are passed over unless they are named.
 
 use super::stat::{Stamp, Stat, look};
+use super::{Files, Real};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use mainstay_tasks::{Bytes, Names, PatternSet, State};
 use rustix::fs::{FileType, Mode, OFlags, RawDir, openat};
@@ -50,6 +51,8 @@ pub(crate) struct Walk<'a> {
     path: Vec<u8>,
     depth: usize,
     found: Vec<Found>,
+    /// Whose links are followed by hand, and not out of the workspace.
+    within: Option<&'a Files>,
 }
 
 impl<'a> Walk<'a> {
@@ -64,6 +67,7 @@ impl<'a> Walk<'a> {
             path: Vec::new(),
             depth: 0,
             found: Vec::new(),
+            within: None,
         }
     }
 
@@ -82,6 +86,13 @@ impl<'a> Walk<'a> {
     /// Passes over what git ignores below `root`.
     pub(crate) fn ignoring(mut self, root: &Path) -> Self {
         self.ignoring = Some(root.to_owned());
+        self
+    }
+
+    /// Follows links only where they stay in the workspace, and as commands would; one that leads out of it is
+    /// an error.
+    pub(crate) fn within(mut self, files: &'a Files) -> Self {
+        self.within = Some(files);
         self
     }
 
@@ -116,7 +127,7 @@ impl<'a> Walk<'a> {
                 .into_iter()
                 .try_for_each(|name| self.entry(opened, from, state, name, true)),
             Names::All if self.path.len() == from => self.listed(opened, state),
-            Names::All => match open_folder(opened, self.below(from)) {
+            Names::All => match self.open(opened, from) {
                 Ok(inner) => self.listed(inner.as_fd(), state),
                 Err(Errno::NOENT) => Ok(()),
                 Err(errno) => Err(self.failed(errno)),
@@ -192,7 +203,7 @@ impl<'a> Walk<'a> {
         state: &State,
         is_named: bool,
     ) -> Result<(), WalkError> {
-        let stat = match look(opened, self.below(from)) {
+        let stat = match self.look(opened, from) {
             Ok(Some(stat)) => stat,
             Ok(None) => return Ok(()),
             Err(errno) => return Err(self.failed(errno)),
@@ -209,7 +220,7 @@ impl<'a> Walk<'a> {
             }
             // Who goes on below a link's name means what is behind it.
             FileType::Symlink if is_named && !state.is_over() && !state.is_whole() => {
-                match open_folder(opened, self.below(from)) {
+                match self.open(opened, from) {
                     Ok(inner) => self.folder(inner.as_fd(), self.path.len(), state)?,
                     Err(Errno::NOENT | Errno::NOTDIR) => self.file(stat, state),
                     Err(errno) => return Err(self.failed(errno)),
@@ -238,6 +249,36 @@ impl<'a> Walk<'a> {
             Ok(inner) => self.folder(inner.as_fd(), self.path.len(), state),
             Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(self.failed(errno)),
+        }
+    }
+
+    /// What stands at the walk's path.
+    fn look(&self, opened: BorrowedFd<'_>, from: usize) -> Result<Option<Stat>, Errno> {
+        let below = self.below(from);
+        let end = self.path.iter().rposition(|&byte| byte == b'/');
+        match (self.within, end) {
+            (Some(files), Some(end)) if below.contains(&b'/') => {
+                let name = &self.path[end + 1..];
+                match files.real(&self.path[..end])? {
+                    Real::At(folder) => look(files.root(), &[&folder, &b"/"[..], name].concat()),
+                    Real::Missing => Ok(None),
+                    Real::Outside => Err(Errno::XDEV),
+                }
+            }
+            _ => look(opened, below),
+        }
+    }
+
+    /// The folder at the walk's path, links followed.
+    fn open(&self, opened: BorrowedFd<'_>, from: usize) -> Result<OwnedFd, Errno> {
+        let Some(files) = self.within else {
+            return open_folder(opened, self.below(from));
+        };
+        match files.real(&self.path)? {
+            Real::At(path) if path.is_empty() => open_folder(files.root().as_fd(), b"."),
+            Real::At(path) => open_folder(files.root().as_fd(), &path),
+            Real::Missing => Err(Errno::NOENT),
+            Real::Outside => Err(Errno::XDEV),
         }
     }
 

@@ -2,13 +2,13 @@
 
 mod standing;
 
-pub(crate) use standing::{Standing, remove_but};
+pub(crate) use standing::{Standing, leave_aside, remove_but};
 
 use crate::files::{Files, Found, Stat, WalkError, now};
 use crate::keys::Sets;
 use crate::store::{Parcel, Store};
 use crate::threads;
-use mainstay_tasks::{Bytes, Content, Output, PathReason, RunTaskError, StoreError};
+use mainstay_tasks::{Bytes, Content, Output, PathReason, PatternSet, RunTaskError, StoreError};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat, statat,
 };
@@ -38,8 +38,17 @@ pub(crate) fn resolve(files: &Files, sets: &Sets) -> Result<Made, RunTaskError> 
     for name in &sets.output_names {
         declared(files, name)?;
     }
-    let walked = files.walk(&sets.outputs).run(files.root().as_fd());
-    let failed = |WalkError { path, errno }| unlisted(path, errno);
+    let walked = files
+        .walk(&sets.outputs)
+        .within(files)
+        .run(files.root().as_fd());
+    let failed = |WalkError { path, errno }| match errno {
+        Errno::XDEV => {
+            let reason = PathReason::Outside;
+            RunTaskError::MaterialisedOutputPathInvalid { path, reason }
+        }
+        errno => unlisted(path, errno),
+    };
     let (found, others) = walked.map_err(failed)?.into_iter().partition(can_be_kept);
     let found = sorted(found);
     let passed_over = sorted(others).into_iter().map(|found| found.path).collect();
@@ -59,8 +68,8 @@ pub(crate) fn resolve(files: &Files, sets: &Sets) -> Result<Made, RunTaskError> 
 }
 
 /// What can be found of outputs, whether all that was declared is there or not.
-pub(crate) fn present(files: &Files, sets: &Sets) -> Vec<Found> {
-    let walked = files.walk(&sets.outputs).run(files.root().as_fd());
+pub(crate) fn present(files: &Files, patterns: &PatternSet) -> Vec<Found> {
+    let walked = files.walk(patterns).within(files).run(files.root().as_fd());
     let mut found = kept(walked.unwrap_or_default());
     found.retain(|found| !is_reserved(&found.path));
     found

@@ -3,6 +3,7 @@
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 pub struct Stop {
     asked: OwnedFd,
     urgent: OwnedFd,
-    level: AtomicU8,
+    level: Arc<AtomicU8>,
 }
 
 impl Stop {
@@ -24,7 +25,7 @@ impl Stop {
         Ok(Self {
             asked: eventfd(0, flags)?,
             urgent: eventfd(0, flags)?,
-            level: AtomicU8::new(0),
+            level: Arc::default(),
         })
     }
 
@@ -37,6 +38,11 @@ impl Stop {
             &self.urgent
         };
         let _woken = rustix::io::write(fd, &1u64.to_ne_bytes());
+    }
+
+    /// How often somebody asked, for who cannot keep this.
+    pub(crate) fn level(&self) -> Arc<AtomicU8> {
+        Arc::clone(&self.level)
     }
 
     /// Whether somebody asked.

@@ -2,7 +2,6 @@
 //! holds what it held before.
 
 use super::{Known, is_right, open_beneath, split};
-use crate::files::BESIDE;
 use crate::files::{Files, look};
 use crate::state::Memo;
 use mainstay_tasks::{Bytes, Output};
@@ -24,10 +23,13 @@ impl Aside {
     pub(crate) fn take(files: &Files, memo: &Memo, kept: &Known) -> Self {
         let mut aside = Self::default();
         let taken = memo.owned().filter(|(path, _)| !kept.contains_key(*path));
-        for (path, output) in taken.rev() {
-            if aside.is_empty() {
-                let _there = files.beside();
-            }
+        let mut taken = taken.rev().peekable();
+        // Where there is no place for it, it stays where it is, and is told as what was there before.
+        let beside = taken.peek().and_then(|_| files.beside().ok());
+        for (path, output) in taken {
+            let Some(beside) = &beside else {
+                return aside;
+            };
             let (parent, last) = split(path);
             let Ok(parent) = open_beneath(files, parent) else {
                 continue;
@@ -39,10 +41,9 @@ impl Aside {
                     }
                 }
                 Output::File { .. } | Output::Link { .. } if is_right(files, path, output) => {
-                    let beside = crate::disk::name();
-                    let to = format!("{BESIDE}/{beside}");
-                    match renameat(&parent, last, files.root(), to.as_str()) {
-                        Ok(()) => aside.files.push((path.clone(), beside)),
+                    let (to, name) = (beside, crate::disk::name());
+                    match renameat(&parent, last, to, name.as_str()) {
+                        Ok(()) => aside.files.push((path.clone(), name)),
                         // Another file system: it goes, and is in the cache.
                         Err(Errno::XDEV) => drop(unlinkat(&parent, last, AtFlags::empty())),
                         Err(_) => {}
@@ -52,10 +53,6 @@ impl Aside {
             }
         }
         aside
-    }
-
-    fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.folders.is_empty()
     }
 
     /// Puts everything back, where nothing stands in its place by now.
@@ -68,24 +65,28 @@ impl Aside {
                 let _made = mkdirat(parent, last, rustix::fs::Mode::from_raw_mode(mode));
             }
         }
-        for (path, beside) in self.files.drain(..).rev() {
+        let Some(from) = files.beside_where_there() else {
+            return;
+        };
+        for (path, name) in self.files.drain(..).rev() {
             let (parent, last) = split(&path);
-            let from = format!("{BESIDE}/{beside}");
             let flags = RenameFlags::NOREPLACE;
             let is_back = open_beneath(files, parent).is_ok_and(|parent| {
-                renameat_with(files.root(), from.as_str(), parent, last, flags).is_ok()
+                renameat_with(&from, name.as_str(), parent, last, flags).is_ok()
             });
             if !is_back {
-                let _gone = unlinkat(files.root(), from.as_str(), AtFlags::empty());
+                let _gone = unlinkat(&from, name.as_str(), AtFlags::empty());
             }
         }
     }
 
     /// Removes everything.
     pub(crate) fn discard(mut self, files: &Files) {
-        for (_, beside) in self.files.drain(..) {
-            let path = format!("{BESIDE}/{beside}");
-            let _gone = unlinkat(files.root(), path.as_str(), AtFlags::empty());
+        let Some(from) = files.beside_where_there() else {
+            return;
+        };
+        for (_, name) in self.files.drain(..) {
+            let _gone = unlinkat(&from, name.as_str(), AtFlags::empty());
         }
     }
 }

@@ -6,7 +6,7 @@
 use crate::disk;
 use crate::files::Files;
 use rustix::fs::{
-    AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, linkat, open, openat, renameat,
+    AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, linkat, openat, renameat,
     symlinkat, unlinkat,
 };
 use rustix::io::Errno;
@@ -34,11 +34,9 @@ pub(super) struct Draft<'b> {
 impl Beside {
     /// Opens the folder of a workspace, or makes it.
     pub(super) fn open(files: &Files) -> io::Result<Self> {
-        let path = files.beside()?;
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = open(&path, flags, Mode::empty())?;
+        let folder = files.beside()?;
         Ok(Self {
-            path,
+            path: PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())),
             folder,
             owner: files.owner(),
         })

@@ -20,7 +20,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 /// More files than this are written by several threads.
@@ -307,7 +307,10 @@ pub(crate) fn remove(files: &Files, Found { path, stat }: &Found) {
 
 /// Removes what the dead left beside.
 pub(crate) fn sweep(files: &Files) {
-    let _there_is_none = crate::disk::sweep(&files.here().join(BESIDE));
+    if let Some(folder) = files.beside_where_there() {
+        let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
+        let _there_is_none = crate::disk::sweep(Path::new(&path));
+    }
 }
 
 fn unwritten(path: &Bytes, errno: Errno) -> RestoreError {

@@ -10,7 +10,7 @@ use crate::files::{Files, Found};
 use crate::keys::{Stamps, written_since};
 use crate::outputs::{self, Standing, remove_but};
 use crate::process::{self, Ended, Exit, Job, Lane, ProcessError};
-use crate::restore::{Aside, Known};
+use crate::restore::{Aside, Known, is_right};
 use crate::state::Memo;
 use crate::store::{Contents, Parcel, Small, Spool};
 use crate::view;
@@ -22,6 +22,7 @@ use mainstay_tasks::{
 };
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A task that runs.
@@ -42,6 +43,8 @@ pub(super) struct Attempt<'a, 'r, 'w> {
     /// When that was, by the clock that stamps files.
     since: i64,
     standing: Standing,
+    /// A file of a view that may have its part in the result, and is not in the key.
+    undeclared: Option<Bytes>,
 }
 
 /// Why a command did not come to an end that counts.
@@ -67,6 +70,7 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             stamps: missed.stamps,
             since: missed.looked_ns,
             standing: Standing::default(),
+            undeclared: None,
         }
     }
 
@@ -75,6 +79,7 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
         let (run, runner, number) = (self.run, self.run.runner, self.number);
         run.clear(number);
         let memo = runner.state.memo(&self.task.id);
+        self.undeclared = self.undeclared_change();
         // What it made before must not be taken for what it makes now.
         let aside = memo.as_ref().filter(|_| self.task.is_cached);
         let aside = aside.map(|memo| Aside::take(&runner.files, memo, &Known::new()));
@@ -168,7 +173,11 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             // The next try begins as this one did.
             let runner = self.run.runner;
             if self.task.is_cached {
-                remove_but(&runner.files, runner.sets(self.number), self.standing.all());
+                remove_but(
+                    &runner.files,
+                    runner.sets(self.number),
+                    &self.standing.all(),
+                );
             }
         }
     }
@@ -182,9 +191,10 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             watching.wrap(&mut job).map_err(Failure::Unwatched)?;
         }
         let (run, number) = (self.run, self.number);
+        let tools = self.tools();
         let mut take = |stream, bytes: &[u8]| self.take(stream, bytes);
         let ended = match (runner.view, job.tokens) {
-            (Some(view), _) => view::run(view, &runner.files, &job, run.stop, &mut take),
+            (Some(view), _) => view::run(view, &runner.files, (&job, tools), run.stop, &mut take),
             (None, None) => process::run(&job, None, run.stop, &mut take),
             (None, Some(most)) => Lane::new(0)
                 .map_err(|error| ProcessError::Spawn(error.into()))
@@ -213,6 +223,14 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
                 Err(Failure::Task(ProcessError::Spawn(cause).of(&program)))
             }
         }
+    }
+
+    /// Programs that its result depends on.
+    fn tools(&self) -> Vec<PathBuf> {
+        let runner = self.run.runner;
+        let tools = self.task.tools.iter();
+        let find = |name: &String| runner.environment.program(self.task, &runner.files, name);
+        tools.filter_map(find).collect()
     }
 
     /// Takes what the command says: keeps it, and passes it on where this task has the floor.
@@ -273,7 +291,7 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             made_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
         };
         let small = parcel.into_small();
-        let key = self.cached(&result, &small);
+        let key = self.cached(&result, found, &small);
         drop(adding);
         let memo = Memo {
             unowned: self.standing.unowned(result.outputs.keys()),
@@ -289,14 +307,18 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
     }
 
     /// Adds a result to the cache, where its key is still true. Gives the key under which it is there.
-    fn cached(&mut self, result: &TaskResult, small: &Small) -> Option<TaskKey> {
+    fn cached(&mut self, result: &TaskResult, found: &[Found], small: &Small) -> Option<TaskKey> {
         let key = result.ingredients.key();
         if let Some(changes) = self.changed_meanwhile(result) {
             self.record.cached = Cached::InputsChanged { changes };
             return None;
         }
-        if let Some(path) = self.undeclared_change() {
+        if let Some(path) = self.undeclared.take() {
             self.record.cached = Cached::Undeclared { path };
+            return None;
+        }
+        if let Some(path) = self.standing.unclear(found, self.record.attempts) {
+            self.record.cached = Cached::Unclear { path };
             return None;
         }
         match self.run.runner.store.add(&key, result, small) {
@@ -342,12 +364,21 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             }
         };
         let closure = runner.workspace.graph.closure(&[self.number]);
-        let inputs = &runner.sets(self.number).inputs;
-        let is_declared = |path: &Bytes| {
-            let mut made = closure.iter().map(|&task| &runner.sets(task).outputs);
-            inputs.is_match(&path.0) || made.any(|outputs| outputs.is_match(&path.0))
+        let is_made = |path: &Bytes| {
+            let mut memos = closure
+                .iter()
+                .filter_map(|&task| runner.state.memo(&runner.task(task).id));
+            memos.any(|memo| {
+                let output = memo.outputs.get(path);
+                let is_right = |output| is_right(&runner.files, path, output);
+                memo.key.is_some() && memo.owns(path) && output.is_some_and(is_right)
+            })
         };
-        changes.into_iter().find(|path| !is_declared(path))
+        let inputs = self.before.as_ref().map(|before| &before.inputs);
+        let is_read = |path: &Bytes| inputs.is_some_and(|inputs| inputs.contains_key(path));
+        changes
+            .into_iter()
+            .find(|path| !is_read(path) && !is_made(path))
     }
 
     /// The command succeeded, and its outputs stand; only the cache does not have them.

@@ -113,7 +113,7 @@ impl<'w> Runner<'w> {
         let own = view.folder();
         Ok(Self {
             files: runner.files.seen_by(view.open(false)?, view.owner()),
-            state: State::open(own.join("state")),
+            state: State::open(own.join("state")).over(&runner.state),
             // Nobody else works there, and what this process starts must not inherit a lock.
             lock: WorkspaceLock::new(own.join("lock"), true),
             view: Some(view),
@@ -182,6 +182,7 @@ impl<'w> Runner<'w> {
 
     /// Runs tasks once. What stays up is up after it.
     pub(crate) fn round(&self, targets: &[u32], setting: &Setting<'_>) -> Round {
+        self.files.hear(setting.stop);
         let graph = &self.workspace.graph;
         let tasks = graph.closure(targets);
         let limits = Limits {

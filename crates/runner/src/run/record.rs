@@ -138,6 +138,12 @@ pub enum Cached {
         /// Which.
         path: Bytes,
     },
+    /// A file under the output patterns was there before, and the command left it alone, or a try that failed
+    /// may have changed it: whether it belongs to the result is unclear.
+    Unclear {
+        /// Which.
+        path: Bytes,
+    },
     /// It could not be put there; see the report.
     Failed,
     /// There is nothing to keep.

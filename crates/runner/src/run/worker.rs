@@ -7,14 +7,15 @@ use super::record::{Cached, Event, Outcome, TaskRecord};
 use super::speaker::Speech;
 use crate::files::now;
 use crate::keys::{Stamps, ingredients};
-use crate::outputs::{self, Standing, remove_but};
+use crate::outputs::{self, Standing, leave_aside};
 use crate::remote::pull;
 use crate::restore::{Aside, Restoration, is_right};
 use crate::state::Memo;
 use crate::store::{Contents, Kept};
 use crate::workspace::Task;
 use mainstay_tasks::{
-    BuildKeyError, Bytes, Ingredients, Output, RestoreError, RunTaskError, TaskKey, TaskResult,
+    BuildKeyError, Bytes, Ingredients, Output, Pattern, PatternSet, RestoreError, RunTaskError,
+    TaskKey, TaskResult,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -83,14 +84,7 @@ impl<'w> Run<'_, 'w> {
         self.note_sight(number, &ingredients);
         let ingredients = match ingredients {
             Ok(ingredients) => ingredients,
-            Err(cause) => {
-                let error = RunTaskError::BuildKeyFailed { cause };
-                let record = TaskRecord {
-                    began_ms,
-                    ..TaskRecord::errored(&task.id, &error)
-                };
-                return Looked::Failed(record);
-            }
+            Err(cause) => return Looked::Failed(self.keyless(record, cause)),
         };
         let key = ingredients.key();
         record.key = Some(key);
@@ -126,6 +120,19 @@ impl<'w> Run<'_, 'w> {
             looked_at,
             looked_ns,
         })
+    }
+
+    /// The end of a task without a key.
+    fn keyless(&self, mut record: TaskRecord, cause: BuildKeyError) -> TaskRecord {
+        if self.stop.is_asked() {
+            record.outcome = Outcome::Cancelled;
+            return record.reported();
+        }
+        let error = RunTaskError::BuildKeyFailed { cause };
+        TaskRecord {
+            began_ms: record.began_ms,
+            ..TaskRecord::errored(&record.task, &error)
+        }
     }
 
     /// The result of a key, in the folder.
@@ -243,16 +250,25 @@ impl<'w> Run<'_, 'w> {
         unowned.cloned().collect()
     }
 
-    /// Removes what a command left that was killed with its run; one whose result is not kept may go on from
+    /// Sets aside what a command left that was killed with its run; one whose result is not kept may go on from
     /// there.
     pub(super) fn clear(&self, number: u32) {
         let runner = self.runner;
         let task = runner.task(number);
         let memo = runner.state.memo(&task.id).filter(|_| task.is_cached);
         // In a run within a task, it may be running now.
-        let is_killed = |memo: &Memo| memo.is_under_way && runner.environment.marker().is_none();
-        if let Some(memo) = memo.filter(|memo| is_killed(memo)) {
-            remove_but(&runner.files, runner.sets(number), &memo.unowned);
+        let memo = memo.filter(|_| runner.environment.marker().is_none());
+        let Some((memo, texts)) = memo.as_ref().and_then(|m| Some((m, m.under_way.as_ref()?)))
+        else {
+            return;
+        };
+        let root = Bytes::default();
+        let patterns = texts
+            .iter()
+            .filter_map(|text| Pattern::parse(&root, text).ok());
+        let count = leave_aside(&runner.files, &PatternSet::new(patterns), &memo.unowned);
+        if count > 0 {
+            tracing::warn!(task = %task.id, count, "what a killed run left is in .mainstay/left now");
         }
     }
 
@@ -335,17 +351,19 @@ impl<'w> Run<'_, 'w> {
 
     /// Remembers that the command of a task begins; `standing` is what was there before.
     pub(super) fn begin(&self, number: u32, standing: &Standing) {
+        let task = self.runner.task(number);
+        let patterns = task.outputs.iter().map(ToString::to_string);
         let memo = Memo {
-            is_under_way: true,
-            ..Memo::of_no_result(BTreeMap::new(), standing.all().clone())
+            under_way: Some(patterns.collect()),
+            ..Memo::of_no_result(BTreeMap::new(), standing.all())
         };
-        self.remember(self.runner.task(number), memo);
+        self.remember(task, memo);
     }
 
     /// What stands in the folder now is nobody's result, but some of it is still what this task made.
     pub(super) fn forget(&self, number: u32, standing: &Standing) {
         let runner = self.runner;
-        let found = outputs::present(&runner.files, runner.sets(number));
+        let found = outputs::present(&runner.files, &runner.sets(number).outputs);
         let outputs = outputs::described(&runner.files, &found);
         let unowned = standing.unowned(outputs.keys());
         self.remember(runner.task(number), Memo::of_no_result(outputs, unowned));

@@ -215,6 +215,16 @@ fn unkept(cached: &Value) -> String {
             let what = several(&cached["changes"]);
             format!("; not cached, because meanwhile {what}")
         }
+        "unclear" => {
+            let path = text(&cached["path"]);
+            format!(
+                "; not cached: `{path}` is among its outputs and was there before; remove it, or exclude it there with `!`"
+            )
+        }
+        "undeclared" => {
+            let path = text(&cached["path"]);
+            format!("; not cached, because `{path}` was changed, which it does not declare")
+        }
         "failed" => "; not cached".to_owned(),
         _ => String::new(),
     }

@@ -16,13 +16,35 @@ tasks:
   says: {shell: 'head -c 100000 /dev/zero | tr \\0 x; echo end', inputs: [in]}
   late: {shell: 'sleep 60', timeout: 100ms, inputs: []}
   none: {shell: 'true', inputs: [missing]}
+  incremental: {shell: 'mkdir -p out2; test -e out2/made || cp in out2/made', inputs: [in], outputs: ['out2/**']}
+  everything: {shell: 'cat in ignored .git/HEAD 2>/dev/null > all; ls -d new* >> all; true', outputs: [all]}
+  numbered: {shell: 'mkdir -p numbers; touch numbers/$(cat in); ! grep -q bad in', inputs: [in], outputs: ['numbers/**']}
+  tries: {shell: 'mkdir -p tried; test -e tried/once && exit 0; touch tried/once; exit 1', inputs: [in], outputs: ['tried/**'], retries: 2}
+  through: {shell: 'cat linked/f', inputs: ['linked/**'], outputs: []}
+  lint: {shell: 'lint', inputs: [in], env: [PATH], tools: [lint]}
   slow: {shell: 'mkdir -p o; touch o/half; sleep 1; rm o/half; touch o/whole', inputs: [], outputs: ['o/**']}
 ";
 
 /// A place whose agent works in `work`, where the tasks are, and makes these calls, one a step.
 fn place(calls: &[&str]) -> Tasks {
     let names = [
-        "build", "test", "always", "up", "reach", "says", "late", "none", "slow", "w:test", "gone",
+        "build",
+        "test",
+        "always",
+        "up",
+        "reach",
+        "says",
+        "late",
+        "none",
+        "slow",
+        "incremental",
+        "everything",
+        "numbered",
+        "tries",
+        "through",
+        "lint",
+        "w:test",
+        "gone",
     ];
     let tools: Vec<String> = names
         .iter()
@@ -222,4 +244,130 @@ async fn a_task_whose_node_was_killed_begins_anew() {
         told[2].1.contains("whole") && !told[2].1.contains("half"),
         "{told:?}"
     );
+}
+
+/// The same calls, after which the folder is asked for the task on the command line: how it ended, and what
+/// each call came to.
+fn poisoned(task: &str, shell: &str) -> (TaskRun, Vec<(Value, String)>) {
+    let call = format!("shell {{command: {}}}", json!(shell));
+    let tasks = place(&[&call, &format!("task_{task}")]);
+    tasks
+        .write("work/.gitignore", "ignored\n")
+        .write("work/ignored", "ours");
+    let told = calls(&tasks);
+    (run(&tasks, task), told)
+}
+
+#[test]
+fn no_agent_makes_a_result_that_others_would_not_make() {
+    for (task, shell) in [
+        ("build", "mkdir out; echo evil > out/rider"),
+        ("build", "mkdir -p out/empty"),
+        ("incremental", "mkdir out2; echo evil > out2/made"),
+        ("everything", "echo evil > ignored"),
+        ("everything", "mkdir -p .git; echo evil > .git/HEAD"),
+        ("everything", "mkdir -p new"),
+    ] {
+        let (found, told) = poisoned(task, shell);
+        assert_eq!(told[1].0, "succeeded", "{told:?}");
+        assert_eq!(
+            found.ok().outcome(task),
+            "ran",
+            "{task} after {shell}: {told:?}"
+        );
+    }
+    // What it may: change what the task reads, and go back.
+    let (found, _) = poisoned("build", "echo bad > in; printf good > in");
+    assert_eq!(found.ok().outcome("build"), "restored");
+}
+
+#[test]
+fn a_view_is_as_clean_as_a_folder() {
+    let tasks = place(&[
+        "task_numbered",
+        "shell {command: 'echo two > in'}",
+        "task_numbered",
+        "shell {command: 'ls -A . numbers'}",
+        "shell {command: 'echo bad > in'}",
+        "task_numbered",
+        "shell {command: 'ls -A . numbers'}",
+        "task_tries",
+    ]);
+    let told = calls(&tasks);
+    let listed = &told[3].1;
+    assert!(
+        listed.contains("two") && !listed.contains("good") && !listed.contains(".mainstay"),
+        "{listed}"
+    );
+    let listed = &told[6].1;
+    assert!(
+        listed.contains("two"),
+        "what was made before is back after a failure: {listed}"
+    );
+    assert!(
+        told[7].1.contains("exit code 1"),
+        "each try begins as the first did: {told:?}"
+    );
+    assert_eq!(run(&tasks, "numbered").ok().outcome("numbered"), "restored");
+}
+
+#[test]
+fn no_link_of_an_agent_leads_the_node_anywhere() {
+    let tasks = place(&[]);
+    let work = tasks.path("work");
+    let absolute = work.join("real").display().to_string();
+    let secret = tasks.path("secret");
+    std::fs::create_dir(&secret).unwrap();
+    tasks
+        .write("secret/payroll", "")
+        .write("secret/restore/1-x", "");
+    let link = |target: &str, name: &str| {
+        format!(
+            "shell {{command: {}}}",
+            json!(format!("rm -rf {name}; ln -s {target} {name}"))
+        )
+    };
+    let all = [
+        link(&absolute, "linked"),
+        "shell {command: 'mkdir real; echo one > real/f'}".to_owned(),
+        "task_through".to_owned(),
+        "shell {command: 'echo two > real/f'}".to_owned(),
+        "task_through".to_owned(),
+        link(secret.to_str().unwrap(), "out"),
+        link(secret.to_str().unwrap(), ".mainstay"),
+        "task_build".to_owned(),
+    ];
+    let mut script: String = all
+        .iter()
+        .map(|call| {
+            let (name, arguments) = call.split_once(' ').unwrap_or((call, "{}"));
+            format!("- tool_calls: [{{name: {name}, arguments: {arguments}}}]\n")
+        })
+        .collect();
+    script += "- text: done\n";
+    tasks.write("script.yaml", &script);
+    let told = calls(&tasks);
+    assert!(
+        told[4].1.contains("two") && told[4].1.contains("w:through: ran"),
+        "{told:?}"
+    );
+    assert!(!told[7].1.contains("payroll"), "{told:?}");
+    assert!(secret.join("restore/1-x").exists());
+    assert_eq!(
+        std::fs::read_dir(secret.join("restore")).unwrap().count(),
+        1
+    );
+}
+
+#[test]
+fn a_declared_program_is_there() {
+    let tasks = place(&["task_lint"]);
+    tasks.program("programs/lint", "#!/bin/sh\necho linted\n");
+    let path = format!("{}:/usr/bin:/bin", tasks.path("programs").display());
+    let mut command = tasks
+        .place
+        .command(&["--json", "run", "a", "go", "--session", "s"]);
+    Ran::of(&command.env("PATH", &path).output().unwrap()).ok();
+    let told = told(&tasks);
+    assert!(told[0].1.contains("linted"), "{told:?}");
 }

@@ -23,7 +23,15 @@ fn what_was_there_before_stays_whatever_happens() {
         (tasks.read("dist/notes"), tasks.read("dist/made")),
         ("mine, too".into(), "one".into())
     );
+    // Whether it belongs to the result is unclear, so nobody else gets it.
+    let told = &tasks.run(&["t"]).ok().ended("t")["cached"].clone();
+    assert_eq!(
+        told,
+        &serde_json::json!({"state": "unclear", "path": "dist/notes"})
+    );
     // What the task made is replaced, and what it no longer makes goes.
+    fs::remove_file(tasks.path("dist/notes")).unwrap();
+    tasks.run(&["t"]).ok();
     tasks.write("dist/made", "by hand");
     assert_eq!(tasks.run(&["t"]).ok().outcome("t"), "restored");
     assert_eq!(tasks.read("dist/made"), "one");
@@ -145,4 +153,90 @@ fn a_run_within_a_task_ends_with_it() {
         "timed_out",
         "the lock is free"
     );
+}
+
+#[test]
+fn what_may_not_belong_to_a_result_is_given_to_nobody() {
+    let tasks = Tasks::new(
+        "  t: {shell: 'mkdir -p dist; cat in > dist/$(cat in)', inputs: [in], outputs: ['dist/**']}\n  \
+           again: {shell: 'echo line >> log/f; test -e tried || { touch tried; exit 1; }', inputs: [], outputs: ['log/**'], retries: 1}\n",
+    );
+    let state = |task: &str| tasks.run(&[task]).ok().ended(task)["cached"]["state"].clone();
+    tasks.write("in", "one");
+    assert_eq!(state("t"), "stored");
+    // What somebody edited stays, and is no part of what others get.
+    tasks.write("dist/one", "one by hand").write("in", "two");
+    assert_eq!(state("t"), "unclear");
+    assert_eq!(tasks.read("dist/one"), "one by hand");
+    // A cache that is lost takes with it what was known of the folder.
+    fs::remove_file(tasks.path("dist/one")).unwrap();
+    fs::remove_dir_all(tasks.path("cache")).unwrap();
+    tasks.write("in", "three");
+    assert_eq!(state("t"), "unclear", "dist/two is of another result");
+    // The second try found what the first had written.
+    tasks.write("log/f", "mine\n");
+    assert_eq!(state("again"), "unclear");
+}
+
+#[test]
+fn what_a_killed_run_left_is_set_aside_and_not_removed() {
+    let tasks = Tasks::new(
+        "  t: {shell: 'mkdir -p dist; touch dist/half begun; sleep 60', inputs: [in], outputs: ['dist/**']}\n",
+    );
+    tasks.write("in", "").write("docs/book", "mine");
+    let mut run = tasks.command(&["t"]).stdout(Stdio::null()).spawn().unwrap();
+    wait_until("the command begins", || tasks.path("begun").exists());
+    run.kill().unwrap();
+    run.wait().unwrap();
+    tasks.write("dist/notes", "mine, too");
+    tasks.write(
+        "mainstay.yaml",
+        "version: 1\nname: w\ntasks:\n  t: {shell: 'mkdir -p docs; cp in docs/made', inputs: [in], outputs: ['docs/**', '!docs/book']}\n",
+    );
+    assert_eq!(
+        tasks.run(&["t"]).ok().ended("t")["cached"]["state"],
+        "stored"
+    );
+    assert_eq!(tasks.read("docs/book"), "mine");
+    assert!(!tasks.path("dist/half").exists());
+    assert_eq!(tasks.read(".mainstay/left/dist/notes"), "mine, too");
+}
+
+#[test]
+fn nothing_of_ours_is_looked_for_behind_a_link() {
+    let tasks = Tasks::new("  t: {shell: 'cp in out', inputs: [in], outputs: [out]}\n");
+    tasks
+        .write("in", "x")
+        .write("elsewhere/restore/1-dump", "precious");
+    std::os::unix::fs::symlink("elsewhere", tasks.path(".mainstay")).unwrap();
+    tasks.run(&["t"]).ok();
+    tasks.write("in", "y");
+    tasks.run(&["t"]);
+    assert_eq!(tasks.read("elsewhere/restore/1-dump"), "precious");
+    assert_eq!(
+        fs::read_dir(tasks.path("elsewhere/restore"))
+            .unwrap()
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn who_reads_a_large_file_hears_a_signal() {
+    let tasks = Tasks::new(
+        "  t: {shell: 'true', inputs: [in], outputs: [out]}\n  u: {shell: 'touch begun', cache: false}\n",
+    );
+    fs::File::create(tasks.path("in"))
+        .unwrap()
+        .set_len(1 << 42)
+        .unwrap();
+    let mut run = tasks
+        .command(&["-j", "2", "t", "u"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the run is at work", || tasks.path("begun").exists());
+    let pid = rustix::process::Pid::from_child(&run);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(143));
 }

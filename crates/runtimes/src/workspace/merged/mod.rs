@@ -34,8 +34,8 @@ pub fn open(exe: &Path, mount: &WorkspaceMount, is_writable: bool) -> io::Result
     }
 }
 
-/// The paths of all that differs from the folder, from its root; a folder stands for all in it where it hides
-/// what is behind it.
+/// The paths of all that differs from the folder, from its root: files, new folders with nothing in them, and
+/// folders that hide what is behind them.
 ///
 /// # Errors
 /// What the system says; `Unsupported` where the view is a copy.
@@ -64,8 +64,15 @@ fn changed_in(
         let (below, inner) = (lower.join(entry.file_name()), entry.path());
         let is_folder = entry.file_type()?.is_dir();
         let hides = || disk::is_opaque(&inner).map_err(io::Error::other);
+        let is_new = below.symlink_metadata().is_err();
+        let is_empty = || std::fs::read_dir(&inner).map(|mut entries| entries.next().is_none());
         // A new folder is opaque as well, and hides nothing.
-        if !is_folder || (below.symlink_metadata().is_ok() && hides()?) {
+        let is_change = match (is_folder, is_new) {
+            (false, _) => true,
+            (true, true) => is_empty()?,
+            (true, false) => hides()?,
+        };
+        if is_change {
             changes.push(path.clone());
         }
         if is_folder {
@@ -193,12 +200,13 @@ mod tests {
         let here = Path::new("/proc/self/fd").join(root.as_raw_fd().to_string());
         fs::create_dir_all(here.join("new/deep")).unwrap();
         fs::write(here.join("new/deep/x"), "").unwrap();
+        fs::create_dir(here.join("empty")).unwrap();
         fs::remove_dir_all(here.join("old")).unwrap();
         fs::create_dir(here.join("old")).unwrap();
         drop(root);
         let mut changed = changes(&mount).unwrap();
         changed.sort();
-        assert_eq!(changed, [&b"a"[..], b"b", b"new/deep/x", b"old"]);
+        assert_eq!(changed, [&b"a"[..], b"b", b"empty", b"new/deep/x", b"old"]);
         fs::remove_file(upper.join("a")).unwrap();
         assert_eq!(fs::read_to_string(lower.join("a")).unwrap(), "one");
     }
