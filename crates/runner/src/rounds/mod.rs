@@ -149,6 +149,10 @@ impl Rounds<'_> {
                 now = self.settle(look);
                 is_reloaded = manifests.again() != *manifests;
             }
+            // A look that was broken off shows differences that are none.
+            if self.stop.is_asked() {
+                return Next::Stopped;
+            }
             let tasks = differences(&self.last, &now);
             if is_reloaded || !tasks.is_empty() {
                 if let Some((runner, _)) = round {
