@@ -229,8 +229,10 @@ impl Files {
     /// What stands at a path, links not followed at its end.
     pub(crate) fn look(&self, path: &[u8]) -> Result<Option<Stat>, Errno> {
         let path = if path.is_empty() { b"." } else { path };
-        let end = path.iter().rposition(|&byte| byte == b'/');
-        match end.filter(|_| self.is_view()) {
+        if !self.is_view() {
+            return look(self.root(), path);
+        }
+        match path.iter().rposition(|&byte| byte == b'/') {
             None => look(self.root(), path),
             Some(end) => match self.real(&path[..end])? {
                 Real::At(folder) => look(self.root(), &[&folder, &path[end..]].concat()),

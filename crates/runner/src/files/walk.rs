@@ -255,9 +255,11 @@ impl<'a> Walk<'a> {
     /// What stands at the walk's path.
     fn look(&self, opened: BorrowedFd<'_>, from: usize) -> Result<Option<Stat>, Errno> {
         let below = self.below(from);
-        let end = self.path.iter().rposition(|&byte| byte == b'/');
-        match (self.within, end) {
-            (Some(files), Some(end)) if below.contains(&b'/') => {
+        let Some(files) = self.within else {
+            return look(opened, below);
+        };
+        match self.path.iter().rposition(|&byte| byte == b'/') {
+            Some(end) if below.contains(&b'/') => {
                 let name = &self.path[end + 1..];
                 match files.real(&self.path[..end])? {
                     Real::At(folder) => look(files.root(), &[&folder, &b"/"[..], name].concat()),

@@ -192,6 +192,12 @@ impl TaskRecord {
         )
     }
 
+    /// Whether there is nothing to say of it: nothing was to be done.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        matches!(self.outcome, Outcome::UpToDate | Outcome::NotStarted) && self.reports.is_empty()
+    }
+
     pub(super) fn new(task: &TaskId, outcome: Outcome) -> Self {
         Self {
             task: task.clone(),

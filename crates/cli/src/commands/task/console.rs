@@ -150,6 +150,8 @@ impl Listener for Console {
     fn on(&self, event: &Event<'_>) {
         match event {
             Event::Output { stream, bytes, .. } if !self.output.is_json => pass(*stream, bytes),
+            // Of many thousands, most have nothing to say.
+            Event::Ended(record) if !self.output.is_json && record.is_silent() => {}
             event => self.show(&event_line(event).1),
         }
     }
