@@ -35,6 +35,7 @@ use speaker::{Speaker, Speech};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -204,6 +205,7 @@ impl<'w> Runner<'w> {
             notes_use: self.store.is_use_to_be_noted(&self.workspace.root),
             schedule: Mutex::new(schedule),
             woken: Condvar::new(),
+            idle: AtomicUsize::new(0),
             records: Mutex::new(Vec::with_capacity(tasks.len())),
             misses: Mutex::default(),
             made: Mutex::default(),
@@ -328,6 +330,8 @@ struct Run<'r, 'w> {
     notes_use: bool,
     schedule: Mutex<Schedule<'w>>,
     woken: Condvar,
+    /// How many threads wait for something to do; changed under the schedule's lock.
+    idle: AtomicUsize,
     records: Mutex<Vec<TaskRecord>>,
     /// The tasks that stay up.
     services: &'r Services,
@@ -352,7 +356,7 @@ impl<'w> Run<'_, 'w> {
             let made = std::mem::take(&mut *self.made());
             made.into_iter().for_each(|key| uploads.push(key));
         }
-        self.woken.notify_all();
+        self.wake();
     }
 
     fn next(&self) -> Option<Step> {
@@ -369,8 +373,18 @@ impl<'w> Run<'_, 'w> {
                 return None;
             }
             // What waits for a task to be ready hears of a stop by looking.
+            self.idle.fetch_add(1, Ordering::Relaxed);
             let woken = self.woken.wait_timeout(schedule, LOOK_AGAIN);
             schedule = woken.unwrap_or_else(PoisonError::into_inner).0;
+            self.idle.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Wakes who waits for something to do. Call it after the schedule changed under its lock, which whoever
+    /// waits held when he said so; where nobody does, the system need not be asked.
+    fn wake(&self) {
+        if self.idle.load(Ordering::Relaxed) > 0 {
+            self.woken.notify_all();
         }
     }
 
@@ -381,7 +395,7 @@ impl<'w> Run<'_, 'w> {
                 News::Ready(task) => {
                     self.note_success(task, None);
                     self.schedule().ended(task, Ending::Succeeded);
-                    self.woken.notify_all();
+                    self.wake();
                 }
                 News::Over(task, record) => self.end(task, *record, Speech::none()),
                 News::Done => return,
@@ -427,7 +441,7 @@ impl<'w> Run<'_, 'w> {
         let id = record.task.clone();
         self.close(task, record, speech);
         let skipped = self.schedule().ended(task, ending);
-        self.woken.notify_all();
+        self.wake();
         for task in skipped {
             let because = id.clone();
             let record = TaskRecord::new(&self.runner.task(task).id, Outcome::Skipped { because });
