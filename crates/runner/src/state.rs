@@ -4,6 +4,7 @@
 //! A file to which each ending appends one record with its digest; a torn one at the end is cut off. It
 //! only saves work: whatever it says of files is checked against them.
 
+use crate::process::Process;
 use mainstay_tasks::{Bytes, Content, Output, TaskId, TaskKey};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -31,13 +32,21 @@ pub(crate) struct Memo {
     pub(crate) outputs: BTreeMap<Bytes, Output>,
     /// What of that was there before the task ran, and is not the task's to remove.
     pub(crate) unowned: BTreeSet<Bytes>,
-    /// Its output patterns where its command was running: what they mean besides was left by one that was
-    /// killed.
-    pub(crate) under_way: Option<Vec<String>>,
+    /// What its command was about, if it was running.
+    pub(crate) under_way: Option<UnderWay>,
     pub(crate) stdout: Content,
     pub(crate) stderr: Content,
     /// How long it ran, in milliseconds.
     pub(crate) ran_ms: u64,
+}
+
+/// A command that was running: where its run is dead, it left what its outputs mean besides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UnderWay {
+    /// Whose it was.
+    pub(crate) process: Process,
+    /// Its output patterns, from the workspace's root.
+    pub(crate) outputs: Vec<String>,
 }
 
 impl Memo {

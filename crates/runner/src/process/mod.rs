@@ -1,11 +1,13 @@
 //! One command: started in a group of its own, listened to, ended when its time is over, and not over
 //! before everything that it started is.
 
+mod identity;
 mod jobserver;
 mod orphans;
 mod stop;
 mod tokens;
 
+pub(crate) use identity::Process;
 pub(crate) use orphans::{adopt, end_all};
 pub(crate) use tokens::{Lane, Tokens};
 

@@ -1,16 +1,18 @@
 //! What keeps two runs of one workspace apart: while one of them works on files, the other waits.
 //!
 //! The lock is taken when the first of a run's tasks begins to restore or to run, and given back at the
-//! run's end: one that finds everything right takes none. A run that is started by a task of another run is
-//! part of that one, and takes none either.
+//! run's end: one that finds everything right takes none. A run that is started by a task of the one that has
+//! the lock is part of that one: it takes the next of the workspace's locks instead, so that it waits for those
+//! beside it and not for those above. The markers of processes say who is above whom.
 //!
 //! Commands inherit the lock. Where a run is killed, what it had started may still write; the lock is free
 //! only once all of it is gone, and whoever waits for it ends what the dead run left. What stays up goes on
 //! while its run does not have the lock, so that run leaves a note beside it.
 
-use crate::process::{Stop, end_all};
+use crate::process::{Process, Stop, end_all};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -24,8 +26,10 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mi
 #[derive(Debug)]
 pub(crate) struct WorkspaceLock {
     path: PathBuf,
-    /// Whether somebody else sees to it that nobody is in the way: a run further up, or the owner of a view.
-    is_inner: bool,
+    /// The marker of the task whose command started this run, if one did.
+    outer: Option<OsString>,
+    /// Whether the owner of a view sees to it that nobody is in the way.
+    is_private: bool,
     held: Mutex<Option<Held>>,
 }
 
@@ -58,11 +62,21 @@ pub(super) enum Taken {
 }
 
 impl WorkspaceLock {
-    pub(crate) fn new(path: PathBuf, is_inner: bool) -> Self {
+    /// The lock of a folder that others work in, too.
+    pub(crate) fn shared(path: PathBuf, outer: Option<&OsStr>) -> Self {
         Self {
             path,
-            is_inner,
+            outer: outer.map(OsStr::to_owned),
+            is_private: false,
             held: Mutex::default(),
+        }
+    }
+
+    /// The lock of a folder that nobody else works in.
+    pub(crate) fn private(path: PathBuf) -> Self {
+        Self {
+            is_private: true,
+            ..Self::shared(path, None)
         }
     }
 
@@ -75,7 +89,7 @@ impl WorkspaceLock {
         on: &mut dyn FnMut(Turn),
     ) -> io::Result<Taken> {
         let mut held = self.held();
-        if self.is_inner {
+        if self.is_private {
             return Ok(Taken::Ours { waited_until: None });
         }
         if let Some(Held { waited_until, .. }) = *held {
@@ -84,7 +98,8 @@ impl WorkspaceLock {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let mut file = open(&self.path)?;
+        let mut depth = 0;
+        let mut file = open(&self.at(depth))?;
         let mut has_waited = false;
         let mut pause = PAUSE.0;
         loop {
@@ -96,7 +111,13 @@ impl WorkspaceLock {
             if stop.is_asked() {
                 return Ok(Taken::Stopped);
             }
-            let is_ended = Holder::read(&mut file).is_some_and(|holder| holder.end_where_dead());
+            let holder = Holder::read(&mut file);
+            if holder.as_ref().is_some_and(|holder| self.is_below(holder)) {
+                depth += 1;
+                file = open(&self.at(depth))?;
+                continue;
+            }
+            let is_ended = holder.is_some_and(|holder| holder.end_where_dead());
             if !is_ended && !has_waited {
                 on(Turn::Waits);
             }
@@ -111,10 +132,23 @@ impl WorkspaceLock {
         Ok(Taken::Ours { waited_until })
     }
 
-    /// Leaves a note that something stays up; it is to be removed once nothing does. None where a run further
-    /// up looks after it.
+    /// The lock of the runs that have this many above them in the workspace.
+    fn at(&self, depth: u32) -> PathBuf {
+        match depth {
+            0 => self.path.clone(),
+            _ => self.path.with_extension(depth.to_string()),
+        }
+    }
+
+    /// Whether this run is part of another.
+    fn is_below(&self, holder: &Holder) -> bool {
+        let outer = self.outer.as_ref().map(|outer| outer.as_encoded_bytes());
+        outer.is_some_and(|outer| outer.starts_with(holder.prefix().as_bytes()))
+    }
+
+    /// Leaves a note that something stays up; it is to be removed once nothing does. None in a folder of its own.
     pub(super) fn note_up(&self, marker: &str) -> io::Result<Option<PathBuf>> {
-        if self.is_inner {
+        if self.is_private {
             return Ok(None);
         }
         let folder = self.notes();
@@ -130,22 +164,29 @@ impl WorkspaceLock {
 
     /// Ends what a run left that was killed, whether this one needs the lock or not.
     pub(super) fn end_what_was_left(&self) {
-        let notes = fs::read_dir(self.notes()).ok().filter(|_| !self.is_inner);
-        for note in notes.into_iter().flatten().flatten() {
-            let holder = File::open(note.path()).ok();
-            let holder = holder.and_then(|mut file| Holder::read(&mut file));
-            if holder.is_some_and(|holder| holder.end_where_dead()) {
+        if self.is_private {
+            return;
+        }
+        let notes = fs::read_dir(self.notes()).into_iter().flatten().flatten();
+        for note in notes {
+            let file = File::open(note.path());
+            if file.is_ok_and(|mut file| self.has_ended(&mut file)) {
                 let _gone = fs::remove_file(note.path());
             }
         }
-        let opened = File::options().read(true).write(true).open(&self.path);
-        let Some(mut file) = opened.ok().filter(|_| !self.is_inner) else {
-            return;
-        };
-        let is_ended = Holder::read(&mut file).is_some_and(|holder| holder.end_where_dead());
-        if is_ended && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _looked_for_again = note(&mut file, "");
+        let open = |depth| File::options().read(true).write(true).open(self.at(depth));
+        for mut file in (0..).map_while(|depth| open(depth).ok()) {
+            let is_ended = self.has_ended(&mut file);
+            if is_ended && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                let _looked_for_again = note(&mut file, "");
+            }
         }
+    }
+
+    /// Ends what the run left that a file names, where it is dead; whoever is part of it is left to others.
+    fn has_ended(&self, file: &mut File) -> bool {
+        let holder = Holder::read(file).filter(|holder| !self.is_below(holder));
+        holder.is_some_and(|holder| holder.end_where_dead())
     }
 
     /// Gives it back, at the end of a run: unlocked, since tasks that stay up have inherited it.
@@ -177,18 +218,14 @@ fn note(file: &mut File, text: &str) -> io::Result<()> {
 /// Who has the lock, as its file says.
 #[derive(Debug, PartialEq, Eq)]
 struct Holder {
-    pid: u32,
-    /// When that process began, by the system's own count: numbers are given again.
-    began: u64,
+    process: Process,
     marker: String,
 }
 
 impl Holder {
     fn this(marker: &str) -> Self {
-        let pid = std::process::id();
         Self {
-            pid,
-            began: began(pid).unwrap_or_default(),
+            process: Process::this(),
             marker: marker.to_owned(),
         }
     }
@@ -197,32 +234,29 @@ impl Holder {
         let mut text = String::new();
         file.rewind().ok()?;
         file.read_to_string(&mut text).ok()?;
-        let mut words = text.split(' ');
-        let (pid, began) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        let marker = words.next().filter(|marker| !marker.is_empty())?.to_owned();
-        Some(Self { pid, began, marker })
+        let (process, marker) = text.split_once(' ')?;
+        let process = process.parse().ok()?;
+        let marker = Some(marker.to_owned()).filter(|marker| !marker.is_empty())?;
+        Some(Self { process, marker })
+    }
+
+    /// How the markers of all begin that it started.
+    fn prefix(&self) -> String {
+        format!("{}-", self.marker)
     }
 
     /// Ends what it left, where it is dead; `false` where it lives.
     fn end_where_dead(&self) -> bool {
-        if began(self.pid) == Some(self.began) {
+        if self.process.lives() {
             return false;
         }
-        end_all(&format!("{}-", self.marker), None);
+        end_all(&self.prefix(), None);
         true
     }
 }
 
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}", self.pid, self.began, self.marker)
+        write!(f, "{} {}", self.process, self.marker)
     }
-}
-
-/// When a process began, in ticks since the system did; nothing where there is none.
-fn began(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold anything; the time is the twentieth word behind it.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(19)?.parse().ok()
 }

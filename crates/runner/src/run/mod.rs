@@ -88,7 +88,7 @@ impl<'w> Runner<'w> {
         Ok(Self {
             files: Files::open(&workspace.root, store.folder(), own.join("index"))?,
             state: State::open(own.join("state")),
-            lock: WorkspaceLock::new(own.join("lock"), environment.marker().is_some()),
+            lock: WorkspaceLock::shared(own.join("lock"), environment.marker()),
             sets: workspace.tasks.iter().map(|_| OnceLock::new()).collect(),
             workspace,
             store,
@@ -116,7 +116,7 @@ impl<'w> Runner<'w> {
             files: runner.files.seen_by(view.open(false)?, view.owner()),
             state: State::open(own.join("state")).over(&runner.state),
             // Nobody else works there, and what this process starts must not inherit a lock.
-            lock: WorkspaceLock::new(own.join("lock"), true),
+            lock: WorkspaceLock::private(own.join("lock")),
             view: Some(view),
             ..runner
         })

@@ -8,9 +8,10 @@ use super::speaker::Speech;
 use crate::files::now;
 use crate::keys::{Stamps, ingredients};
 use crate::outputs::{self, Standing, leave_aside};
+use crate::process::Process;
 use crate::remote::pull;
 use crate::restore::{Aside, Restoration, is_right};
-use crate::state::Memo;
+use crate::state::{Memo, UnderWay};
 use crate::store::{Contents, Kept};
 use crate::workspace::Task;
 use mainstay_tasks::{
@@ -256,16 +257,16 @@ impl<'w> Run<'_, 'w> {
         let runner = self.runner;
         let task = runner.task(number);
         let memo = runner.state.memo(&task.id).filter(|_| task.is_cached);
-        // In a run within a task, it may be running now.
-        let memo = memo.filter(|_| runner.environment.marker().is_none());
-        let Some((memo, texts)) = memo.as_ref().and_then(|m| Some((m, m.under_way.as_ref()?)))
-        else {
-            return;
-        };
+        let Some(memo) = memo.as_ref() else { return };
+        // A run that this one is part of may be running it now.
+        let killed = memo
+            .under_way
+            .as_ref()
+            .filter(|under_way| !under_way.process.lives());
+        let Some(under_way) = killed else { return };
         let root = Bytes::default();
-        let patterns = texts
-            .iter()
-            .filter_map(|text| Pattern::parse(&root, text).ok());
+        let texts = under_way.outputs.iter();
+        let patterns = texts.filter_map(|text| Pattern::parse(&root, text).ok());
         let count = leave_aside(&runner.files, &PatternSet::new(patterns), &memo.unowned);
         if count > 0 {
             tracing::warn!(task = %task.id, count, "what a killed run left is in .mainstay/left now");
@@ -352,9 +353,11 @@ impl<'w> Run<'_, 'w> {
     /// Remembers that the command of a task begins; `standing` is what was there before.
     pub(super) fn begin(&self, number: u32, standing: &Standing) {
         let task = self.runner.task(number);
-        let patterns = task.outputs.iter().map(ToString::to_string);
         let memo = Memo {
-            under_way: Some(patterns.collect()),
+            under_way: Some(UnderWay {
+                process: Process::this(),
+                outputs: task.outputs.iter().map(ToString::to_string).collect(),
+            }),
             ..Memo::of_no_result(BTreeMap::new(), standing.all())
         };
         self.remember(task, memo);

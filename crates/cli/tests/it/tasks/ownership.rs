@@ -240,3 +240,15 @@ fn who_reads_a_large_file_hears_a_signal() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(run.wait().unwrap().code(), Some(143));
 }
+
+#[test]
+fn what_a_killed_run_within_a_task_left_is_no_part_of_the_next_result() {
+    let inner = format!("{} --cache-dir cache task run t", binary());
+    let tasks = Tasks::new(&format!(
+        "  outer: {{shell: '{inner} & until test -e begun; do sleep 0.01; done; kill -9 $!; touch again; {inner}', cache: false}}\n  \
+           t: {{shell: 'mkdir -p o; test -e again || {{ touch o/half begun; sleep 60; touch o/late; }}; touch o/whole', inputs: [], outputs: ['o/**']}}\n"
+    ));
+    tasks.run(&["outer"]).ok();
+    assert!(tasks.path("o/whole").exists());
+    assert!(!tasks.path("o/half").exists() && !tasks.path("o/late").exists());
+}

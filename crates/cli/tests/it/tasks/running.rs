@@ -324,3 +324,60 @@ fn names_do_not_command_the_terminal() {
         "{told}"
     );
 }
+
+/// Runs a task from within another; `cache`: the way there from the current folder.
+fn nested(cache: &str, task: &str) -> String {
+    let binary = super::binary();
+    format!("{binary} --json --cache-dir {cache} task run {task}")
+}
+
+/// Makes `out`, and fails where somebody else does so meanwhile.
+const ALONE: &str = "mkdir busy || exit 1; echo >> runs; for i in 1 2 3 4 5; do echo $i >> out; sleep 0.02; done; rmdir busy";
+
+#[test]
+fn runs_within_tasks_of_one_run_wait_for_each_other_and_not_for_it() {
+    let gen_task = format!("gen: {{shell: '{ALONE}', inputs: [], outputs: [out]}}");
+    let inner = nested("cache", "gen");
+    let deeper = nested("cache", "x");
+    let there = format!("cd b && {}", nested("../cache", "back"));
+    let tasks = Tasks::new(&format!(
+        "  {gen_task}\n  \
+           x: {{shell: '{inner}'}}\n  \
+           y: {{shell: '{inner}'}}\n  \
+           z: {{shell: '{deeper}'}}\n  \
+           there: {{shell: '{there}'}}\n  \
+           all: {{command: ['true'], after: [x, y, z, there]}}\n"
+    ));
+    let back = format!("cd .. && {}", nested("cache", "gen"));
+    tasks.write(
+        "b/mainstay.yaml",
+        &format!("version: 1\nname: b\ntasks:\n  back: {{shell: '{back}'}}\n"),
+    );
+    tasks.run(&["--jobs", "5", "all"]).ok();
+    assert_eq!(tasks.read("out"), "1\n2\n3\n4\n5\n");
+    assert_eq!(tasks.read("runs"), "\n", "whoever waited finds the result");
+}
+
+#[test]
+fn a_run_within_a_task_waits_for_others_in_another_workspace() {
+    let there = format!("cd b && exec {}", nested("../cache", "gen"));
+    let tasks = Tasks::new(&format!("  there: {{shell: '{there}'}}\n"));
+    tasks.write(
+        "b/mainstay.yaml",
+        "version: 1\nname: b\ntasks:\n  gen: {shell: 'test ! -e begun || exit 1; touch begun; until test -e go; do sleep 0.01; done; rm begun'}\n",
+    );
+    let mut other = tasks.command(&["gen"]);
+    let other = other.current_dir(tasks.path("b")).stdout(Stdio::null());
+    let mut other = other.spawn().unwrap();
+    wait_until("it begins", || tasks.path("b/begun").exists());
+    let log = tasks.path("log");
+    let mut run = tasks.command(&["there"]);
+    run.stdout(Stdio::from(std::fs::File::create(&log).unwrap()));
+    let mut run = run.spawn().unwrap();
+    wait_until("the other one waits or is over", || {
+        tasks.read("log").contains("waiting") || run.try_wait().unwrap().is_some()
+    });
+    tasks.write("b/go", "");
+    assert!(run.wait().unwrap().success(), "{}", tasks.read("log"));
+    assert!(other.wait().unwrap().success());
+}
