@@ -438,13 +438,16 @@ impl<'w> Run<'_, 'w> {
             Ending::Succeeded => self.note_success(task, Some(&record)),
             Ending::Failed => self.note_failure(task),
         }
-        let id = record.task.clone();
+        let because = record.task.clone();
+        let behind = match record.outcome {
+            Outcome::Cancelled => Outcome::Cancelled,
+            _ => Outcome::Skipped { because },
+        };
         self.close(task, record, speech);
         let skipped = self.schedule().ended(task, ending);
         self.wake();
         for task in skipped {
-            let because = id.clone();
-            let record = TaskRecord::new(&self.runner.task(task).id, Outcome::Skipped { because });
+            let record = TaskRecord::new(&self.runner.task(task).id, behind.clone());
             self.close(task, record.reported(), Speech::none());
         }
     }

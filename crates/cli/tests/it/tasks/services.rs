@@ -94,12 +94,11 @@ fn a_signal_is_heard_while_nobody_is_ready() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert!(asked.elapsed() < Duration::from_secs(30));
-    let log = std::fs::read_to_string(&log).unwrap();
-    assert!(
-        log.contains("\"task\":\"w:server\",\"outcome\":\"cancelled\"")
-            || log.contains("cancelled"),
-        "{log}"
-    );
+    let events = tasks.read("log");
+    for task in ["w:server", "w:test"] {
+        let cancelled = format!("\"task\":\"{task}\",\"outcome\":\"cancelled\"");
+        assert!(events.contains(&cancelled), "{task}: {events}");
+    }
 }
 
 #[test]
