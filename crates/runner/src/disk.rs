@@ -1,15 +1,27 @@
 //! Files that are replaced as a whole.
 
+use crate::process::Process;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A name that nobody else uses, for what is not at its place yet; it tells whose it is.
 pub(crate) fn name() -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
+    // A container that is started again may give its process the same number at the same time.
+    static COUNT: LazyLock<AtomicU64> =
+        LazyLock::new(|| AtomicU64::new(crate::files::now().cast_unsigned()));
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{}-{count}", std::process::id())
+    format!("{}-{count}", Process::this())
+}
+
+/// Whose such a name is; nobody's where it is another.
+fn owner(name: &OsStr) -> Option<Process> {
+    let (owner, count) = name.to_str()?.rsplit_once('-')?;
+    count.parse::<u64>().ok()?;
+    owner.parse().ok()
 }
 
 /// Such a name in a folder.
@@ -17,13 +29,11 @@ pub(crate) fn temporary(folder: &Path) -> PathBuf {
     folder.join(name())
 }
 
-/// Removes what the dead left in a folder of such names.
+/// Removes what the dead left in a folder under such names.
 pub(crate) fn sweep(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let owner = name.to_string_lossy().split('-').next().map(str::to_owned);
-        if owner.is_none_or(|pid| !Path::new("/proc").join(pid).exists()) {
+        if owner(&entry.file_name()).is_some_and(|owner| !owner.lives()) {
             let _gone = fs::remove_file(entry.path());
         }
     }

@@ -252,3 +252,24 @@ fn what_a_killed_run_within_a_task_left_is_no_part_of_the_next_result() {
     assert!(tasks.path("o/whole").exists());
     assert!(!tasks.path("o/half").exists() && !tasks.path("o/late").exists());
 }
+
+#[test]
+fn what_a_dead_process_left_goes_also_where_another_has_its_number() {
+    let tasks = Tasks::new("  t: {command: ['true']}\n");
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    let began = rest.split_whitespace().nth(19).unwrap();
+    let own = std::process::id();
+    let living = format!("{own}-{began}-7");
+    let dead = format!("{own}-{began}0-7");
+    for name in [&living, &dead, "notes", "7-notes"] {
+        tasks.write(&format!(".mainstay/restore/{name}"), "");
+    }
+    tasks.run(&["t"]).ok();
+    let left = fs::read_dir(tasks.path(".mainstay/restore")).unwrap();
+    let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    let mut expected = [living.as_str(), "notes", "7-notes"];
+    expected.sort_unstable();
+    assert_eq!(left, expected);
+}
