@@ -96,7 +96,10 @@ fn conclude(
         super::profile::write(path, ended, last)?;
     }
     let failure = report(&last["failure"]).map(|report| report.code.info().exit);
-    Ok(exit(ended_by.filter(|_| last["stopped"] == true), failure))
+    // What stays up and is ended in good order has not failed.
+    let stopped = (last["stopped"] == true).then(|| Code::TaskCancelled.info().exit);
+    let ended_by = ended_by.filter(|_| stopped.is_some());
+    Ok(exit(ended_by, failure.or(stopped)))
 }
 
 /// A run that is shown as it goes.

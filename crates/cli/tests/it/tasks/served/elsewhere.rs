@@ -97,21 +97,25 @@ async fn an_interrupt_here_stops_the_run_there() {
 
 #[test]
 fn whoever_follows_a_node_that_stops_hears_how_it_ended() {
-    let tasks = Tasks::new("  t: {shell: 'echo $$ > pid; exec sleep 1000'}\n");
-    let server = tasks.place.serve();
-    let mut command = elsewhere(&server, &tasks, &["--json", "task", "run", "t"]);
-    command.stdout(std::fs::File::create(tasks.path("log")).unwrap());
-    let child = command.spawn().unwrap();
-    let own = process(&tasks, "pid");
-    wait_until("its first words are here", || {
-        tasks.read("log").contains("started")
-    });
-    assert_eq!(server.stop(), Some(0));
-    assert!(!is_there(&own));
-    let ended = child.wait_with_output().unwrap();
-    let exit = mainstay_contract::Code::TaskCancelled.info().exit;
-    assert_eq!(ended.status.code(), Some(i32::from(exit)));
-    assert!(tasks.read("log").contains("\"stopped\":true"));
+    for (more, word) in [("", "\"started\""), (", persistent: true", "\"ready\"")] {
+        let tasks = Tasks::new(&format!(
+            "  t: {{shell: 'echo $$ > pid; exec sleep 1000'{more}}}\n"
+        ));
+        let server = tasks.place.serve();
+        let mut command = elsewhere(&server, &tasks, &["--json", "task", "run", "t"]);
+        command.stdout(std::fs::File::create(tasks.path("log")).unwrap());
+        let child = command.spawn().unwrap();
+        let own = process(&tasks, "pid");
+        wait_until("its first words are here", || {
+            tasks.read("log").contains(word)
+        });
+        assert_eq!(server.stop(), Some(0));
+        assert!(!is_there(&own));
+        let ended = child.wait_with_output().unwrap();
+        let exit = mainstay_contract::Code::TaskCancelled.info().exit;
+        assert_eq!(ended.status.code(), Some(i32::from(exit)), "{more}");
+        assert!(tasks.read("log").contains("\"stopped\":true"));
+    }
 }
 
 /// A way to a node on which every connection breaks after so many bytes of answers. Gives its URL.
