@@ -165,6 +165,12 @@ pub enum RunTaskError {
         /// Why.
         cause: Os,
     },
+    /// Somebody else is where the command would have to show that it is ready.
+    #[error("port {port} accepts connections already, before the command is started")]
+    PortTaken {
+        /// The port.
+        port: u16,
+    },
     /// How the command ended could not be learned.
     #[error("how the command ended cannot be learned: {cause}")]
     WaitFailed {
@@ -243,7 +249,7 @@ impl Coded for RunTaskError {
         match self {
             Self::BuildKeyFailed { .. } => Code::BuildKeyFailed,
             Self::RestoreFailed { .. } => Code::RestoreFailed,
-            Self::SpawnFailed { .. } => Code::SpawnFailed,
+            Self::SpawnFailed { .. } | Self::PortTaken { .. } => Code::SpawnFailed,
             Self::WaitFailed { .. } => Code::WaitFailed,
             Self::CapturedStreamReadFailed { .. } => Code::CapturedStreamReadFailed,
             Self::OutputPatternResolutionFailed { .. } => Code::OutputPatternResolutionFailed,
@@ -280,7 +286,10 @@ impl RunTaskError {
     fn has_run(&self) -> bool {
         !matches!(
             self,
-            Self::BuildKeyFailed { .. } | Self::RestoreFailed { .. } | Self::SpawnFailed { .. }
+            Self::BuildKeyFailed { .. }
+                | Self::RestoreFailed { .. }
+                | Self::SpawnFailed { .. }
+                | Self::PortTaken { .. }
         )
     }
 
@@ -298,6 +307,7 @@ impl RunTaskError {
             Self::SpawnFailed { cause, .. } if cause.errno == Some(ENOENT) => vec![
                 "is the program's folder on the task's PATH? `env: [PATH]` lets the caller's through",
             ],
+            Self::PortTaken { .. } => vec!["end whoever listens there, or correct `ready.port`"],
             Self::OutputDeclaredButNotProduced { .. } => vec![
                 "correct the name under `outputs`; one that may be missing is written with a wildcard",
             ],

@@ -142,8 +142,20 @@ pub(crate) fn run(
     stop: &Stop,
     take: &mut Take<'_>,
 ) -> Result<Ended, ProcessError> {
+    run_telling(job, lane, stop, take, || {})
+}
+
+/// Runs a command to its end, and tells at once when its process has ended, before what it left has.
+pub(crate) fn run_telling(
+    job: &Job,
+    lane: Option<&Lane>,
+    stop: &Stop,
+    take: &mut Take<'_>,
+    ended: impl FnOnce(),
+) -> Result<Ended, ProcessError> {
     let mut running = Running::start(job, lane)?;
     let outcome = running.follow(job, stop, take);
+    ended();
     if outcome.is_err() {
         running.kill();
     }

@@ -6,7 +6,7 @@ use crate::process::{self, Ended, Exit, Job, Lane, ProcessError, Stop};
 use mainstay_manifest::Ready;
 use mainstay_tasks::RunTaskError;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +16,9 @@ const READY_MAX: Duration = Duration::from_secs(60);
 
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a port may still be held by what was ended just before.
+const PORT_MAX: Duration = Duration::from_secs(1);
 
 /// What a run hears of the tasks that it starts and that stay up; each of them says one word.
 #[derive(Debug)]
@@ -45,6 +48,8 @@ pub(super) struct Service {
     stop: Stop,
     /// How often it was asked to end.
     asked: AtomicU8,
+    /// Whether its process has ended; what it said may still be read.
+    has_exited: AtomicBool,
     phase: Mutex<Phase>,
     changed: Condvar,
 }
@@ -67,6 +72,7 @@ impl Service {
             beginning,
             stop: Stop::new()?,
             asked: AtomicU8::new(0),
+            has_exited: AtomicBool::new(false),
             phase: Mutex::new(Phase::Starting),
             changed: Condvar::new(),
         })
@@ -121,15 +127,21 @@ impl Service {
             before.ask(1);
             before.wait_until_over();
         }
+        let taken = self.taken_port();
         let started = Instant::now();
         let mut record = self.beginning.record.clone();
-        let last = match self.stop.is_asked() {
-            true => {
+        let last = match (self.stop.is_asked(), taken) {
+            (true, _) => {
                 record.outcome = Outcome::Cancelled;
                 record.report();
                 self.enter(Phase::Gone)
             }
-            false => {
+            (false, Some(port)) => {
+                let last = self.enter(Phase::Gone);
+                self.judge(&mut record, Err(RunTaskError::PortTaken { port }), last);
+                last
+            }
+            (false, None) => {
                 record.attempts = 1;
                 let (ended, last) = std::thread::scope(|scope| {
                     scope.spawn(|| self.probe(listener, started));
@@ -150,6 +162,19 @@ impl Service {
         }
         listener.on(&Event::Ended(&record));
         Some(record)
+    }
+
+    /// The port that is to show that it is ready, where somebody else shows that.
+    fn taken_port(&self) -> Option<u16> {
+        let ready = &self.beginning.ready;
+        let port = ready.port.filter(|_| ready.line.is_none())?;
+        let began = Instant::now();
+        while accepts(port) {
+            if began.elapsed() >= PORT_MAX || self.stop.wait(PAUSE, None) {
+                return Some(port);
+            }
+        }
+        None
     }
 
     fn run(&self, listener: &dyn Listener) -> Result<Ended, RunTaskError> {
@@ -184,7 +209,11 @@ impl Service {
         let lane = job.tokens.map(Lane::new).transpose();
         let ended = lane
             .map_err(|error| ProcessError::Spawn(error.into()))
-            .and_then(|lane| process::run(job, lane.as_ref(), &self.stop, &mut take));
+            .and_then(|lane| {
+                process::run_telling(job, lane.as_ref(), &self.stop, &mut take, || {
+                    self.has_exited.store(true, Ordering::SeqCst);
+                })
+            });
         ended.map_err(|error| error.of(&program))
     }
 
@@ -195,10 +224,8 @@ impl Service {
         while *self.phase() == Phase::Starting {
             let is_ready = match (&ready.line, ready.port) {
                 (None, None) => started.elapsed() >= PAUSE,
-                (None, Some(port)) => {
-                    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-                    TcpStream::connect_timeout(&address, PAUSE).is_ok()
-                }
+                // Who answers for a command that is gone is somebody else.
+                (None, Some(port)) => accepts(port) && !self.has_exited.load(Ordering::SeqCst),
                 (Some(_), _) => false,
             };
             if is_ready {
@@ -270,6 +297,12 @@ impl Service {
         };
         record.report();
     }
+}
+
+/// Whether somebody accepts connections on a port of the loopback interface.
+fn accepts(port: u16) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpStream::connect_timeout(&address, PAUSE).is_ok()
 }
 
 fn contains(text: &[u8], wanted: &[u8]) -> bool {

@@ -117,6 +117,46 @@ fn a_port_shows_that_it_is_ready() {
 }
 
 #[test]
+fn who_listens_on_its_port_already_is_not_taken_for_it() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    let tasks = Tasks::new(&format!(
+        "  server: {{shell: 'touch begun; exec sleep 300', persistent: true, ready: {{port: {port}}}}}\n  \
+           test: {{command: ['true'], after: [server]}}\n"
+    ));
+    let run = tasks.run(&["test"]);
+    let data = run.failed_with("server", "task.spawn_failed");
+    assert_eq!(data["kind"], "port_taken");
+    assert_eq!(run.outcome("test"), "skipped");
+    assert!(!tasks.path("begun").exists());
+}
+
+#[test]
+fn who_listens_on_the_port_of_a_command_that_is_gone_is_not_taken_for_it() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    // Somebody who cannot be found holds its output open, so that its end is not told at once.
+    let tasks = Tasks::new(&format!(
+        "  server: {{shell: 'env -i setsid sh -c \"touch left; exec sleep 3\" & until test -e left; do sleep 0.01; done; echo $$ > pid; exit 3', persistent: true, ready: {{port: {}}}}}\n  \
+           test: {{command: ['true'], after: [server]}}\n",
+        free.port()
+    ));
+    let run = tasks.command(&["test"]).stdout(Stdio::piped()).spawn();
+    let run = run.unwrap();
+    wait_until("its command is gone", || {
+        let pid = std::fs::read_to_string(tasks.path("pid")).unwrap_or_default();
+        pid.ends_with('\n') && !std::path::Path::new("/proc").join(pid.trim()).exists()
+    });
+    let _other = std::net::TcpListener::bind(free).unwrap();
+    let run = crate::harness::Ran::of(&run.wait_with_output().unwrap());
+    let run = super::TaskRun::of(run);
+    run.failed_with("server", "task.failed");
+    assert_eq!(run.outcome("test"), "skipped");
+}
+
+#[test]
 fn a_command_gets_its_share_of_the_jobs() {
     let tasks =
         Tasks::new("  t: {shell: 'make all', inputs: [Makefile], weight: 2, jobserver: true}\n");
