@@ -171,6 +171,9 @@ pub enum RunTaskError {
         /// The port.
         port: u16,
     },
+    /// Two runs within tasks wait for each other's workspaces.
+    #[error("the run that works in this workspace waits for one that this run is part of")]
+    Deadlock,
     /// How the command ended could not be learned.
     #[error("how the command ended cannot be learned: {cause}")]
     WaitFailed {
@@ -249,7 +252,7 @@ impl Coded for RunTaskError {
         match self {
             Self::BuildKeyFailed { .. } => Code::BuildKeyFailed,
             Self::RestoreFailed { .. } => Code::RestoreFailed,
-            Self::SpawnFailed { .. } | Self::PortTaken { .. } => Code::SpawnFailed,
+            Self::SpawnFailed { .. } | Self::PortTaken { .. } | Self::Deadlock => Code::SpawnFailed,
             Self::WaitFailed { .. } => Code::WaitFailed,
             Self::CapturedStreamReadFailed { .. } => Code::CapturedStreamReadFailed,
             Self::OutputPatternResolutionFailed { .. } => Code::OutputPatternResolutionFailed,
@@ -290,6 +293,7 @@ impl RunTaskError {
                 | Self::RestoreFailed { .. }
                 | Self::SpawnFailed { .. }
                 | Self::PortTaken { .. }
+                | Self::Deadlock
         )
     }
 
@@ -308,6 +312,7 @@ impl RunTaskError {
                 "is the program's folder on the task's PATH? `env: [PATH]` lets the caller's through",
             ],
             Self::PortTaken { .. } => vec!["end whoever listens there, or correct `ready.port`"],
+            Self::Deadlock => vec!["give the tasks that run tasks of other workspaces one `mutex`"],
             Self::OutputDeclaredButNotProduced { .. } => vec![
                 "correct the name under `outputs`; one that may be missing is written with a wildcard",
             ],

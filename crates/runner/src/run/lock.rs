@@ -9,6 +9,7 @@
 //! only once all of it is gone, and whoever waits for it ends what the dead run left. What stays up goes on
 //! while its run does not have the lock, so that run leaves a note beside it.
 
+use super::waits::{WaitNote, is_stuck};
 use crate::process::{Process, Stop, end_all};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
@@ -28,6 +29,8 @@ pub(crate) struct WorkspaceLock {
     path: PathBuf,
     /// The marker of the task whose command started this run, if one did.
     outer: Option<OsString>,
+    /// Where runs within tasks note that they wait.
+    waits: PathBuf,
     /// Whether the owner of a view sees to it that nobody is in the way.
     is_private: bool,
     held: Mutex<Option<Held>>,
@@ -59,14 +62,17 @@ pub(super) enum Taken {
     },
     /// This run was stopped before.
     Stopped,
+    /// Whoever has it waits for a run that this one is part of.
+    Stuck,
 }
 
 impl WorkspaceLock {
     /// The lock of a folder that others work in, too.
-    pub(crate) fn shared(path: PathBuf, outer: Option<&OsStr>) -> Self {
+    pub(crate) fn shared(path: PathBuf, outer: Option<&OsStr>, waits: PathBuf) -> Self {
         Self {
             path,
             outer: outer.map(OsStr::to_owned),
+            waits,
             is_private: false,
             held: Mutex::default(),
         }
@@ -76,7 +82,7 @@ impl WorkspaceLock {
     pub(crate) fn private(path: PathBuf) -> Self {
         Self {
             is_private: true,
-            ..Self::shared(path, None)
+            ..Self::shared(path, None, PathBuf::new())
         }
     }
 
@@ -101,6 +107,7 @@ impl WorkspaceLock {
         let mut depth = 0;
         let mut file = open(&self.at(depth))?;
         let mut has_waited = false;
+        let mut noted = None;
         let mut pause = PAUSE.0;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -114,8 +121,17 @@ impl WorkspaceLock {
             let holder = Holder::read(&mut file);
             if holder.as_ref().is_some_and(|holder| self.is_below(holder)) {
                 depth += 1;
+                noted = None;
                 file = open(&self.at(depth))?;
                 continue;
+            }
+            if let (Some(outer), Some(holder)) = (&self.outer, &holder) {
+                if noted.is_none() {
+                    noted = Some(WaitNote::leave(&self.waits, outer, &self.at(depth))?);
+                }
+                if is_stuck(&self.waits, holder, |holder| self.is_below(holder))? {
+                    return Ok(Taken::Stuck);
+                }
             }
             let is_ended = holder.is_some_and(|holder| holder.end_where_dead());
             if !is_ended && !has_waited {
@@ -217,7 +233,7 @@ fn note(file: &mut File, text: &str) -> io::Result<()> {
 
 /// Who has the lock, as its file says.
 #[derive(Debug, PartialEq, Eq)]
-struct Holder {
+pub(super) struct Holder {
     process: Process,
     marker: String,
 }
@@ -230,7 +246,7 @@ impl Holder {
         }
     }
 
-    fn read(file: &mut File) -> Option<Self> {
+    pub(super) fn read(file: &mut File) -> Option<Self> {
         let mut text = String::new();
         file.rewind().ok()?;
         file.read_to_string(&mut text).ok()?;
@@ -243,6 +259,11 @@ impl Holder {
     /// How the markers of all begin that it started.
     fn prefix(&self) -> String {
         format!("{}-", self.marker)
+    }
+
+    /// How the markers of the commands begin that it waits for.
+    pub(super) fn commands(&self) -> String {
+        format!("{}-r", self.marker)
     }
 
     /// Ends what it left, where it is dead; `false` where it lives.

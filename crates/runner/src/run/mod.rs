@@ -8,6 +8,7 @@ mod record;
 mod service;
 mod services;
 mod speaker;
+mod waits;
 mod watching;
 mod worker;
 
@@ -88,7 +89,11 @@ impl<'w> Runner<'w> {
         Ok(Self {
             files: Files::open(&workspace.root, store.folder(), own.join("index"))?,
             state: State::open(own.join("state")),
-            lock: WorkspaceLock::shared(own.join("lock"), environment.marker()),
+            lock: WorkspaceLock::shared(
+                own.join("lock"),
+                environment.marker(),
+                store.folder().join("waits"),
+            ),
             sets: workspace.tasks.iter().map(|_| OnceLock::new()).collect(),
             workspace,
             store,

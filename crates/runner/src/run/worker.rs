@@ -193,7 +193,7 @@ impl<'w> Run<'_, 'w> {
             let path = Bytes::from("output of the command");
             return Err(RestoreError::BlobLost { path });
         };
-        if self.hold(task) == Taken::Stopped {
+        if !matches!(self.hold(task), Taken::Ours { .. }) {
             return Ok(None);
         }
         self.clear(number);
@@ -301,6 +301,10 @@ impl<'w> Run<'_, 'w> {
             Taken::Stopped => {
                 missed.record.outcome = Outcome::Cancelled;
                 return self.end(number, missed.record.reported(), Speech::none());
+            }
+            Taken::Stuck => {
+                let record = TaskRecord::errored(&task.id, &RunTaskError::Deadlock);
+                return self.end(number, record, Speech::none());
             }
         };
         if waited_until.is_some_and(|until| until > asked) {

@@ -381,3 +381,33 @@ fn a_run_within_a_task_waits_for_others_in_another_workspace() {
     assert!(run.wait().unwrap().success(), "{}", tasks.read("log"));
     assert!(other.wait().unwrap().success());
 }
+
+#[test]
+fn runs_that_wait_for_each_others_workspaces_are_told() {
+    let meet =
+        |own: &str, other: &str| format!("touch {own}; until test -e {other}; do sleep 0.01; done");
+    let tasks = Tasks::new(&format!(
+        "  x: {{shell: 'cd b && {}'}}\n  \
+           y: {{shell: '{}'}}\n  \
+           there: {{shell: '{}; cd b && {}'}}\n  \
+           gen: {{command: ['true']}}\n  \
+           all: {{command: ['true'], after: [x, y]}}\n",
+        nested("../cache", "back"),
+        nested("cache", "there"),
+        meet("one", "two"),
+        nested("../cache", "gen"),
+    ));
+    let back = format!("cd ..; {}; {}", meet("two", "one"), nested("cache", "gen"));
+    tasks.write(
+        "b/mainstay.yaml",
+        &format!(
+            "version: 1\nname: b\ntasks:\n  back: {{shell: '{back}'}}\n  gen: {{command: ['true']}}\n"
+        ),
+    );
+    let run = tasks.run(&["--jobs", "2", "--keep-going", "all"]);
+    assert_eq!(run.outcome("all"), "skipped");
+    assert!(
+        run.said()
+            .contains("waits for one that this run is part of")
+    );
+}
