@@ -144,7 +144,7 @@ pub(crate) fn order(
     inputs.push(at(cwd));
     // A command finds the folders that its outputs go into, where they are there.
     let roots = outputs.iter().map(|output| at(&output.root()));
-    inputs.extend(roots.filter(|folder| folder != root && folder.is_dir()));
+    inputs.extend(roots.filter(|folder| folder != root && is_folder(folder)));
     let made = outputs.iter().filter(|output| !output.is_exclusion());
     let outputs = made.map(|output| at(&output.literal().unwrap_or_else(|| output.root())));
     Ok(WatchOrder {
@@ -155,6 +155,11 @@ pub(crate) fn order(
         outputs: outputs.collect(),
         scratch,
     })
+}
+
+/// Whether a folder stands there, and not a link to one: through a link nothing would be seen to be written.
+fn is_folder(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }
 
 /// Removes a scratch folder.

@@ -245,6 +245,9 @@ pub enum PathReason {
     /// It is part of Mainstay's or git's own data.
     #[error("it belongs to the data of Mainstay or git")]
     Reserved,
+    /// Something stood there before the command, and the task did not make it.
+    #[error("something stood there before that the task did not make")]
+    Standing,
 }
 
 impl Coded for RunTaskError {

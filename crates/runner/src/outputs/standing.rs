@@ -57,6 +57,11 @@ impl Standing {
         files.find(is_unclear).map(|found| found.path.clone())
     }
 
+    /// Whether what stood at a path was the task's.
+    pub(crate) fn owns(&self, path: &Bytes) -> bool {
+        self.all.contains(path) && !self.unowned.contains(path)
+    }
+
     /// What of these outputs is not the task's to remove.
     pub(crate) fn unowned<'p>(
         &self,

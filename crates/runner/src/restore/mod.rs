@@ -320,7 +320,7 @@ fn unwritten(path: &Bytes, errno: Errno) -> RestoreError {
     }
 }
 
-fn split(path: &Bytes) -> (&[u8], &[u8]) {
+pub(crate) fn split(path: &Bytes) -> (&[u8], &[u8]) {
     split_at(&path.0)
 }
 
@@ -333,7 +333,7 @@ fn split_at(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Opens a folder of the workspace, through links only where they stay inside.
-fn open_beneath(files: &Files, path: &[u8]) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_beneath(files: &Files, path: &[u8]) -> Result<OwnedFd, Errno> {
     let path = if path.is_empty() { b"." } else { path };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat2(

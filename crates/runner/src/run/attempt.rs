@@ -131,7 +131,7 @@ impl<'a, 'r, 'w> Attempt<'a, 'r, 'w> {
             return self.done();
         }
         if let Some(watching) = self.watching.take()
-            && let Err(error) = watching.deliver(self.run, self.number)
+            && let Err(error) = watching.deliver(self.run, self.number, &self.standing)
         {
             return self.errored(&error);
         }

@@ -1,6 +1,7 @@
 //! A run: threads that take one step of the schedule after the other.
 
 mod attempt;
+mod delivery;
 mod lock;
 mod notes;
 mod path;

@@ -1,16 +1,14 @@
 //! Watching the command of a task.
 
 use super::Run;
+use super::delivery::Delivery;
 use crate::files::Files;
 use crate::keys::Stamps;
 use crate::observe::{Seen, Undeclared, Watch, WatchOrder, Watcher, clear, order};
-use crate::outputs;
+use crate::outputs::{self, Standing};
 use crate::process::Job;
-use mainstay_tasks::{Bytes, Ingredients, Os, RunTaskError};
-use rustix::fs::FileType;
-use std::ffi::OsStr;
+use mainstay_tasks::{Bytes, Ingredients, RunTaskError};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 
 /// A command that is watched.
 pub(super) struct Watching<'w> {
@@ -71,31 +69,30 @@ impl<'w> Watching<'w> {
     }
 
     /// Brings what the command made from its stage to where it belongs.
-    pub(super) fn deliver(&self, run: &Run<'_, 'w>, number: u32) -> Result<(), RunTaskError> {
+    pub(super) fn deliver(
+        &self,
+        run: &Run<'_, 'w>,
+        number: u32,
+        standing: &Standing,
+    ) -> Result<(), RunTaskError> {
         if self.order.watch == Watch::Trace {
             return Ok(());
         }
-        let stage = &self.order.stage;
-        let failed = |path: &Bytes, error: io::Error| RunTaskError::OutputPatternResolutionFailed {
-            root: path.clone(),
-            cause: Os::from(error),
+        let runner = run.runner;
+        let (cache, index) = (runner.store.folder(), self.order.scratch.join("index"));
+        let stage = Files::open(&self.order.stage, cache, index).map_err(|errno| {
+            RunTaskError::OutputPatternResolutionFailed {
+                root: Bytes::from("."),
+                cause: io::Error::from(errno).into(),
+            }
+        })?;
+        let made = outputs::resolve(&stage, runner.sets(number))?;
+        let delivery = Delivery {
+            stage: &stage,
+            files: &runner.files,
+            standing,
         };
-        let cache = run.runner.store.folder();
-        let files = Files::open(stage, cache, self.order.scratch.join("index"))
-            .map_err(|errno| failed(&Bytes::from("."), errno.into()))?;
-        for found in outputs::resolve(&files, run.runner.sets(number))?.found {
-            let path = OsStr::from_bytes(&found.path.0);
-            let to = self.order.root.join(path);
-            let moved = match found.stat.kind {
-                FileType::Directory => std::fs::create_dir_all(&to),
-                _ => to
-                    .parent()
-                    .map_or(Ok(()), std::fs::create_dir_all)
-                    .and_then(|()| std::fs::rename(stage.join(path), &to)),
-            };
-            moved.map_err(|error| failed(&found.path, error))?;
-        }
-        Ok(())
+        delivery.run(&made.found)
     }
 }
 

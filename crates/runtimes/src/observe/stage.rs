@@ -10,8 +10,8 @@ use super::spec::ObserveSpec;
 use crate::sandbox::{Failed, Step, sys};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
 use rustix::process::{getegid, geteuid};
-use std::collections::HashSet;
-use std::fs::{self, File, Metadata};
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -29,11 +29,16 @@ pub(super) fn enter(spec: &ObserveSpec, stage: &Path) -> Result<(), Failed> {
         root: &spec.root,
         real: PathBuf::from(format!("/proc/self/fd/{}", real.as_raw_fd())),
         folders: HashSet::from([spec.root.clone()]),
+        modes: BTreeMap::new(),
         nothing: None,
     };
     for input in &spec.inputs {
         tree.add(input, spec.is_output(input))
             .step("putting the inputs in place")?;
+    }
+    // Last, and from below, because a folder may be one that cannot be written.
+    for (folder, mode) in tree.modes.into_iter().rev() {
+        fs::set_permissions(folder, mode).step("giving folders their modes")?;
     }
     if let Some(folder) = folder.filter(|folder| folder.starts_with(&spec.root)) {
         fs::create_dir_all(&folder).step("making the working folder")?;
@@ -97,6 +102,8 @@ struct Tree<'a> {
     real: PathBuf,
     /// The folders that are there.
     folders: HashSet<PathBuf>,
+    /// The modes of those that are inputs themselves.
+    modes: BTreeMap<PathBuf, Permissions>,
     /// The empty file that files are bound onto.
     nothing: Option<File>,
 }
@@ -111,6 +118,7 @@ impl Tree<'_> {
             found => found?,
         };
         if found.is_dir() {
+            self.modes.insert(input.to_owned(), found.permissions());
             return self.folder(input);
         }
         if let Some(folder) = input.parent() {

@@ -2,6 +2,8 @@
 
 use super::Tasks;
 use serde_json::json;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 fn reading() -> Tasks {
     let tasks = Tasks::new(
@@ -72,4 +74,82 @@ fn what_is_not_declared_is_not_there() {
         .unwrap()
         .count();
     assert_eq!(left, 0, "nothing of it is left behind");
+}
+
+#[test]
+fn what_is_made_is_brought_only_where_it_belongs() {
+    let tasks = Tasks::new(
+        "  out: {shell: 'mkdir -p dist sub; echo mine > dist/f; echo mine > sub/f', inputs: [], outputs: ['{dist,sub}/**']}\n  \
+           log: {shell: 'mkdir -p log; echo more >> log/f; echo mine > log/a', inputs: [], outputs: ['log/**']}\n",
+    );
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("f"), "theirs\n").unwrap();
+    std::fs::create_dir(tasks.path("inner")).unwrap();
+    symlink(outside.path(), tasks.path("dist")).unwrap();
+    symlink("inner", tasks.path("sub")).unwrap();
+    let refused = |task: &str, path: &str, reason: &str| {
+        let run = tasks.run(&["--sandbox", "enforce", task]);
+        let data = run.failed_with(task, "task.materialised_output_path_invalid");
+        assert_eq!(
+            (&data["path"], &data["reason"]),
+            (&json!(path), &json!(reason))
+        );
+    };
+    refused("out", "dist", "outside");
+    let theirs = std::fs::read_to_string(outside.path().join("f")).unwrap();
+    assert_eq!(
+        theirs, "theirs\n",
+        "nothing is written through a link that leaves"
+    );
+    assert!(!tasks.path("inner/f").exists(), "all of it or nothing");
+    std::fs::remove_file(tasks.path("dist")).unwrap();
+    tasks.run(&["--sandbox", "enforce", "out"]).ok();
+    assert_eq!(
+        (tasks.read("dist/f"), tasks.read("inner/f")),
+        ("mine\n".into(), "mine\n".into())
+    );
+    tasks.write("log/f", "the user's\n");
+    refused("log", "log/f", "standing");
+    assert_eq!(tasks.read("log/f"), "the user's\n");
+    assert!(!tasks.path("log/a").exists(), "all of it or nothing");
+    std::fs::remove_file(tasks.path("log/f")).unwrap();
+    for _ in 0..2 {
+        tasks.run(&["--sandbox", "enforce", "--force", "log"]).ok();
+        assert_eq!(
+            tasks.read("log/f"),
+            "more\n",
+            "what the task made is the task's"
+        );
+    }
+}
+
+#[test]
+fn folders_keep_their_modes() {
+    let made = "mkdir -p d/x d/y; chmod 700 d/x; echo > d/y/f; chmod 500 d/y";
+    let tasks = Tasks::new(&format!(
+        "  made: {{shell: '{made}', inputs: [], outputs: ['d/**']}}\n  \
+           again: {{shell: 'mkdir -p e; echo > e/f', inputs: [], outputs: ['e/**'], cache: false}}\n",
+    ));
+    let mode = |path: &str| {
+        let found = std::fs::metadata(tasks.path(path)).unwrap();
+        found.permissions().mode() & 0o777
+    };
+    let enforced = |task: &str| {
+        tasks
+            .run(&["--sandbox", "enforce", task])
+            .ok()
+            .outcome(task)
+            .to_owned()
+    };
+    enforced("made");
+    assert_eq!((mode("d/x"), mode("d/y")), (0o700, 0o500));
+    std::fs::create_dir(tasks.path("e")).unwrap();
+    std::fs::set_permissions(tasks.path("e"), Permissions::from_mode(0o750)).unwrap();
+    enforced("again");
+    enforced("again");
+    assert_eq!(
+        mode("e"),
+        0o750,
+        "the mode of a folder that stood there before"
+    );
 }
