@@ -4,6 +4,7 @@ use crate::process::Process;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +35,29 @@ pub(crate) fn sweep(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if owner(&entry.file_name()).is_some_and(|owner| !owner.lives()) {
-            let _gone = fs::remove_file(entry.path());
+            let _gone = match entry.file_type()?.is_dir() {
+                true => remove_folder(&entry.path()),
+                false => fs::remove_file(entry.path()),
+            };
+        }
+    }
+    Ok(())
+}
+
+/// Removes a folder with all that is in it, also where its owner may not write there.
+pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
+    fs::remove_dir_all(folder).or_else(|_| {
+        open_up(folder)?;
+        fs::remove_dir_all(folder)
+    })
+}
+
+fn open_up(folder: &Path) -> io::Result<()> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
         }
     }
     Ok(())

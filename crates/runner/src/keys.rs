@@ -192,15 +192,14 @@ fn walked(files: &Files, sets: &Sets, patterns: &PatternSet) -> Result<Vec<Found
     walk.run(files.root().as_fd()).map_err(failed)
 }
 
-/// Everything in the folder behind a link, as one digest; nothing where it is not in the workspace, or the
-/// link lies in it. Links in there are not followed to folders again.
-fn behind_link(
+/// The folder behind a link, and everything in it; nothing where it is not in the workspace, or the link lies
+/// in it. Links in there are not followed to folders again.
+pub(crate) fn tree_behind(
     files: &Files,
     sets: &Sets,
     link: &Bytes,
     end: &[u8],
-    stamps: &mut Stamps,
-) -> Result<Option<Digest>, BuildKeyError> {
+) -> Result<Option<(Bytes, Vec<Found>)>, BuildKeyError> {
     let Some(inner) = files.folder_at(end) else {
         return Ok(None);
     };
@@ -209,8 +208,23 @@ fn behind_link(
         return Ok(None);
     }
     let everything = Pattern::parse(&inner, "**");
+    let found = walked(files, sets, &sets.inputs.instead(everything))?;
+    Ok(Some((inner, found)))
+}
+
+/// What [`tree_behind`] finds, as one digest.
+fn behind_link(
+    files: &Files,
+    sets: &Sets,
+    link: &Bytes,
+    end: &[u8],
+    stamps: &mut Stamps,
+) -> Result<Option<Digest>, BuildKeyError> {
+    let Some((inner, found)) = tree_behind(files, sets, link, end)? else {
+        return Ok(None);
+    };
     let mut tree = BTreeMap::new();
-    for Found { path, stat } in walked(files, sets, &sets.inputs.instead(everything))? {
+    for Found { path, stat } in found {
         if let Some(input) = input(files, None, &path, &stat, stamps)? {
             stamps.add(&stat);
             tree.insert(path, input);

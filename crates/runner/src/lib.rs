@@ -4,6 +4,7 @@
 //! decided by the pure `tasks` crate.
 
 mod affected;
+mod declared;
 mod disk;
 mod environment;
 mod files;

@@ -1,9 +1,11 @@
 //! Commands that are watched: which files they read and write that their task does not declare, or that are
 //! not even let see them.
 
+use crate::disk;
 use crate::files::{Files, Stat};
 use crate::keys::Sets;
-use mainstay_tasks::{Bytes, Ingredients, Pattern, PatternSet};
+use crate::restore::split;
+use mainstay_tasks::{Bytes, Pattern, PatternSet};
 use rustix::fs::FileType;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -11,6 +13,9 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// Where scratch folders are, from the workspace's root.
+const SCRATCH: &str = ".mainstay/watch";
 
 /// How a command is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +94,7 @@ impl Undeclared {
     }
 
     /// Judges what was seen.
-    pub(crate) fn of(seen: &Seen, files: &Files, sets: &Sets, declared: &Ingredients) -> Self {
+    pub(crate) fn of(seen: &Seen, files: &Files, sets: &Sets, readable: &BTreeSet<Bytes>) -> Self {
         let inner = |path: &PathBuf| {
             let path = path.strip_prefix(files.path()).ok()?;
             Some(Bytes::from(path.as_os_str().as_bytes()))
@@ -100,9 +105,12 @@ impl Undeclared {
             let found: Option<Stat> = files.look(&path.0).ok().flatten();
             found.is_none_or(|stat| stat.kind != FileType::Directory)
         };
+        let is_declared = |path: &Bytes| {
+            let is_readable = |place| readable.contains(&place);
+            readable.contains(path) || place(files, path).is_some_and(is_readable)
+        };
         let reads = seen.read.iter().filter_map(inner);
-        let reads = reads
-            .filter(|path| !declared.inputs.contains_key(path) && !is_made(path) && is_file(path));
+        let reads = reads.filter(|path| !is_declared(path) && !is_made(path) && is_file(path));
         let writes = seen.written.iter().filter_map(inner);
         let hidden = seen.hidden.iter().filter_map(inner);
         let reads: BTreeSet<Bytes> = reads.collect();
@@ -115,6 +123,14 @@ impl Undeclared {
             is_truncated: seen.is_truncated,
         }
     }
+}
+
+/// Where a path really is, whose folder may have been named through links.
+fn place(files: &Files, path: &Bytes) -> Option<Bytes> {
+    let (parent, name) = split(path);
+    let folder = files.folder_at(parent)?;
+    let place = Path::new(OsStr::from_bytes(&folder.0)).join(OsStr::from_bytes(name));
+    Some(Bytes::from(place.as_os_str().as_bytes()))
 }
 
 /// Whether a path is a folder on the way to outputs.
@@ -132,15 +148,14 @@ pub(crate) fn order(
     files: &Files,
     outputs: &[Pattern],
     cwd: &Bytes,
-    declared: &Ingredients,
-    name: &str,
+    readable: &BTreeSet<Bytes>,
 ) -> io::Result<WatchOrder> {
     let root = files.path();
     let at = |path: &Bytes| root.join(OsStr::from_bytes(&path.0));
-    let scratch = root.join(".mainstay/watch").join(name);
+    let scratch = root.join(SCRATCH).join(disk::name());
     let stage = scratch.join("stage");
     std::fs::create_dir_all(&stage)?;
-    let mut inputs: Vec<PathBuf> = declared.inputs.keys().map(at).collect();
+    let mut inputs: Vec<PathBuf> = readable.iter().map(at).collect();
     inputs.push(at(cwd));
     // A command finds the folders that its outputs go into, where they are there.
     let roots = outputs.iter().map(|output| at(&output.root()));
@@ -164,5 +179,10 @@ fn is_folder(path: &Path) -> bool {
 
 /// Removes a scratch folder.
 pub(crate) fn clear(scratch: &Path) {
-    let _gone = std::fs::remove_dir_all(scratch);
+    let _swept_later = disk::remove_folder(scratch);
+}
+
+/// Removes the scratch folders of the dead.
+pub(crate) fn sweep(files: &Files) {
+    let _there_is_none = disk::sweep(&files.here().join(SCRATCH));
 }

@@ -59,7 +59,7 @@ impl Standing {
 
     /// Whether what stood at a path was the task's.
     pub(crate) fn owns(&self, path: &Bytes) -> bool {
-        self.all.contains(path) && !self.unowned.contains(path)
+        self.all.contains_key(path) && !self.unowned.contains(path)
     }
 
     /// What of these outputs is not the task's to remove.

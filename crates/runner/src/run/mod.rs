@@ -20,7 +20,7 @@ pub use record::{Cached, Event, ExitWord, Listener, Outcome, Summary, TaskRecord
 use crate::environment::Environment;
 use crate::files::Files;
 use crate::keys::Sets;
-use crate::observe::{Watch, Watcher};
+use crate::observe::{self, Watch, Watcher};
 use crate::process::{Jobserver, Stop, Tokens, adopt, end_all};
 use crate::remote::{Remote, Uploads};
 use crate::restore::sweep;
@@ -284,6 +284,7 @@ impl<'w> Runner<'w> {
             adopt()?;
             self.lock.end_what_was_left();
             sweep(&self.files);
+            observe::sweep(&self.files);
         }
         Ok(())
     }

@@ -2,19 +2,21 @@
 
 use super::Run;
 use super::delivery::Delivery;
+use crate::declared::readable;
 use crate::files::Files;
 use crate::keys::Stamps;
 use crate::observe::{Seen, Undeclared, Watch, WatchOrder, Watcher, clear, order};
 use crate::outputs::{self, Standing};
 use crate::process::Job;
 use mainstay_tasks::{Bytes, Ingredients, RunTaskError};
+use std::collections::BTreeSet;
 use std::io;
 
 /// A command that is watched.
 pub(super) struct Watching<'w> {
     watcher: &'w dyn Watcher,
     order: WatchOrder,
-    declared: Ingredients,
+    readable: BTreeSet<Bytes>,
 }
 
 impl<'w> Watching<'w> {
@@ -28,27 +30,20 @@ impl<'w> Watching<'w> {
         let (Some(watch), Some(watcher)) = (run.options.watch, runner.watcher) else {
             return Ok(None);
         };
-        let declared = match declared {
-            Some(declared) => declared.clone(),
-            None => {
-                let stamps = &mut Stamps::default();
-                run.ingredients(number, stamps).map_err(io::Error::other)?
-            }
+        let (files, sets) = (&runner.files, runner.sets(number));
+        let readable = match declared {
+            Some(declared) => readable(files, sets, declared),
+            None => run
+                .ingredients(number, &mut Stamps::default())
+                .and_then(|declared| readable(files, sets, &declared)),
         };
+        let readable = readable.map_err(io::Error::other)?;
         let task = runner.task(number);
-        let name = format!("{}-{number}", run.marker);
-        let order = order(
-            watch,
-            &runner.files,
-            &task.outputs,
-            &task.cwd,
-            &declared,
-            &name,
-        )?;
+        let order = order(watch, files, &task.outputs, &task.cwd, &readable)?;
         Ok(Some(Self {
             watcher,
             order,
-            declared,
+            readable,
         }))
     }
 
@@ -64,7 +59,7 @@ impl<'w> Watching<'w> {
     pub(super) fn seen(&self, run: &Run<'_, 'w>, number: u32) -> io::Result<(Seen, Undeclared)> {
         let seen = self.watcher.seen(&self.order)?;
         let runner = run.runner;
-        let undeclared = Undeclared::of(&seen, &runner.files, runner.sets(number), &self.declared);
+        let undeclared = Undeclared::of(&seen, &runner.files, runner.sets(number), &self.readable);
         Ok((seen, undeclared))
     }
 

@@ -1,9 +1,12 @@
 //! Commands that are watched.
 
 use super::Tasks;
+use crate::harness::wait_until;
 use serde_json::json;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::process::Stdio;
 
 fn reading() -> Tasks {
     let tasks = Tasks::new(
@@ -152,4 +155,55 @@ fn folders_keep_their_modes() {
         0o750,
         "the mode of a folder that stood there before"
     );
+}
+
+#[test]
+fn what_is_behind_a_link_is_declared() {
+    let tasks = Tasks::new(
+        "  t: {shell: 'cat src/file src/folder/f src/folder/sub/g src/folder/h', inputs: ['src/**']}\n",
+    );
+    tasks
+        .write("hidden", "1\n")
+        .write("other/f", "2\n")
+        .write("other/sub/g", "3\n");
+    for folder in ["src", "stop"] {
+        std::fs::create_dir(tasks.path(folder)).unwrap();
+    }
+    for (target, link) in [
+        ("../way/hop", "src/file"),
+        ("stop", "way"),
+        ("../hidden", "stop/hop"),
+        ("../other", "src/folder"),
+        ("../hidden", "other/h"),
+    ] {
+        symlink(target, tasks.path(link)).unwrap();
+    }
+    let nothing = json!({"reads": [], "writes": [], "hidden": [], "is_truncated": false});
+    for how in ["trace", "enforce"] {
+        let run = tasks.run(&["--sandbox", how, "--force", "t"]);
+        assert_eq!(run.ok().ended("t")["undeclared"], nothing, "{how}");
+    }
+}
+
+#[test]
+fn what_a_killed_run_leaves_is_removed_by_the_next() {
+    let tasks = Tasks::new(
+        "  t: {shell: 'echo > started; exec sleep 60', inputs: [], outputs: [started]}\n  \
+           idle: {shell: 'cat in > idle', inputs: [in], outputs: [idle]}\n",
+    );
+    let watched = || {
+        let found = std::fs::read_dir(tasks.path(".mainstay/watch")).unwrap();
+        found.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    tasks.write("in", "");
+    tasks.run(&["idle"]).ok();
+    let mut command = tasks.command(&["--sandbox", "trace", "t"]);
+    let mut run = command.stdout(Stdio::null()).spawn().unwrap();
+    wait_until("the command runs", || tasks.path("started").exists());
+    tasks.run(&["idle"]).ok();
+    assert_eq!(watched().len(), 1, "what the living have stays");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    tasks.run(&["idle"]).ok();
+    assert_eq!(watched(), [] as [PathBuf; 0]);
 }
