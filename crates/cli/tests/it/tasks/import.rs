@@ -161,3 +161,28 @@ fn what_turbo_and_make_let_pass_does_not_fail_here() {
         2
     );
 }
+
+#[test]
+fn targets_that_are_no_files_and_folders_run_as_with_make() {
+    let tasks = place(&[
+        (
+            "Makefile",
+            "all: check out/a\ncheck: prog\n\t./prog >> ran\nprog: in | out\n\tcp in prog && chmod +x prog\n\
+            out/a: in | out\n\tcp in $@\nout:\n\tmkdir out\nlint: ; echo lint\n",
+        ),
+        ("in", "#!/bin/sh\necho ran\n"),
+    ]);
+    let notes = init(&tasks, "make")["notes"].to_string();
+    assert!(notes.contains("its recipe does not name it"), "{notes}");
+    assert!(notes.contains("remove `outputs`"), "{notes}");
+    for _ in 0..2 {
+        tasks.run(&["all"]).ok();
+    }
+    assert_eq!(
+        tasks.read("ran"),
+        "ran\nran\n",
+        "it makes no file, so make always runs it"
+    );
+    let again = tasks.run(&["out-a"]);
+    assert_eq!(again.ok().events.last().unwrap()["up_to_date"], 1);
+}

@@ -5,6 +5,7 @@
 //! Pattern rules, and the two built-in ones for objects, are applied to what the file itself names.
 //! What only running a program could tell stays in the shell's text or is noted.
 
+mod evidence;
 mod expand;
 mod functions;
 mod lines;
@@ -35,11 +36,7 @@ pub(super) fn draft(workspace: &Workspace, notes: &mut Notes) -> Result<Draft, I
     let plan = Plan::new(&makefile, &workspace.files, notes);
     check(&makefile)?;
     let names = Names::new(plan.nodes.iter().map(|node| node.target.as_str()));
-    let drafter = task::Drafter {
-        makefile: &makefile,
-        plan: &plan,
-        names: &names,
-    };
+    let drafter = task::Drafter::new(&makefile, &plan, &names);
     let tasks = plan
         .nodes
         .iter()

@@ -21,8 +21,8 @@ const KEYWORDS: [&str; 30] = [
     "trap", "ulimit", "umask", "unalias", "unset", "until", "wait", "while",
 ];
 
-/// What expanded lines run.
-pub(super) fn run(lines: &[String], shell: &Shell) -> Run {
+/// What expanded lines run; `unless`: what they do not run for once it is there.
+pub(super) fn run(lines: &[String], shell: &Shell, unless: Option<&str>) -> Run {
     let lines = lines.iter().flat_map(|line| split(line));
     let script = if shell.is_one {
         let mut lines = lines;
@@ -55,6 +55,11 @@ pub(super) fn run(lines: &[String], shell: &Shell) -> Run {
     if script.trim().is_empty() {
         return Run::Nothing;
     }
+    let script = match unless {
+        Some(name) if is_simple(&script) => format!("test -e {} || {script}", quoted(name)),
+        Some(name) => format!("test -e {} || {{\n{script}\n}}", quoted(name)),
+        None => script,
+    };
     let is_usual = shell.program.rsplit('/').next() == Some("sh") && shell.flags == ["-c"];
     if is_usual {
         return Run::Shell(script);
@@ -63,6 +68,15 @@ pub(super) fn run(lines: &[String], shell: &Shell) -> Run {
     words.extend(shell.flags.iter().cloned());
     words.push(script);
     Run::Command(words)
+}
+
+/// A name as one word for the shell.
+fn quoted(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    match name.chars().all(is_plain) {
+        true => name.to_owned(),
+        false => format!("'{}'", name.replace('\'', "'\\''")),
+    }
 }
 
 /// Lines that come from one variable with several, continued ones kept together.
@@ -134,7 +148,7 @@ mod tests {
             flags: owned(flags),
             is_one,
         };
-        match run(&owned(lines), &shell) {
+        match run(&owned(lines), &shell, None) {
             Run::Nothing => String::new(),
             Run::Shell(script) => script,
             Run::Command(words) => words.join(" "),

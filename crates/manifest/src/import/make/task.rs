@@ -1,5 +1,6 @@
 //! One target as a task.
 
+use super::evidence::Evidence;
 use super::expand::{Locals, Scope};
 use super::functions::stem;
 use super::plan::{Node, Plan, Recipe};
@@ -9,7 +10,7 @@ use crate::import::draft::{Run, Task, always_passed, extend_new, push_new};
 use crate::import::glob;
 use crate::import::name::{Names, is_variable};
 use crate::import::notes::Notes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What becomes of the function `shell`.
 pub(super) const PROGRAM: &str =
@@ -17,12 +18,38 @@ pub(super) const PROGRAM: &str =
 
 /// Writes targets down.
 pub(super) struct Drafter<'m> {
-    pub(super) makefile: &'m Makefile<'m>,
-    pub(super) plan: &'m Plan<'m>,
-    pub(super) names: &'m Names,
+    makefile: &'m Makefile<'m>,
+    plan: &'m Plan<'m>,
+    names: &'m Names,
+    /// What speaks for it that targets are files.
+    evidence: BTreeMap<&'m str, Evidence>,
 }
 
-impl Drafter<'_> {
+impl<'m> Drafter<'m> {
+    pub(super) fn new(makefile: &'m Makefile<'m>, plan: &'m Plan<'m>, names: &'m Names) -> Self {
+        let mut drafter = Self {
+            makefile,
+            plan,
+            names,
+            evidence: BTreeMap::new(),
+        };
+        let files = plan.nodes.iter().filter(|node| !node.is_phony);
+        for node in files.filter(|node| !node.recipes.is_empty() && !plan.is_folder(node)) {
+            let run = drafter.run(node, &mut Notes::default());
+            let evidence = Evidence::of(node, &run);
+            drafter.evidence.insert(&node.target, evidence);
+        }
+        // All of it is met again where it is written down.
+        makefile.variables.met();
+        drafter
+    }
+
+    /// Whether make runs what needs this target whenever it is asked to.
+    fn is_never_there(&self, needed: &Node) -> bool {
+        let evidence = self.evidence.get(needed.target.as_str());
+        self.plan.is_never_there(needed) || evidence == Some(&Evidence::None)
+    }
+
     /// The task of a target.
     pub(super) fn task(&self, node: &Node, notes: &mut Notes) -> Task {
         let mut task = Task {
@@ -53,7 +80,7 @@ impl Drafter<'_> {
         let is_own = |name: &String| *name == node.target || node.siblings.contains(name);
         for name in node.prerequisites.iter().filter(|&name| !is_own(name)) {
             let needed = self.plan.node(name);
-            if needed.is_some_and(|needed| self.plan.is_never_there(needed)) {
+            if needed.is_some_and(|needed| self.is_never_there(needed)) {
                 self.always_runs(node, name, task, notes);
                 continue;
             }
@@ -129,6 +156,14 @@ impl Drafter<'_> {
             task.is_uncached = true;
             notes.add(&node.file, node.line, node.target.as_str(), why);
         }
+        let evidence = self.evidence.get(node.target.as_str());
+        if let Some(why) = evidence.and_then(Evidence::note) {
+            notes.add(&node.file, node.line, node.target.as_str(), why);
+        }
+        if self.is_never_there(node) {
+            task.is_uncached = true;
+            return;
+        }
         for target in std::iter::once(&node.target).chain(&node.siblings) {
             match inside(target) {
                 Some(path) => push_new(&mut task.outputs, glob::escaped(&path)),
@@ -145,7 +180,8 @@ impl Drafter<'_> {
         }
     }
 
-    fn recipe(&self, node: &Node, task: &mut Task, notes: &mut Notes) {
+    /// What a target runs.
+    fn run(&self, node: &Node, notes: &mut Notes) -> Run {
         let mut lines = Vec::new();
         for recipe in &node.recipes {
             let locals = self.locals(node, recipe, notes);
@@ -153,9 +189,21 @@ impl Drafter<'_> {
                 |text: &String| self.makefile.variables.expand(text, Scope::recipe(&locals));
             lines.extend(recipe.lines.iter().map(expand));
         }
+        let locals = self.first_locals(node, notes);
+        // Whatever is in it, a folder that needs nothing is made only where it is not there.
+        let is_once = node.prerequisites.is_empty() && !node.is_phony && self.plan.is_folder(node);
+        let unless = is_once.then_some(node.target.as_str());
+        recipe::run(&lines, &self.shell(Scope::recipe(&locals)), unless)
+    }
+
+    fn first_locals(&self, node: &Node, notes: &mut Notes) -> Locals {
         let first = node.recipes.first().cloned().unwrap_or_default();
-        let locals = self.locals(node, &first, notes);
-        task.run = recipe::run(&lines, &self.shell(Scope::recipe(&locals)));
+        self.locals(node, &first, notes)
+    }
+
+    fn recipe(&self, node: &Node, task: &mut Task, notes: &mut Notes) {
+        task.run = self.run(node, notes);
+        let locals = self.first_locals(node, &mut Notes::default());
         let met = self.makefile.variables.met();
         for program in met.programs {
             notes.add(&node.file, node.line, program, PROGRAM);
