@@ -183,7 +183,7 @@ const CHANGES: &[(&str, &str, bool)] = &[
     ("/agents/fixer/max_steps", r#"0"#, false),
     ("/agents/fixer/tools/0", r#""shel""#, false),
     ("/agents/fixer/tools/0", r#""shell""#, true),
-    ("/agents/fixer/tools/0", r#"{"task": "x"}"#, false),
+    ("/agents/fixer/tools/0", r#"{"task": 5}"#, false),
     ("/agents/fixer/tools/1", r#"{"files": {}}"#, false),
     ("/agents/fixer/tools/2", r#""http""#, false),
     ("/agents/fixer/tools/2/http/allow", r#"[]"#, false),
