@@ -170,8 +170,10 @@ impl Files {
     /// The folder for files that are not at their place yet; made where it is missing. What is called like it
     /// and is a link is not followed.
     pub(crate) fn beside(&self) -> io::Result<OwnedFd> {
-        let own = self.own()?;
-        self.made_in(&own, RESTORE, BESIDE)
+        match self.beside_where_there() {
+            Some(there) => Ok(there),
+            None => self.made_in(&self.own()?, RESTORE, BESIDE),
+        }
     }
 
     /// The same, where it is there already.
