@@ -8,6 +8,7 @@ use std::process::Command;
 const LAYERS: &[(&str, u8, &str)] = &[
     ("mainstay-contract", 0, "contract"),
     ("mainstay-resilience", 1, "resilience"),
+    ("mainstay-inference", 2, "core"),
     ("mainstay-manifest", 2, "core"),
     ("mainstay-sessions", 2, "core"),
     ("mainstay-tasks", 2, "core"),

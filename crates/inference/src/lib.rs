@@ -1,0 +1,21 @@
+//! Model access, without IO: what is asked of models and what they answer, in nobody's dialect and in the
+//! dialects of the providers; what it costs; which deployment answers when, and what becomes of failures.
+
+mod chat;
+mod dialects;
+mod error;
+mod sse;
+mod usage;
+
+pub use chat::{
+    Answer, Assembly, AssemblyError, Effort, Event, Extra, FileSource, FinishReason, Message,
+    Opaque, OutputFormat, Part, PartKind, Reasoning, Request, Role, Sampling, Tool, ToolCall,
+    ToolChoice,
+};
+pub use dialects::{
+    AnswerContext, DecodeError, Dialect, EncodedRequest, Failure, InvalidRequest, StreamDecoder,
+    StreamEncoder, Unsupported,
+};
+pub use error::{InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase};
+pub use sse::Sse;
+pub use usage::Tokens;
