@@ -17,5 +17,5 @@ pub use dialects::{
     StreamEncoder, Unsupported,
 };
 pub use error::{InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase};
-pub use sse::Sse;
+pub use sse::{Frame, Sse, SseError, SseReader};
 pub use usage::Tokens;
