@@ -3,7 +3,9 @@
 
 mod chat;
 mod dialects;
+mod embeddings;
 mod error;
+mod port;
 mod sse;
 mod usage;
 
@@ -16,6 +18,8 @@ pub use dialects::{
     AnswerContext, DecodeError, Dialect, EncodedRequest, Failure, InvalidRequest, StreamDecoder,
     StreamEncoder, Unsupported,
 };
+pub use embeddings::{EmbeddingInput, EmbeddingRequest, Embeddings};
 pub use error::{InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase};
+pub use port::{Answering, BoxFuture, Piece, Provider, ProviderCall, Relay};
 pub use sse::{Frame, Sse, SseError, SseReader};
 pub use usage::Tokens;

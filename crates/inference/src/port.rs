@@ -1,0 +1,67 @@
+//! What can answer for a model: the port that providers implement.
+
+use crate::{Dialect, EmbeddingRequest, Embeddings, Event, InferenceError, Request};
+use bytes::Bytes;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// A boxed future that may be sent between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One call of a provider.
+#[derive(Debug, Clone)]
+pub struct ProviderCall {
+    /// What is asked. Whether the answer is to come in pieces stands in it.
+    pub request: Arc<Request>,
+    /// What the caller wrote, where its dialect may be the provider's own: handed on as it is, but for the
+    /// model's name, nothing is lost on the way.
+    pub relay: Option<Relay>,
+    /// How many calls for the same answer failed before.
+    pub attempt: u32,
+}
+
+/// A caller's own words.
+#[derive(Debug, Clone)]
+pub struct Relay {
+    /// In which dialect.
+    pub dialect: Dialect,
+    /// The body: a JSON object.
+    pub body: Bytes,
+    /// Headers of the dialect that are the caller's to choose, such as `anthropic-beta`.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// Something that answers for a model. It makes one call and says how that ended: limits, breakers,
+/// budgets and repetition are decided above it. Dropping the future, or the answering, cancels the call.
+pub trait Provider: Send + Sync {
+    /// The dialect that it speaks to a caller of this dialect; absent for one that speaks none.
+    fn dialect(&self, caller: Option<Dialect>) -> Option<Dialect>;
+
+    /// Makes a call; ends when the provider begins to answer.
+    fn call<'a>(
+        &'a self,
+        call: &'a ProviderCall,
+    ) -> BoxFuture<'a, Result<Box<dyn Answering + 'a>, InferenceError>>;
+
+    /// Makes vectors out of texts.
+    fn embed<'a>(
+        &'a self,
+        request: &'a EmbeddingRequest,
+    ) -> BoxFuture<'a, Result<Embeddings, InferenceError>>;
+}
+
+/// An answer that is on its way.
+pub trait Answering: Send {
+    /// The next piece; nothing after an end in good order, which is an answer that is whole.
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Piece>, InferenceError>>;
+}
+
+/// A piece of an answer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Piece {
+    /// What happened.
+    pub events: Vec<Event>,
+    /// The same in the provider's dialect, as it came.
+    pub raw: Bytes,
+}

@@ -1,0 +1,233 @@
+//! One call, from the request to the beginning of the answer.
+
+use super::clock::{CallClock, Expired};
+use super::connect::ConnectError;
+use super::endpoint::Aim;
+use super::key::{KeyError, Keyed};
+use super::response::{Body, HttpAnswering};
+use super::{HttpProvider, Timeouts, relay};
+use http::{HeaderMap, Method, Request as HttpRequest, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use mainstay_contract::Timestamp;
+use mainstay_inference::{
+    Answering, Dialect, InferenceError, NetworkPhase, ProviderCall, ResponseProblem, TimeoutPhase,
+    WriteOptions, fault,
+};
+use mainstay_resilience::retry_after;
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// The most bytes of an error that are read.
+const FAULT_BYTES_MAX: usize = 64 << 10;
+
+pub(super) async fn call<'a>(
+    provider: &'a HttpProvider,
+    call: &'a ProviderCall,
+) -> Result<Box<dyn Answering + 'a>, InferenceError> {
+    let caller = call.relay.as_ref().map(|relay| relay.dialect);
+    let dialect = provider.settings.service.dialect(caller);
+    let stream = call.request.stream;
+    let body = body(provider, call, dialect)?;
+    let aim = Aim::Answer { dialect, stream };
+    let headers = call.relay.as_ref().filter(|relay| relay.dialect == dialect);
+    let headers = headers.map_or(&[][..], |relay| &relay.headers);
+    let sent = send(provider, aim, body, headers, stream).await?;
+    Ok(Box::new(HttpAnswering::new(sent, dialect, &call.request)))
+}
+
+fn body(
+    provider: &HttpProvider,
+    call: &ProviderCall,
+    dialect: Dialect,
+) -> Result<Vec<u8>, InferenceError> {
+    let model = &provider.settings.model;
+    if let Some(own) = call.relay.as_ref().filter(|own| own.dialect == dialect) {
+        let body = relay::body(dialect, &own.body, model, &call.request);
+        return body.map_err(|error| InferenceError::Internal {
+            origin: provider.origin(false),
+            message: error.to_string(),
+        });
+    }
+    let options = WriteOptions {
+        model,
+        is_compatible: provider.settings.service == super::Service::OpenAiCompatible,
+    };
+    let encoded = dialect.write_request(&call.request, &options);
+    let encoded = encoded.map_err(|error| InferenceError::Unsupported {
+        origin: provider.origin(false),
+        param: error.param,
+        message: error.message,
+    })?;
+    Ok(encoded.body)
+}
+
+/// A response that has begun, and what is needed to read it.
+pub(super) struct Sent<'a> {
+    pub(super) body: Body,
+    pub(super) content_type: String,
+    pub(super) clock: CallClock,
+    pub(super) keyed: Arc<Keyed>,
+    pub(super) provider: &'a HttpProvider,
+}
+
+/// Sends a request; a refused key is read again, and the request tried once more with the new one.
+pub(super) async fn send<'a>(
+    provider: &'a HttpProvider,
+    aim: Aim,
+    body: Vec<u8>,
+    headers: &[(&'static str, String)],
+    stream: bool,
+) -> Result<Sent<'a>, InferenceError> {
+    let body = Bytes::from(body);
+    let mut keyed = provider.keys.current().map_err(|error| key_error(provider, error))?;
+    let timeouts = match stream {
+        true => provider.settings.timeouts,
+        false => Timeouts {
+            first_token: provider.settings.timeouts.first_token_whole,
+            ..provider.settings.timeouts
+        },
+    };
+    let clock = CallClock::start(timeouts);
+    let mut has_new_key = false;
+    loop {
+        let response = exchange(provider, aim, body.clone(), headers, &keyed, &clock).await?;
+        let (head, incoming) = response.into_parts();
+        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let mut body = Body::new(incoming, provider.settings.limits);
+        if head.status.is_success() {
+            let content_type = text("content-type").unwrap_or_default();
+            let kind = content_type.split(';').next().unwrap_or_default();
+            return Ok(Sent {
+                body,
+                content_type: kind.trim().to_ascii_lowercase(),
+                clock,
+                keyed,
+                provider,
+            });
+        }
+        let (bytes, is_cut) = body.read_some(&clock, FAULT_BYTES_MAX).await;
+        let origin = provider.origin(false);
+        let error = refused(origin, head.status, &head.headers, &bytes, is_cut, &keyed);
+        let is_refused_key = matches!(error, InferenceError::Unauthorized { .. });
+        if !is_refused_key || has_new_key {
+            return Err(error);
+        }
+        let again = provider.keys.after_refusal(&keyed);
+        match again.map_err(|error| key_error(provider, error))? {
+            Some(new) => (keyed, has_new_key) = (new, true),
+            None => return Err(error),
+        }
+    }
+}
+
+async fn exchange(
+    provider: &HttpProvider,
+    aim: Aim,
+    body: Bytes,
+    headers: &[(&'static str, String)],
+    keyed: &Arc<Keyed>,
+    clock: &CallClock,
+) -> Result<Response<Incoming>, InferenceError> {
+    let internal = |message: String| InferenceError::Internal {
+        origin: provider.origin(false),
+        message,
+    };
+    let uri = provider.endpoints.uri(aim).map_err(|error| internal(error.to_string()))?;
+    let mut request = HttpRequest::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = keyed.headers.clone();
+    for (name, value) in headers {
+        let value = http::HeaderValue::from_str(value).map_err(|error| internal(error.to_string()))?;
+        request.headers_mut().insert(*name, value);
+    }
+    match clock.limit(provider.client.request(request)).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) => Err(unreachable(provider, &error, keyed)),
+        Err(expired) => Err(timed_out(provider, &expired, false)),
+    }
+}
+
+fn refused(
+    origin: mainstay_inference::Origin,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    is_cut: bool,
+    keyed: &Keyed,
+) -> InferenceError {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.map_or(Timestamp(0), |since| Timestamp(0).after(since));
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let wait = retry_after(text, now);
+    fault(origin, status.as_u16(), wait, body, is_cut, &keyed.cleaner)
+}
+
+pub(super) fn timed_out(
+    provider: &HttpProvider,
+    expired: &Expired,
+    answering: bool,
+) -> InferenceError {
+    InferenceError::Timeout {
+        origin: provider.origin(answering),
+        phase: expired.phase,
+        after: expired.after,
+    }
+}
+
+pub(super) fn bad_response(
+    provider: &HttpProvider,
+    answering: bool,
+    problem: ResponseProblem,
+    message: String,
+) -> InferenceError {
+    InferenceError::BadResponse {
+        origin: provider.origin(answering),
+        problem,
+        message,
+    }
+}
+
+fn key_error(provider: &HttpProvider, error: KeyError) -> InferenceError {
+    let origin = provider.origin(false);
+    let message = match error {
+        KeyError::Unreadable(report) => report.message,
+        KeyError::Unsendable => "the key holds characters that cannot be sent: look for a line break or a space at its end".to_owned(),
+    };
+    InferenceError::KeyUnavailable { origin, message }
+}
+
+fn unreachable(
+    provider: &HttpProvider,
+    error: &hyper_util::client::legacy::Error,
+    keyed: &Keyed,
+) -> InferenceError {
+    let mut phase = NetworkPhase::Response;
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        match cause.downcast_ref::<ConnectError>() {
+            Some(ConnectError::TimedOut) => {
+                let expired = Expired {
+                    phase: TimeoutPhase::Connect,
+                    after: provider.settings.timeouts.connect,
+                };
+                return timed_out(provider, &expired, false);
+            }
+            Some(ConnectError::Failed { phase: failed, .. }) => phase = *failed,
+            None => {}
+        }
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    InferenceError::NetworkError {
+        origin: provider.origin(false),
+        phase,
+        message: keyed.cleaner.clean(&message),
+    }
+}
+
+/// How long the end of a finished stream is waited for, so that its connection can be used again.
+pub(super) const DRAIN: Duration = Duration::from_millis(5);

@@ -1,0 +1,91 @@
+//! A caller's own body with another model's name in it. Every other byte of every field stays as it was.
+
+use mainstay_inference::{Dialect, Request};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// The fields of an object, in their order, as they were written.
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Vec::with_capacity(8);
+                while let Some(name) = map.next_key::<Name<'de>>()? {
+                    fields.push((name.0, map.next_value()?));
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The body for the provider: `model` replaced, and usage asked for where a stream would not tell it.
+pub(super) fn body(
+    dialect: Dialect,
+    body: &[u8],
+    model: &str,
+    request: &Request,
+) -> serde_json::Result<Vec<u8>> {
+    let Fields(fields) = serde_json::from_slice(body)?;
+    let mut out = Vec::with_capacity(body.len() + model.len() + 48);
+    let asks_usage = dialect == Dialect::OpenAiChat && request.stream && !request.stream_usage;
+    let mut is_first = true;
+    for (name, value) in fields {
+        if asks_usage && name == "stream_options" {
+            continue;
+        }
+        // Gemini and Azure have the model's name in the address; there the field does no harm.
+        out.push(if is_first { b'{' } else { b',' });
+        is_first = false;
+        serde_json::to_writer(&mut out, &name)?;
+        out.push(b':');
+        if name == "model" {
+            serde_json::to_writer(&mut out, model)?;
+        } else {
+            out.extend_from_slice(value.get().as_bytes());
+        }
+    }
+    if is_first {
+        out.push(b'{');
+    }
+    if asks_usage {
+        out.extend_from_slice(br#","stream_options":{"include_usage":true}"#);
+    }
+    out.push(b'}');
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_model_is_another() {
+        let text = br#"{"x":1.50,"model":"a\"b","messages":[{"new":true,"a":1e400}],"stream":true}"#;
+        let request = Request {
+            stream: true,
+            ..Request::default()
+        };
+        let sent = body(Dialect::OpenAiChat, text, "real", &request).unwrap();
+        let sent = String::from_utf8(sent).unwrap();
+        let expected = r#"{"x":1.50,"model":"real","messages":[{"new":true,"a":1e400}],"stream":true,"stream_options":{"include_usage":true}}"#;
+        assert_eq!(sent, expected);
+        let sent = body(Dialect::Anthropic, text, "real", &request).unwrap();
+        assert!(!String::from_utf8(sent).unwrap().contains("stream_options"));
+    }
+}

@@ -1,0 +1,281 @@
+//! An answer as it comes in: the whole at once, or a stream.
+
+use super::call::{DRAIN, Sent, bad_response, timed_out};
+use super::clock::CallClock;
+use super::{HttpProvider, ResponseLimits};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use mainstay_inference::{
+    Answering, BoxFuture, DecodeError, Dialect, Event, InferenceError, NetworkPhase, Piece, Request,
+    ResponseProblem, SseError, SseReader, StreamDecoder, stream_fault,
+};
+use std::mem;
+
+/// A body with a bound.
+pub(super) struct Body {
+    incoming: Incoming,
+    limits: ResponseLimits,
+    size: usize,
+}
+
+/// Why a body cannot be read on.
+pub(super) enum BodyError {
+    Broken(hyper::Error),
+    TooLarge,
+}
+
+impl Body {
+    pub(super) fn new(incoming: Incoming, limits: ResponseLimits) -> Self {
+        Self {
+            incoming,
+            limits,
+            size: 0,
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        loop {
+            let Some(frame) = self.incoming.frame().await else {
+                return Ok(None);
+            };
+            let Ok(bytes) = frame.map_err(BodyError::Broken)?.into_data() else {
+                continue;
+            };
+            self.size = self.size.saturating_add(bytes.len());
+            if self.size > self.limits.body_bytes_max {
+                return Err(BodyError::TooLarge);
+            }
+            return Ok(Some(bytes));
+        }
+    }
+
+    /// Reads the beginning of a body, as far as it comes; says whether there was more.
+    pub(super) async fn read_some(&mut self, clock: &CallClock, bytes_max: usize) -> (Vec<u8>, bool) {
+        let mut read = Vec::new();
+        loop {
+            match clock.limit(self.next()).await {
+                Ok(Ok(Some(bytes))) => read.extend_from_slice(&bytes),
+                Ok(Ok(None)) => return (read, false),
+                _ => return (read, true),
+            }
+            if read.len() > bytes_max {
+                read.truncate(bytes_max);
+                return (read, true);
+            }
+        }
+    }
+}
+
+/// An answer on its way.
+pub(super) struct HttpAnswering<'a> {
+    sent: Sent<'a>,
+    dialect: Dialect,
+    form: Form,
+    hides_count: bool,
+}
+
+enum Form {
+    Whole,
+    Stream {
+        reader: SseReader,
+        decoder: Box<dyn StreamDecoder>,
+        is_ended: bool,
+    },
+    Unusable,
+    Over,
+}
+
+impl<'a> HttpAnswering<'a> {
+    pub(super) fn new(sent: Sent<'a>, dialect: Dialect, request: &Request) -> Self {
+        let kind = sent.content_type.as_str();
+        let form = if kind == "text/event-stream" {
+            Form::Stream {
+                reader: SseReader::new(sent.provider.settings.limits.event_bytes_max),
+                decoder: dialect.stream_reader(request),
+                is_ended: false,
+            }
+        } else if kind == "application/json" || kind.ends_with("+json") {
+            Form::Whole
+        } else {
+            Form::Unusable
+        };
+        let hides_count = dialect == Dialect::OpenAiChat && request.stream && !request.stream_usage;
+        Self {
+            sent,
+            dialect,
+            form,
+            hides_count,
+        }
+    }
+
+    async fn advance(&mut self) -> Result<Option<Piece>, InferenceError> {
+        match mem::replace(&mut self.form, Form::Over) {
+            Form::Over => Ok(None),
+            Form::Whole => self.whole().await.map(Some),
+            Form::Unusable => Err(self.unusable().await),
+            Form::Stream {
+                mut reader,
+                mut decoder,
+                mut is_ended,
+            } => {
+                if is_ended {
+                    return Ok(None);
+                }
+                let piece = self.stream(&mut reader, decoder.as_mut(), &mut is_ended).await?;
+                if is_ended && piece.events.is_empty() && piece.raw.is_empty() {
+                    return Ok(None);
+                }
+                self.form = Form::Stream {
+                    reader,
+                    decoder,
+                    is_ended,
+                };
+                Ok(Some(piece))
+            }
+        }
+    }
+
+    async fn unusable(&mut self) -> InferenceError {
+        let (bytes, is_cut) = self.sent.body.read_some(&self.sent.clock, 4 << 10).await;
+        let said = self.sent.keyed.cleaner.clean_cut(&bytes, is_cut);
+        let kind = self.sent.keyed.cleaner.clean(&self.sent.content_type);
+        let message = format!("its content type is {kind:?}: {said}");
+        bad_response(self.provider(), true, ResponseProblem::NotAnAnswer, message)
+    }
+
+    async fn whole(&mut self) -> Result<Piece, InferenceError> {
+        let mut raw: Option<Bytes> = None;
+        let mut joined = Vec::new();
+        while let Some(bytes) = self.next_bytes().await? {
+            self.sent.clock.note_token();
+            match raw.take() {
+                None if joined.is_empty() => raw = Some(bytes),
+                first => {
+                    joined.extend_from_slice(&first.unwrap_or_default());
+                    joined.extend_from_slice(&bytes);
+                }
+            }
+        }
+        let raw = raw.unwrap_or_else(|| Bytes::from(joined));
+        let answer = self.dialect.read_answer(&raw).map_err(|error| self.undecodable(error))?;
+        Ok(Piece {
+            events: answer.events(),
+            raw,
+        })
+    }
+
+    /// The next frame that says something; comments count as signs of life.
+    async fn stream(
+        &mut self,
+        reader: &mut SseReader,
+        decoder: &mut dyn StreamDecoder,
+        is_ended: &mut bool,
+    ) -> Result<Piece, InferenceError> {
+        let mut events = Vec::new();
+        let mut raw = Vec::new();
+        loop {
+            // What arrived together is handed on together.
+            while let Some(frame) = reader.next_frame().map_err(|error| self.not_a_stream(error))? {
+                let Some(sse) = frame.sse else { continue };
+                let before = events.len();
+                let decoded = decoder.decode(&sse, &mut events);
+                decoded.map_err(|error| self.undecodable(error))?;
+                if self.hides_count && is_count(&events[before..]) {
+                    continue;
+                }
+                raw.extend_from_slice(frame.raw);
+            }
+            if events.iter().any(Event::is_content) {
+                self.sent.clock.note_token();
+            }
+            if decoder.is_complete() {
+                *is_ended = true;
+                let _ = tokio::time::timeout(DRAIN, self.sent.body.next()).await;
+                break;
+            }
+            if !raw.is_empty() || !events.is_empty() {
+                break;
+            }
+            match self.next_bytes().await? {
+                Some(bytes) => reader.push(&bytes),
+                None => {
+                    *is_ended = true;
+                    let rest = mem::replace(reader, SseReader::new(0)).unfinished();
+                    if let Some(data) = rest.filter(|data| data == "[DONE]") {
+                        let sse = mainstay_inference::Sse { name: "", data: &data };
+                        let decoded = decoder.decode(&sse, &mut events);
+                        decoded.map_err(|error| self.undecodable(error))?;
+                        raw.extend_from_slice(b"data: [DONE]\n\n");
+                    }
+                    decoder.end(&mut events).map_err(|error| self.undecodable(error))?;
+                    break;
+                }
+            }
+        }
+        Ok(Piece {
+            events,
+            raw: Bytes::from(raw),
+        })
+    }
+
+    async fn next_bytes(&mut self) -> Result<Option<Bytes>, InferenceError> {
+        let answering = self.sent.clock.has_token();
+        let provider = self.sent.provider;
+        match self.sent.clock.limit(self.sent.body.next()).await {
+            Err(expired) => Err(timed_out(provider, &expired, answering)),
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(BodyError::TooLarge)) => Err(bad_response(
+                provider,
+                answering,
+                ResponseProblem::TooLarge,
+                "it is larger than accepted".to_owned(),
+            )),
+            Ok(Err(BodyError::Broken(error))) => Err(InferenceError::NetworkError {
+                origin: provider.origin(answering),
+                phase: NetworkPhase::Stream,
+                message: self.sent.keyed.cleaner.clean(&error.to_string()),
+            }),
+        }
+    }
+
+    fn provider(&self) -> &'a HttpProvider {
+        self.sent.provider
+    }
+
+    fn not_a_stream(&self, error: SseError) -> InferenceError {
+        let problem = match error {
+            SseError::TooLarge => ResponseProblem::TooLarge,
+            SseError::NotUtf8 => ResponseProblem::Malformed,
+        };
+        let answering = self.sent.clock.has_token();
+        bad_response(self.provider(), answering, problem, error.to_string())
+    }
+
+    fn undecodable(&self, error: DecodeError) -> InferenceError {
+        let answering = self.sent.clock.has_token();
+        let cleaner = &self.sent.keyed.cleaner;
+        let problem = match &error {
+            DecodeError::Fault(value) => {
+                return stream_fault(self.provider().origin(answering), value, cleaner);
+            }
+            DecodeError::Malformed(_) => ResponseProblem::Malformed,
+            DecodeError::Cut => ResponseProblem::CutStream,
+            DecodeError::DuplicateToolId(_) => ResponseProblem::DuplicateToolId,
+            DecodeError::IncompleteToolCall => ResponseProblem::IncompleteToolCall,
+        };
+        let said = cleaner.clean(&error.to_string());
+        bad_response(self.provider(), answering, problem, said)
+    }
+}
+
+/// Whether a frame brought the count alone, which only we asked for.
+fn is_count(events: &[Event]) -> bool {
+    matches!(events, [Event::Counted(_)])
+}
+
+impl Answering for HttpAnswering<'_> {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Piece>, InferenceError>> {
+        Box::pin(self.advance())
+    }
+}
