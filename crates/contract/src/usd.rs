@@ -49,6 +49,14 @@ impl Usd {
             nanos: self.nanos.saturating_add(other.nanos),
         }
     }
+
+    /// What is left after `other` is taken away; nothing where `other` is more.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self {
+            nanos: self.nanos.saturating_sub(other.nanos),
+        }
+    }
 }
 
 impl fmt::Display for Usd {
@@ -119,5 +127,12 @@ mod tests {
         let price: Usd = "0.4".parse().unwrap();
         assert_eq!(price.per_million(1).nanos(), 400);
         assert_eq!(Usd::from_nanos(1).per_million(1).nanos(), 1);
+    }
+
+    #[test]
+    fn a_difference_ends_at_nothing() {
+        let (less, more) = (Usd::from_nanos(2), Usd::from_nanos(5));
+        assert_eq!(more.minus(less), Usd::from_nanos(3));
+        assert_eq!(less.minus(more), Usd::ZERO);
     }
 }

@@ -1,5 +1,9 @@
-//! How failures are survived: retry and backoff. Pure: time and randomness are handed in.
+//! How failures and limits are survived: retry and backoff, rates, breakers, queues and budgets.
+//! Pure: time and randomness are handed in.
 
+mod clock;
+mod rate;
 mod retry;
 
+pub use rate::{Rate, RateLimit, Wait};
 pub use retry::RetryPolicy;

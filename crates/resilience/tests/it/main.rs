@@ -1,0 +1,3 @@
+//! Random schedules against the promises of each part, and against simpler models of it.
+
+mod rate;
