@@ -1,3 +1,4 @@
 //! Random schedules against the promises of each part, and against simpler models of it.
 
+mod breaker;
 mod rate;

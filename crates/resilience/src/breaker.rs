@@ -1,0 +1,259 @@
+//! The circuit breaker (M. Nygard, "Release It!"): closed while calls go well, open after too many
+//! failures in a window, half-open while a few probes find out whether calls go well again.
+//!
+//! Failures are counted, not rated: a success does not make earlier failures of the window undone.
+//! A call that began before the breaker opened says nothing about the time after, so its outcome
+//! is dropped; the permit knows when it was given. Each failed probe doubles the time that the
+//! breaker stays open, to at most eight times the configured one; closing forgets the doubling.
+
+use mainstay_contract::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Eight times the configured time, as a power of two.
+const DOUBLINGS_MAX: u32 = 3;
+
+/// When a breaker opens and how it closes. Times in whole milliseconds; a count of zero means one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerConfig {
+    /// This many failures open it; as many moments are kept.
+    pub failures: u32,
+    /// How recent they must be to count.
+    pub window: Duration,
+    /// How long it stays open at first.
+    pub open_for: Duration,
+    /// How many probes may be under way when half-open, and how many must succeed to close it.
+    pub probes: u32,
+    /// After how long a probe without an outcome loses its place to another; `open_for` if absent.
+    pub probe_timeout: Option<Duration>,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            window: Duration::from_secs(30),
+            open_for: Duration::from_secs(15),
+            probes: 1,
+            probe_timeout: None,
+        }
+    }
+}
+
+/// Leave for one call, to be handed to [`Breaker::record`] when the call has ended.
+#[must_use = "the outcome of the call must be recorded"]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Permit {
+    /// A call through a closed breaker.
+    Ordinary {
+        /// Between which two changes of the breaker it was given.
+        generation: u64,
+    },
+    /// One of the few calls through a half-open breaker.
+    Probe {
+        /// Between which two changes of the breaker it was given.
+        generation: u64,
+        /// Which probe.
+        number: u64,
+    },
+}
+
+/// The breaker lets nobody through at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the circuit is open; retry in {} ms", .retry_after.as_millis())]
+pub struct Refused {
+    /// When it is worth asking again: the end of the open time, or when a probe's place falls free
+    /// at the latest.
+    pub retry_after: Duration,
+}
+
+/// How a call ended, to the breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The other side did its work.
+    Success,
+    /// The other side failed.
+    Failure,
+    /// Nothing was learned about the other side: the caller left, or asked for something wrong.
+    Neutral,
+}
+
+/// What a breaker does with calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// All pass.
+    Closed,
+    /// None passes.
+    Open {
+        /// For how long yet.
+        remaining: Duration,
+    },
+    /// Probes pass.
+    HalfOpen,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Closed { failures: Vec<Timestamp> },
+    Open { since: Timestamp },
+    HalfOpen { probes: Vec<Probe>, successes: u32 },
+}
+
+#[derive(Debug)]
+struct Probe {
+    number: u64,
+    since: Timestamp,
+}
+
+/// A breaker before one target.
+#[derive(Debug)]
+pub struct Breaker {
+    config: BreakerConfig,
+    phase: Phase,
+    /// Grows with each opening and closing.
+    generation: u64,
+    doublings: u32,
+    probe_last: u64,
+}
+
+impl Breaker {
+    /// A closed breaker.
+    #[must_use]
+    pub fn new(config: BreakerConfig) -> Self {
+        Self {
+            config,
+            phase: closed(),
+            generation: 0,
+            doublings: 0,
+            probe_last: 0,
+        }
+    }
+
+    /// Asks leave for a call.
+    ///
+    /// # Errors
+    /// When to ask again, where the breaker is open or its probes are all under way.
+    pub fn admit(&mut self, now: Timestamp) -> Result<Permit, Refused> {
+        if let Phase::Open { since } = &mut self.phase {
+            // A clock that was set back must not keep the breaker open for longer.
+            *since = now.min(*since);
+        }
+        match self.state(now) {
+            BreakerState::Closed => Ok(Permit::Ordinary {
+                generation: self.generation,
+            }),
+            BreakerState::Open { remaining } => Err(Refused {
+                retry_after: remaining,
+            }),
+            BreakerState::HalfOpen => self.admit_probe(now),
+        }
+    }
+
+    /// Tells how an admitted call ended.
+    pub fn record(&mut self, now: Timestamp, permit: Permit, outcome: Outcome) {
+        match (permit, &mut self.phase) {
+            (Permit::Ordinary { generation }, Phase::Closed { failures })
+                if generation == self.generation && outcome == Outcome::Failure =>
+            {
+                let window = self.config.window;
+                failures.push(now);
+                failures.iter_mut().for_each(|time| *time = now.min(*time));
+                failures.retain(|time| now.since(*time) < window);
+                if failures.len() >= count(self.config.failures) {
+                    self.open(now);
+                }
+            }
+            (Permit::Probe { generation, number }, Phase::HalfOpen { probes, successes })
+                if generation == self.generation =>
+            {
+                // A probe that lost its place still tells the truth, late.
+                probes.retain(|probe| probe.number != number);
+                match outcome {
+                    Outcome::Neutral => {}
+                    Outcome::Failure => {
+                        self.doublings = (self.doublings + 1).min(DOUBLINGS_MAX);
+                        self.open(now);
+                    }
+                    Outcome::Success => {
+                        *successes += 1;
+                        if *successes >= self.config.probes {
+                            self.close();
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What it would do with a call now.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> BreakerState {
+        match &self.phase {
+            Phase::Closed { .. } => BreakerState::Closed,
+            Phase::HalfOpen { .. } => BreakerState::HalfOpen,
+            Phase::Open { since } => {
+                let open_for = self.config.open_for.saturating_mul(1 << self.doublings);
+                let remaining = open_for.saturating_sub(now.since(*since));
+                if remaining.is_zero() {
+                    BreakerState::HalfOpen
+                } else {
+                    BreakerState::Open { remaining }
+                }
+            }
+        }
+    }
+
+    /// Closes it by an operator's word, forgetting all failures.
+    pub fn close(&mut self) {
+        self.generation += 1;
+        self.doublings = 0;
+        self.phase = closed();
+    }
+
+    fn open(&mut self, now: Timestamp) {
+        self.generation += 1;
+        self.phase = Phase::Open { since: now };
+    }
+
+    fn admit_probe(&mut self, now: Timestamp) -> Result<Permit, Refused> {
+        let timeout = self.config.probe_timeout.unwrap_or(self.config.open_for);
+        if matches!(self.phase, Phase::Open { .. }) {
+            self.phase = Phase::HalfOpen {
+                probes: Vec::new(),
+                successes: 0,
+            };
+        }
+        if let Phase::HalfOpen { probes, successes } = &mut self.phase {
+            for probe in probes.iter_mut() {
+                probe.since = now.min(probe.since);
+            }
+            probes.retain(|probe| now.since(probe.since) < timeout);
+            let wanted = count(self.config.probes.saturating_sub(*successes));
+            if let Some(oldest) = probes.first().filter(|_| probes.len() >= wanted) {
+                return Err(Refused {
+                    retry_after: timeout.saturating_sub(now.since(oldest.since)),
+                });
+            }
+            self.probe_last += 1;
+            probes.push(Probe {
+                number: self.probe_last,
+                since: now,
+            });
+        }
+        Ok(Permit::Probe {
+            generation: self.generation,
+            number: self.probe_last,
+        })
+    }
+}
+
+fn closed() -> Phase {
+    Phase::Closed {
+        failures: Vec::new(),
+    }
+}
+
+fn count(configured: u32) -> usize {
+    usize::try_from(configured.max(1)).unwrap_or(usize::MAX)
+}
