@@ -3,9 +3,11 @@
 
 mod breaker;
 mod clock;
+mod queue;
 mod rate;
 mod retry;
 
 pub use breaker::{Breaker, BreakerConfig, BreakerState, Outcome, Permit, Refused};
+pub use queue::{AdmissionQueue, Entered, Priority, QueueConfig};
 pub use rate::{Rate, RateLimit, Wait};
 pub use retry::RetryPolicy;

@@ -1,4 +1,5 @@
 //! Random schedules against the promises of each part, and against simpler models of it.
 
 mod breaker;
+mod queue;
 mod rate;
