@@ -1,5 +1,6 @@
 //! Random schedules against the promises of each part, and against simpler models of it.
 
 mod breaker;
+mod budget;
 mod queue;
 mod rate;
