@@ -9,6 +9,8 @@ mod period;
 mod queue;
 mod rate;
 mod retry;
+mod retry_after;
+mod retry_budget;
 
 pub use breaker::{Breaker, BreakerConfig, BreakerState, Outcome, Permit, Refused};
 pub use budget::{Budget, Exceeded, Hold, Spent};
@@ -17,3 +19,5 @@ pub use period::BudgetPeriod;
 pub use queue::{AdmissionQueue, Entered, Priority, QueueConfig};
 pub use rate::{Rate, RateLimit, Wait};
 pub use retry::RetryPolicy;
+pub use retry_after::{reset_duration, retry_after};
+pub use retry_budget::{RetryBudget, RetryBudgetConfig};

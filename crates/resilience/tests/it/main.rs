@@ -4,3 +4,5 @@ mod breaker;
 mod budget;
 mod queue;
 mod rate;
+mod retry;
+mod retry_budget;
