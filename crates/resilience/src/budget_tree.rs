@@ -102,7 +102,24 @@ impl<Key: Ord + Clone> BudgetTree<Key> {
         amount: Usd,
     ) -> Result<ReservationId, BudgetExceeded<Key>> {
         let keys: BTreeSet<Key> = keys.into_iter().collect();
-        let full = keys.iter().filter_map(|key| {
+        self.check(now, &keys, amount)?;
+        Ok(self.take(now, keys, amount))
+    }
+
+    /// Whether an amount fits into every named budget.
+    ///
+    /// # Errors
+    /// The one that it does not fit into.
+    pub fn check<'a>(
+        &self,
+        now: Timestamp,
+        keys: impl IntoIterator<Item = &'a Key>,
+        amount: Usd,
+    ) -> Result<(), BudgetExceeded<Key>>
+    where
+        Key: 'a,
+    {
+        let full = keys.into_iter().filter_map(|key| {
             let exceeded = self.get(key)?.check(now, amount).err()?;
             Some((key, exceeded))
         });
@@ -110,13 +127,23 @@ impl<Key: Ord + Clone> BudgetTree<Key> {
             Some(at) => (false, at),
             None => (true, Timestamp::default()),
         });
-        if let Some((key, exceeded)) = last {
-            return Err(BudgetExceeded {
+        last.map_or(Ok(()), |(key, exceeded)| {
+            Err(BudgetExceeded {
                 key: key.clone(),
                 exceeded,
-            });
-        }
-        let take = |key: Key| {
+            })
+        })
+    }
+
+    /// Reserves an amount in every named budget, whether or not it fits: for budgets that warn only.
+    pub fn take(
+        &mut self,
+        now: Timestamp,
+        keys: impl IntoIterator<Item = Key>,
+        amount: Usd,
+    ) -> ReservationId {
+        let keys: BTreeSet<Key> = keys.into_iter().collect();
+        let hold = |key: Key| {
             let entry = self.budgets.get_mut(&key)?;
             Some(Part {
                 key,
@@ -124,10 +151,10 @@ impl<Key: Ord + Clone> BudgetTree<Key> {
                 hold: entry.budget.hold(now, amount),
             })
         };
-        let parts = keys.into_iter().filter_map(take).collect();
+        let parts = keys.into_iter().filter_map(hold).collect();
         let id = ReservationId(self.next_number());
         self.open.insert(id, parts);
-        Ok(id)
+        id
     }
 
     /// Ends a reservation with what was spent in truth, in every budget that it took from. Says

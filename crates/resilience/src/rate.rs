@@ -25,11 +25,12 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// A rate with the usual burst: a tenth of a minute's allotment, at least one. A minute then
-    /// never sees more than a tenth above the rate, and the whole rate can be used.
+    /// A rate with the usual burst: a minute's allotment. Whoever was told sixty a minute may send
+    /// sixty at once after a pause; from then on the bucket refills evenly, never all at the edge of
+    /// a minute.
     #[must_use]
     pub fn per_minute(per_minute: NonZeroU64) -> Self {
-        let burst = NonZeroU64::new(per_minute.get() / 10).unwrap_or(NonZeroU64::MIN);
+        let burst = per_minute;
         Self { per_minute, burst }
     }
 
@@ -181,14 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_rate_is_usable_and_a_minute_is_not_doubled() {
+    fn the_whole_rate_is_usable_at_once_and_then_evenly() {
         let mut limit = RateLimit::new(Rate::per_minute(NonZeroU64::new(60).unwrap()));
         let admitted = |limit: &mut RateLimit, from, to| {
             let tries = (from..to).step_by(10);
             let is_admitted = |ms: &u64| limit.try_take(Timestamp(*ms), 1).is_ok();
             tries.filter(is_admitted).count()
         };
-        assert_eq!(admitted(&mut limit, 0, 60_000), 6 + 59);
+        assert_eq!(admitted(&mut limit, 0, 60_000), 60 + 59);
         assert_eq!(admitted(&mut limit, 60_000, 660_000), 600);
     }
 
