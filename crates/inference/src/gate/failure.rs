@@ -1,0 +1,53 @@
+//! How a flight failed, with all that led to it.
+
+use super::FailureClass;
+use crate::InferenceError;
+use mainstay_contract::Usd;
+use std::sync::Arc;
+
+/// A flight that ended badly.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct GateError {
+    /// The failure that the caller is told.
+    pub error: InferenceError,
+    /// The failures before it, with the deployments that they happened at, first first.
+    pub earlier: Vec<(Arc<str>, InferenceError)>,
+    /// The deployment of the last failure; absent where none was asked.
+    pub deployment: Option<Arc<str>>,
+    /// How many calls were made.
+    pub attempts: u32,
+    /// What they cost.
+    pub usd: Usd,
+    /// What was counted or estimated for them.
+    pub tokens: crate::Tokens,
+}
+
+/// Which failures another deployment may help against; none says that it cannot.
+pub(super) fn class(error: &InferenceError) -> Option<FailureClass> {
+    Some(match error {
+        InferenceError::RateLimited { .. }
+        | InferenceError::Backpressure { .. }
+        | InferenceError::CircuitOpen { .. } => FailureClass::Limited,
+        InferenceError::NetworkError { .. }
+        | InferenceError::ServerError { .. }
+        | InferenceError::Timeout { .. }
+        | InferenceError::BadResponse { .. }
+        | InferenceError::CudaContextPoisoned { .. } => FailureClass::Failed,
+        InferenceError::ContextLengthExceeded { .. } => FailureClass::ContextLength,
+        InferenceError::ContentFiltered { .. } => FailureClass::ContentFiltered,
+        InferenceError::Unauthorized { .. }
+        | InferenceError::Forbidden { .. }
+        | InferenceError::QuotaExhausted { .. }
+        | InferenceError::ModelNotFound { .. }
+        | InferenceError::KeyUnavailable { .. } => FailureClass::Access,
+        InferenceError::BudgetExceeded { .. } | InferenceError::PriceUnknown { .. } => {
+            FailureClass::Budget
+        }
+        InferenceError::BadRequest { .. }
+        | InferenceError::Unsupported { .. }
+        | InferenceError::ScriptExhausted { .. }
+        | InferenceError::RecordingFailed { .. }
+        | InferenceError::Internal { .. } => return None,
+    })
+}
