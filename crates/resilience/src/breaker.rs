@@ -94,7 +94,7 @@ pub enum BreakerState {
 
 #[derive(Debug)]
 enum Phase {
-    Closed { failures: Vec<Timestamp> },
+    Closed(Vec<Timestamp>),
     Open { since: Timestamp },
     HalfOpen { probes: Vec<Probe>, successes: u32 },
 }
@@ -122,7 +122,7 @@ impl Breaker {
     pub fn new(config: BreakerConfig) -> Self {
         Self {
             config,
-            phase: closed(),
+            phase: Phase::Closed(Vec::new()),
             generation: 0,
             doublings: 0,
             probe_last: 0,
@@ -142,9 +142,9 @@ impl Breaker {
             BreakerState::Closed => Ok(Permit::Ordinary {
                 generation: self.generation,
             }),
-            BreakerState::Open { remaining } => Err(Refused {
-                retry_after: remaining,
-            }),
+            BreakerState::Open {
+                remaining: retry_after,
+            } => Err(Refused { retry_after }),
             BreakerState::HalfOpen => self.admit_probe(now),
         }
     }
@@ -152,13 +152,12 @@ impl Breaker {
     /// Tells how an admitted call ended.
     pub fn record(&mut self, now: Timestamp, permit: Permit, outcome: Outcome) {
         match (permit, &mut self.phase) {
-            (Permit::Ordinary { generation }, Phase::Closed { failures })
+            (Permit::Ordinary { generation }, Phase::Closed(failures))
                 if generation == self.generation && outcome == Outcome::Failure =>
             {
-                let window = self.config.window;
                 failures.push(now);
                 failures.iter_mut().for_each(|time| *time = now.min(*time));
-                failures.retain(|time| now.since(*time) < window);
+                failures.retain(|time| now.since(*time) < self.config.window);
                 if failures.len() >= count(self.config.failures) {
                     self.open(now);
                 }
@@ -190,7 +189,7 @@ impl Breaker {
     #[must_use]
     pub fn state(&self, now: Timestamp) -> BreakerState {
         match &self.phase {
-            Phase::Closed { .. } => BreakerState::Closed,
+            Phase::Closed(_) => BreakerState::Closed,
             Phase::HalfOpen { .. } => BreakerState::HalfOpen,
             Phase::Open { since } => {
                 let open_for = self.config.open_for.saturating_mul(1 << self.doublings);
@@ -208,7 +207,7 @@ impl Breaker {
     pub fn close(&mut self) {
         self.generation += 1;
         self.doublings = 0;
-        self.phase = closed();
+        self.phase = Phase::Closed(Vec::new());
     }
 
     fn open(&mut self, now: Timestamp) {
@@ -231,26 +230,17 @@ impl Breaker {
             probes.retain(|probe| now.since(probe.since) < timeout);
             let wanted = count(self.config.probes.saturating_sub(*successes));
             if let Some(oldest) = probes.first().filter(|_| probes.len() >= wanted) {
-                return Err(Refused {
-                    retry_after: timeout.saturating_sub(now.since(oldest.since)),
-                });
+                let retry_after = timeout.saturating_sub(now.since(oldest.since));
+                return Err(Refused { retry_after });
             }
             self.probe_last += 1;
-            probes.push(Probe {
-                number: self.probe_last,
-                since: now,
-            });
+            let number = self.probe_last;
+            probes.push(Probe { number, since: now });
         }
         Ok(Permit::Probe {
             generation: self.generation,
             number: self.probe_last,
         })
-    }
-}
-
-fn closed() -> Phase {
-    Phase::Closed {
-        failures: Vec::new(),
     }
 }
 
