@@ -5,7 +5,10 @@ mod chat;
 mod dialects;
 mod embeddings;
 mod error;
+mod estimate;
+mod gate;
 mod port;
+mod price;
 mod sse;
 mod usage;
 
@@ -20,6 +23,15 @@ pub use dialects::{
 };
 pub use embeddings::{EmbeddingInput, EmbeddingRequest, Embeddings};
 pub use error::{InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase};
+pub use gate::{
+    Ask, AttemptId, BudgetAction, BudgetConfig, BudgetKey, BudgetView, DeploymentConfig, DeploymentView, Effect,
+    Ending, Fallback, FailureClass, FlightId, Gate, GateConfig, GateError, Hedge, Input, KeyConfig, LedgerEntry,
+    Limits, Member, ModelConfig, Outcome, Pricing, Spender, Success,
+};
 pub use port::{Answering, BoxFuture, Piece, Provider, ProviderCall, Relay};
 pub use sse::{Frame, Sse, SseError, SseReader};
+pub use estimate::estimate_tokens;
+pub use price::{
+    Cost, ModelKind, ModelPrice, PriceTable, PriceTableError, Rates, Tier, provider_of_host,
+};
 pub use usage::Tokens;

@@ -1,0 +1,202 @@
+//! How many tokens a request sends, before it is sent: for reservations, limits and context windows.
+//!
+//! No tokenizer is asked. Text counts a token for every three bytes of UTF-8: English has about four
+//! bytes to a token, code three to four, Chinese and Japanese about three, so that the estimate lies
+//! above the truth for most text. Below it lie long runs of digits, random letters and emoji. Pictures,
+//! sound and documents count at coarse figures, because what they cost depends on sizes that only a
+//! decoder knows. What a call really sent is told by its answer.
+
+use crate::{Dialect, FileSource, OutputFormat, Part, Request, Tool, ToolCall};
+use serde_json::Value;
+use std::io;
+
+const BYTES_PER_TOKEN: u64 = 3;
+
+/// What frames a message: its role, its ends.
+const PER_MESSAGE: u64 = 5;
+
+/// What frames a tool or a tool call.
+const PER_TOOL: u64 = 12;
+
+/// What begins the answer.
+const PER_REQUEST: u64 = 3;
+
+/// What Anthropic tells a model about tools in general.
+const ANTHROPIC_TOOLS: u64 = 500;
+
+/// A page or two of a document.
+const FILE_MIN: u64 = 2000;
+
+/// A document at another place.
+const FILE_ELSEWHERE: u64 = 10_000;
+
+/// Bytes of a document for a token: pages hold more picture than text.
+const FILE_BYTES_PER_TOKEN: u64 = 20;
+
+/// Bytes of plain samples for a token, at 8,000 samples of two bytes and 32 tokens in a second.
+const SAMPLES_BYTES_PER_TOKEN: u64 = 500;
+
+/// Bytes of packed sound for a token, at 32 kbit and 32 tokens in a second.
+const SOUND_BYTES_PER_TOKEN: u64 = 125;
+
+/// About how many tokens this request sends when it is sent in `dialect`, at least one. Takes time by
+/// the number of parts and the size of schemas, and no memory.
+#[must_use]
+pub fn estimate_tokens(request: &Request, dialect: Dialect) -> u64 {
+    let mut count = Count {
+        dialect,
+        bytes: 0,
+        tokens: PER_REQUEST,
+    };
+    for message in &request.messages {
+        count.tokens(PER_MESSAGE);
+        count.text(message.name.as_deref());
+        message.parts.iter().for_each(|part| count.part(part));
+    }
+    if !request.tools.is_empty() && dialect == Dialect::Anthropic {
+        count.tokens(ANTHROPIC_TOOLS);
+    }
+    request.tools.iter().for_each(|tool| count.tool(tool));
+    if let Some(OutputFormat::JsonSchema {
+        name,
+        description,
+        schema,
+        ..
+    }) = &request.format
+    {
+        count.tokens(PER_TOOL);
+        count.text(Some(name));
+        count.text(description.as_deref());
+        count.json(schema);
+    }
+    count.sum()
+}
+
+#[derive(Debug)]
+struct Count {
+    dialect: Dialect,
+    /// Of text.
+    bytes: u64,
+    /// Of all else.
+    tokens: u64,
+}
+
+impl Count {
+    fn sum(&self) -> u64 {
+        self.bytes
+            .div_ceil(BYTES_PER_TOKEN)
+            .saturating_add(self.tokens)
+    }
+
+    fn tokens(&mut self, tokens: u64) {
+        self.tokens = self.tokens.saturating_add(tokens);
+    }
+
+    fn text(&mut self, text: Option<&str>) {
+        self.bytes = self.bytes.saturating_add(length(text.unwrap_or_default()));
+    }
+
+    fn json(&mut self, value: &Value) {
+        // Nothing is written, so nothing can fail.
+        let _written = serde_json::to_writer(self, value);
+    }
+
+    fn part(&mut self, part: &Part) {
+        match part {
+            Part::Text { text, .. } | Part::Refusal { text } => self.text(Some(text)),
+            Part::Image { detail, .. } => self.tokens(picture(self.dialect, detail.as_deref())),
+            Part::File { source, .. } => self.file(source),
+            Part::Audio { data, format } => {
+                let is_plain = ["wav", "pcm16"].contains(&format.as_str());
+                let bytes_per_token = if is_plain {
+                    SAMPLES_BYTES_PER_TOKEN
+                } else {
+                    SOUND_BYTES_PER_TOKEN
+                };
+                self.tokens(decoded(data).div_ceil(bytes_per_token));
+            }
+            Part::Reasoning { text, sealed, .. } => {
+                self.text(Some(text));
+                self.text(sealed.as_deref());
+            }
+            Part::ToolCall(ToolCall {
+                name, arguments, ..
+            }) => {
+                self.tokens(PER_TOOL);
+                self.text(Some(name));
+                self.text(Some(arguments));
+            }
+            Part::ToolResult { content, .. } => {
+                self.tokens(PER_TOOL);
+                content.iter().for_each(|part| self.part(part));
+            }
+            Part::Opaque(opaque) => self.json(&opaque.value),
+        }
+    }
+
+    fn file(&mut self, source: &FileSource) {
+        match source {
+            FileSource::Base64 { media_type, data } if media_type.starts_with("text/") => {
+                self.bytes = self.bytes.saturating_add(decoded(data));
+            }
+            FileSource::Base64 { data, .. } => {
+                self.tokens((decoded(data) / FILE_BYTES_PER_TOKEN).max(FILE_MIN));
+            }
+            FileSource::Url(_) | FileSource::Id(_) => self.tokens(FILE_ELSEWHERE),
+        }
+    }
+
+    fn tool(&mut self, tool: &Tool) {
+        self.tokens(PER_TOOL);
+        match tool {
+            Tool::Function {
+                name,
+                description,
+                parameters,
+                ..
+            } => {
+                self.text(Some(name));
+                self.text(description.as_deref());
+                if let Some(parameters) = parameters {
+                    self.json(parameters);
+                }
+            }
+            Tool::Opaque(opaque) => self.json(&opaque.value),
+        }
+    }
+}
+
+/// Counts what is written, so that JSON is measured without being made.
+impl io::Write for &mut Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let more = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.bytes = self.bytes.saturating_add(more);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A picture of about a megapixel; larger ones are mostly scaled down to that.
+fn picture(dialect: Dialect, detail: Option<&str>) -> u64 {
+    match (dialect, detail) {
+        (Dialect::OpenAiChat | Dialect::OpenAiResponses, Some("low")) => 100,
+        (Dialect::OpenAiChat | Dialect::OpenAiResponses, _) => 1500,
+        (Dialect::Anthropic, _) => 1600,
+        (Dialect::Gemini, _) => 1120,
+    }
+}
+
+fn length(text: &str) -> u64 {
+    u64::try_from(text.len()).unwrap_or(u64::MAX)
+}
+
+/// Bytes behind a base64 text.
+fn decoded(base64: &str) -> u64 {
+    length(base64).div_ceil(4).saturating_mul(3)
+}
+
+#[cfg(test)]
+mod tests;

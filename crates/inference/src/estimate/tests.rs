@@ -1,0 +1,156 @@
+use super::*;
+use crate::{Message, Opaque, Role};
+use proptest::prelude::*;
+use serde_json::json;
+
+const DIALECTS: [Dialect; 4] = [
+    Dialect::OpenAiChat,
+    Dialect::OpenAiResponses,
+    Dialect::Anthropic,
+    Dialect::Gemini,
+];
+
+fn asked(parts: Vec<Part>) -> Request {
+    let message = Message {
+        role: Role::User,
+        parts,
+        name: None,
+    };
+    Request {
+        messages: vec![message],
+        ..Request::default()
+    }
+}
+
+fn of(request: &Request) -> u64 {
+    estimate_tokens(request, Dialect::OpenAiChat)
+}
+
+fn of_text(text: &str) -> u64 {
+    of(&asked(vec![Part::text(text)])) - of(&asked(vec![]))
+}
+
+#[test]
+fn an_empty_request_sends_something() {
+    for dialect in DIALECTS {
+        assert!(estimate_tokens(&Request::default(), dialect) >= 1);
+    }
+}
+
+#[test]
+fn typical_text_is_not_estimated_below_what_tokenizers_make_of_it() {
+    // The published rule of thumb: four tokens for three words.
+    let english = "The committee met twice in spring to settle who would repair the bridge, and \
+                   neither meeting came to anything; the river, as everybody had expected, did not \
+                   wait for a third. When the carts could no longer cross, prices in the upper town \
+                   rose by half within a week.";
+    let words = u64::try_from(english.split_whitespace().count()).unwrap();
+    assert!(of_text(english) >= words * 4 / 3);
+    // Code: three and a half bytes to a token.
+    let code = "for (index, row) in rows.iter().enumerate() {\n    if row.is_empty() {\n        \
+                continue;\n    }\n    total += row.len() * weights[index];\n}\n";
+    assert!(of_text(code) * 7 >= length(code) * 2);
+    // Chinese and Japanese: up to one token for a character.
+    let chinese = "委员会在春天开了两次会，决定由谁来修桥，但两次会议都没有结果。";
+    assert!(of_text(chinese) >= u64::try_from(chinese.chars().count()).unwrap());
+}
+
+#[test]
+fn every_part_counts() {
+    let image = |detail: Option<&str>| Part::Image {
+        source: FileSource::Url("https://example.org/a.png".to_owned()),
+        detail: detail.map(ToOwned::to_owned),
+    };
+    let file = |media_type: &str, bytes: usize| Part::File {
+        source: FileSource::Base64 {
+            media_type: media_type.to_owned(),
+            data: "A".repeat(bytes / 3 * 4),
+        },
+        name: None,
+    };
+    let audio = |format: &str| Part::Audio {
+        data: "A".repeat(4000),
+        format: format.to_owned(),
+    };
+    let opaque = Opaque {
+        dialect: Dialect::Gemini,
+        value: json!({"a": [1, 2, "three"]}),
+    };
+    for (part, wanted) in [
+        (image(None), 1500),
+        (image(Some("low")), 100),
+        (file("text/plain", 300), 100),
+        (file("application/pdf", 300), 2000),
+        (file("application/pdf", 300_000), 15_000),
+        (audio("wav"), 6),
+        (audio("mp3"), 24),
+        (Part::Opaque(opaque), 7),
+        (
+            Part::Refusal {
+                text: "no".to_owned(),
+            },
+            1,
+        ),
+    ] {
+        let tokens = of(&asked(vec![part.clone()])) - of(&asked(vec![]));
+        assert_eq!(tokens, wanted, "{part:?}");
+        let result = Part::ToolResult {
+            call_id: "c".to_owned(),
+            content: vec![part],
+            is_error: false,
+        };
+        let nested = of(&asked(vec![result])) - of(&asked(vec![]));
+        assert_eq!(nested, wanted + PER_TOOL);
+    }
+}
+
+#[test]
+fn tools_and_schemas_count() {
+    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    let plain = asked(vec![Part::text("x")]);
+    let mut with_tool = plain.clone();
+    with_tool.tools = vec![Tool::Function {
+        name: "weather".to_owned(),
+        description: Some("what it is like outside".to_owned()),
+        parameters: Some(schema.clone()),
+        strict: None,
+        cache: None,
+    }];
+    let bytes = length(&schema.to_string()) + 7 + 23 + 1;
+    assert_eq!(
+        of(&with_tool),
+        of(&plain) - 1 + PER_TOOL + bytes.div_ceil(BYTES_PER_TOKEN)
+    );
+    assert_eq!(
+        estimate_tokens(&with_tool, Dialect::Anthropic) - of(&with_tool),
+        ANTHROPIC_TOOLS
+    );
+    let mut with_format = plain.clone();
+    with_format.format = Some(OutputFormat::JsonSchema {
+        name: "w".to_owned(),
+        description: None,
+        schema,
+        strict: None,
+    });
+    assert!(of(&with_format) > of(&plain));
+}
+
+proptest! {
+    #[test]
+    fn more_is_never_estimated_as_less(texts in proptest::collection::vec(".{0,40}", 0..6), more in ".{0,40}") {
+        let messages = texts.iter().map(|text| Message::text(Role::User, text.as_str()));
+        let one = Request { messages: messages.collect(), ..Request::default() };
+        let mut longer = one.clone();
+        longer.messages.push(Message::text(Role::Assistant, more.as_str()));
+        let mut wider = one.clone();
+        if let Some(message) = wider.messages.first_mut() {
+            message.parts.push(Part::text(more.as_str()));
+        }
+        for dialect in DIALECTS {
+            let tokens = estimate_tokens(&one, dialect);
+            prop_assert!(tokens >= 1);
+            prop_assert!(estimate_tokens(&longer, dialect) > tokens);
+            prop_assert!(estimate_tokens(&wider, dialect) >= tokens);
+        }
+    }
+}
