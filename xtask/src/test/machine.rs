@@ -73,7 +73,7 @@ const NEEDS: &[Need] = &[
     Need {
         program: "python3",
         package: "python3-venv",
-        without: Some("BuildGrid cannot be installed"),
+        without: Some("BuildGrid and genai-prices cannot be installed"),
     },
 ];
 

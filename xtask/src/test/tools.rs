@@ -41,7 +41,45 @@ const TOOLS: &[Tool] = &[
         ],
         without: "the cache client is not tried with BuildGrid",
     },
+    Tool {
+        folder: "prices",
+        program: "litellm.json",
+        steps: &[
+            &["python3", "-m", "venv", "FOLDER"],
+            &[
+                "FOLDER/bin/pip",
+                "install",
+                "--quiet",
+                "--only-binary=:all:",
+                "genai-prices==0.2.3",
+            ],
+            &[
+                "FOLDER/bin/pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--only-binary=:all:",
+                "--dest",
+                "FOLDER/wheel",
+                "litellm==1.106.2",
+            ],
+            &["FOLDER/bin/python", "-c", UNPACK, "FOLDER"],
+        ],
+        without: "costs are not compared with LiteLLM's and genai-prices' figures",
+    },
 ];
+
+/// Takes the price file out of LiteLLM's wheel, and nothing else: releases of that package have been
+/// tampered with, so it is never installed, and the file has to be the one that was looked at.
+const UNPACK: &str = "
+import glob, hashlib, shutil, sys, zipfile
+wheel, = glob.glob(sys.argv[1] + '/wheel/litellm-*.whl')
+text = zipfile.ZipFile(wheel).read('litellm/model_prices_and_context_window_backup.json')
+known = '66970be01c88f94618f9f69c1a1d29e400474f2d7b89973de7e373c110f455c2'
+assert hashlib.sha256(text).hexdigest() == known
+open(sys.argv[1] + '/litellm.json', 'wb').write(text)
+shutil.rmtree(sys.argv[1] + '/wheel')
+";
 
 /// Installs what is absent; answers what could not be had, and what that costs.
 pub(super) fn set_up(target: &Path) -> Vec<String> {
