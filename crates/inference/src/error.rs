@@ -204,6 +204,57 @@ pub enum InferenceError {
         is_disk_full: bool,
         message: String,
     },
+    /// The breaker of the endpoint is open.
+    #[error("{} failed too often and is left alone for a while", .origin.provider)]
+    CircuitOpen {
+        #[serde(flatten)]
+        origin: Origin,
+        opened_at_unix_ms: u64,
+        retry_at_unix_ms: u64,
+        #[serde(serialize_with = "milliseconds")]
+        retry_after: Option<Duration>,
+    },
+    /// A budget is used up.
+    #[error("the budget of {budget} is used up: {spent} spent and {reserved} reserved of {limit} USD")]
+    BudgetExceeded {
+        deployment: String,
+        budget: String,
+        limit: Usd,
+        spent: Usd,
+        reserved: Usd,
+        resets_at_unix_ms: Option<u64>,
+    },
+    /// A local device is lost to its process.
+    #[error("the device {device} failed{}", said(.message))]
+    CudaContextPoisoned {
+        #[serde(flatten)]
+        origin: Origin,
+        device: String,
+        code: Option<u32>,
+        message: String,
+    },
+    /// The request asks for what the provider's wire cannot say.
+    #[error("{} cannot do this: {param}{}", .origin.provider, said(.message))]
+    Unsupported {
+        #[serde(flatten)]
+        origin: Origin,
+        param: String,
+        message: String,
+    },
+    /// The key of the provider cannot be read.
+    #[error("the key of {} cannot be used{}", .origin.provider, said(.message))]
+    KeyUnavailable {
+        #[serde(flatten)]
+        origin: Origin,
+        message: String,
+    },
+    /// A budget counts and nobody knows what a call costs.
+    #[error("the price of {} is not known, and the budget of {budget} counts it", .origin.model)]
+    PriceUnknown {
+        #[serde(flatten)]
+        origin: Origin,
+        budget: String,
+    },
     /// We broke a promise of our own.
     #[error("the call could not be made{}", said(.message))]
     Internal {

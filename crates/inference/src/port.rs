@@ -39,16 +39,16 @@ pub trait Provider: Send + Sync {
     fn dialect(&self, caller: Option<Dialect>) -> Option<Dialect>;
 
     /// Makes a call; ends when the provider begins to answer.
-    fn call<'a>(
-        &'a self,
-        call: &'a ProviderCall,
-    ) -> BoxFuture<'a, Result<Box<dyn Answering + 'a>, InferenceError>>;
+    fn call(
+        self: Arc<Self>,
+        call: ProviderCall,
+    ) -> BoxFuture<'static, Result<Box<dyn Answering>, InferenceError>>;
 
     /// Makes vectors out of texts.
-    fn embed<'a>(
-        &'a self,
-        request: &'a EmbeddingRequest,
-    ) -> BoxFuture<'a, Result<Embeddings, InferenceError>>;
+    fn embed(
+        self: Arc<Self>,
+        request: Arc<EmbeddingRequest>,
+    ) -> BoxFuture<'static, Result<Embeddings, InferenceError>>;
 }
 
 /// An answer that is on its way.

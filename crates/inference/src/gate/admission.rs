@@ -417,7 +417,11 @@ impl Gate {
         match &self.deployments[at].config.pricing {
             Pricing::Known(price) => {
                 let output = self.expected_output(flight, at);
-                Some(price.worst_case(flight.ask.input_tokens, output))
+                let input = flight.ask.input_tokens;
+                Some(match flight.ask.has_audio {
+                    true => price.worst_case(input, output),
+                    false => price.worst_case_without_audio(input, output),
+                })
             }
             Pricing::Free => Some(Usd::ZERO),
             Pricing::Unknown => None,

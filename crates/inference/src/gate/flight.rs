@@ -30,6 +30,8 @@ pub struct Ask {
     pub input_tokens: u64,
     /// The most tokens of the answer, where the caller says so.
     pub output_tokens_max: Option<u64>,
+    /// Whether sound is sent or asked for, which has prices of its own.
+    pub has_audio: bool,
     /// How urgent it is.
     pub priority: Priority,
     /// When the caller gives up.

@@ -22,19 +22,19 @@ use std::time::{Duration, SystemTime};
 /// The most bytes of an error that are read.
 const FAULT_BYTES_MAX: usize = 64 << 10;
 
-pub(super) async fn call<'a>(
-    provider: &'a HttpProvider,
-    call: &'a ProviderCall,
-) -> Result<Box<dyn Answering + 'a>, InferenceError> {
+pub(super) async fn call(
+    provider: Arc<HttpProvider>,
+    call: ProviderCall,
+) -> Result<Box<dyn Answering>, InferenceError> {
     let caller = call.relay.as_ref().map(|relay| relay.dialect);
     let dialect = provider.settings.service.dialect(caller);
     let stream = call.request.stream;
-    let body = body(provider, call, dialect)?;
+    let body = body(&provider, &call, dialect)?;
     let aim = Aim::Answer { dialect, stream };
     let headers = call.relay.as_ref().filter(|relay| relay.dialect == dialect);
     let headers = headers.map_or(&[][..], |relay| &relay.headers);
-    let sent = send(provider, aim, body, headers, stream).await?;
-    Ok(Box::new(HttpAnswering::new(sent, dialect, &call.request)))
+    let sent = send(&provider, aim, body, headers, stream).await?;
+    Ok(Box::new(HttpAnswering::new(provider, sent, dialect, &call.request)))
 }
 
 fn body(
@@ -64,22 +64,21 @@ fn body(
 }
 
 /// A response that has begun, and what is needed to read it.
-pub(super) struct Sent<'a> {
+pub(super) struct Sent {
     pub(super) body: Body,
     pub(super) content_type: String,
     pub(super) clock: CallClock,
     pub(super) keyed: Arc<Keyed>,
-    pub(super) provider: &'a HttpProvider,
 }
 
 /// Sends a request; a refused key is read again, and the request tried once more with the new one.
-pub(super) async fn send<'a>(
-    provider: &'a HttpProvider,
+pub(super) async fn send(
+    provider: &HttpProvider,
     aim: Aim,
     body: Vec<u8>,
     headers: &[(&'static str, String)],
     stream: bool,
-) -> Result<Sent<'a>, InferenceError> {
+) -> Result<Sent, InferenceError> {
     let body = Bytes::from(body);
     let mut keyed = provider.keys.current().map_err(|error| key_error(provider, error))?;
     let timeouts = match stream {
@@ -104,7 +103,6 @@ pub(super) async fn send<'a>(
                 content_type: kind.trim().to_ascii_lowercase(),
                 clock,
                 keyed,
-                provider,
             });
         }
         let (bytes, is_cut) = body.read_some(&clock, FAULT_BYTES_MAX).await;

@@ -193,17 +193,17 @@ impl Provider for HttpProvider {
         Some(self.settings.service.dialect(caller))
     }
 
-    fn call<'a>(
-        &'a self,
-        call: &'a ProviderCall,
-    ) -> BoxFuture<'a, Result<Box<dyn Answering + 'a>, InferenceError>> {
+    fn call(
+        self: Arc<Self>,
+        call: ProviderCall,
+    ) -> BoxFuture<'static, Result<Box<dyn Answering>, InferenceError>> {
         Box::pin(call::call(self, call))
     }
 
-    fn embed<'a>(
-        &'a self,
-        request: &'a EmbeddingRequest,
-    ) -> BoxFuture<'a, Result<Embeddings, InferenceError>> {
+    fn embed(
+        self: Arc<Self>,
+        request: Arc<EmbeddingRequest>,
+    ) -> BoxFuture<'static, Result<Embeddings, InferenceError>> {
         Box::pin(embed::embed(self, request))
     }
 }

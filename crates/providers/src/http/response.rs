@@ -11,6 +11,7 @@ use mainstay_inference::{
     ResponseProblem, SseError, SseReader, StreamDecoder, stream_fault,
 };
 use std::mem;
+use std::sync::Arc;
 
 /// A body with a bound.
 pub(super) struct Body {
@@ -68,8 +69,9 @@ impl Body {
 }
 
 /// An answer on its way.
-pub(super) struct HttpAnswering<'a> {
-    sent: Sent<'a>,
+pub(super) struct HttpAnswering {
+    provider: Arc<HttpProvider>,
+    sent: Sent,
     dialect: Dialect,
     form: Form,
     hides_count: bool,
@@ -86,12 +88,12 @@ enum Form {
     Over,
 }
 
-impl<'a> HttpAnswering<'a> {
-    pub(super) fn new(sent: Sent<'a>, dialect: Dialect, request: &Request) -> Self {
+impl HttpAnswering {
+    pub(super) fn new(provider: Arc<HttpProvider>, sent: Sent, dialect: Dialect, request: &Request) -> Self {
         let kind = sent.content_type.as_str();
         let form = if kind == "text/event-stream" {
             Form::Stream {
-                reader: SseReader::new(sent.provider.settings.limits.event_bytes_max),
+                reader: SseReader::new(provider.settings.limits.event_bytes_max),
                 decoder: dialect.stream_reader(request),
                 is_ended: false,
             }
@@ -102,6 +104,7 @@ impl<'a> HttpAnswering<'a> {
         };
         let hides_count = dialect == Dialect::OpenAiChat && request.stream && !request.stream_usage;
         Self {
+            provider,
             sent,
             dialect,
             form,
@@ -221,12 +224,12 @@ impl<'a> HttpAnswering<'a> {
 
     async fn next_bytes(&mut self) -> Result<Option<Bytes>, InferenceError> {
         let answering = self.sent.clock.has_token();
-        let provider = self.sent.provider;
+        let provider = Arc::clone(&self.provider);
         match self.sent.clock.limit(self.sent.body.next()).await {
-            Err(expired) => Err(timed_out(provider, &expired, answering)),
+            Err(expired) => Err(timed_out(&provider, &expired, answering)),
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(BodyError::TooLarge)) => Err(bad_response(
-                provider,
+                &provider,
                 answering,
                 ResponseProblem::TooLarge,
                 "it is larger than accepted".to_owned(),
@@ -239,8 +242,8 @@ impl<'a> HttpAnswering<'a> {
         }
     }
 
-    fn provider(&self) -> &'a HttpProvider {
-        self.sent.provider
+    fn provider(&self) -> &HttpProvider {
+        &self.provider
     }
 
     fn not_a_stream(&self, error: SseError) -> InferenceError {
@@ -274,7 +277,7 @@ fn is_count(events: &[Event]) -> bool {
     matches!(events, [Event::Counted(_)])
 }
 
-impl Answering for HttpAnswering<'_> {
+impl Answering for HttpAnswering {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Piece>, InferenceError>> {
         Box::pin(self.advance())
     }

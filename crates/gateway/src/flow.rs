@@ -1,0 +1,364 @@
+//! One request on its way: makes the calls that the gate asks for, and hands on the one answer.
+
+use crate::gateway::{Directive, Gateway};
+use crate::meter::Meter;
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use mainstay_contract::Timestamp;
+use mainstay_inference::{
+    Answer, Answering, Ask, Assembly, AttemptId, BoxFuture, Ending, FlightId, GateError,
+    InferenceError, Input, Origin, Outcome, Piece, Provider, ProviderCall, Success, Tokens,
+};
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// How a flow fails.
+pub type FlowError = Box<GateError>;
+
+/// Who answers, as far as it is known when the answer begins.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The deployment.
+    pub deployment: Arc<str>,
+    /// How many calls were made for it so far.
+    pub attempts: u32,
+}
+
+/// A request on its way. Dropping it is leaving: the provider's call ends, and what came is paid for.
+pub struct Flow {
+    gateway: Gateway,
+    id: FlightId,
+    mail: UnboundedReceiver<Directive>,
+    call: ProviderCall,
+    input_tokens: u64,
+    opening: FuturesUnordered<BoxFuture<'static, (AttemptId, Arc<str>, Opened)>>,
+    cancelled: Vec<AttemptId>,
+    current: Option<Current>,
+    pieces: VecDeque<Piece>,
+    ending: Option<Ending>,
+}
+
+struct Current {
+    attempt: AttemptId,
+    deployment: Arc<str>,
+    /// Absent once it is complete.
+    answering: Option<Box<dyn Answering>>,
+    meter: Meter,
+}
+
+/// How a call began: with its first content, with a whole answer, or not.
+enum Opened {
+    Begun {
+        answering: Option<Box<dyn Answering>>,
+        pieces: Vec<Piece>,
+        meter: Meter,
+    },
+    Failed {
+        error: InferenceError,
+        tokens: Tokens,
+    },
+}
+
+impl Flow {
+    /// Lets a request begin.
+    #[must_use]
+    pub fn new(gateway: &Gateway, ask: Ask, call: ProviderCall) -> Self {
+        let input_tokens = ask.input_tokens;
+        let (id, mail) = gateway.ask(ask);
+        Self {
+            gateway: gateway.clone(),
+            id,
+            mail,
+            call,
+            input_tokens,
+            opening: FuturesUnordered::new(),
+            cancelled: Vec::new(),
+            current: None,
+            pieces: VecDeque::new(),
+            ending: None,
+        }
+    }
+
+    /// Ends when it is certain who answers: with the first content, or with a whole answer.
+    ///
+    /// # Errors
+    /// How the request failed.
+    pub async fn begin(&mut self) -> Result<Start, FlowError> {
+        loop {
+            let opened = tokio::select! {
+                biased;
+                directive = self.mail.recv() => {
+                    if let Some(Err(error)) = self.follow(directive) {
+                        return Err(error);
+                    }
+                    continue;
+                }
+                Some(opened) = self.opening.next(), if !self.opening.is_empty() => opened,
+            };
+            let (attempt, deployment, opened) = opened;
+            if self.cancelled.contains(&attempt) {
+                continue;
+            }
+            match opened {
+                Opened::Failed { error, tokens } => {
+                    let outcome = Outcome::Failed { error, tokens };
+                    self.gateway.tell(Input::Ended { attempt, outcome });
+                }
+                Opened::Begun {
+                    answering,
+                    pieces,
+                    meter,
+                } => {
+                    self.gateway.tell(Input::Content { attempt });
+                    self.opening.clear();
+                    self.pieces = pieces.into();
+                    let start = Start {
+                        deployment: Arc::clone(&deployment),
+                        attempts: attempt.number + 1,
+                    };
+                    self.current = Some(Current {
+                        attempt,
+                        deployment,
+                        answering,
+                        meter,
+                    });
+                    return Ok(start);
+                }
+            }
+        }
+    }
+
+    /// The next piece of the answer; nothing after its end in good order.
+    ///
+    /// # Errors
+    /// How the answer broke off.
+    pub async fn next(&mut self) -> Result<Option<Piece>, FlowError> {
+        if let Some(piece) = self.pieces.pop_front() {
+            return Ok(Some(piece));
+        }
+        if self.ending.is_some() {
+            return Ok(None);
+        }
+        let Some(current) = &mut self.current else {
+            return Ok(None);
+        };
+        let read = match &mut current.answering {
+            Some(answering) => match AssertUnwindSafe(answering.next()).catch_unwind().await {
+                Ok(read) => read,
+                Err(_) => Err(panicked(&current.deployment)),
+            },
+            None => Ok(None),
+        };
+        let attempt = current.attempt;
+        let outcome = match read {
+            Ok(Some(piece)) => {
+                current.meter.add(&piece);
+                return Ok(Some(piece));
+            }
+            Ok(None) => Outcome::Answered {
+                tokens: Some(current.meter.tokens()),
+            },
+            Err(error) => Outcome::Failed {
+                error,
+                tokens: current.meter.tokens(),
+            },
+        };
+        current.answering = None;
+        self.gateway.tell(Input::Ended { attempt, outcome });
+        loop {
+            let directive = self.mail.recv().await;
+            match self.follow(directive) {
+                Some(Ok(_)) => return Ok(None),
+                Some(Err(error)) => return Err(error),
+                None => {}
+            }
+        }
+    }
+
+    /// The whole answer.
+    ///
+    /// # Errors
+    /// How the request failed.
+    pub async fn answer(&mut self) -> Result<(Answer, Success), FlowError> {
+        self.begin().await?;
+        let mut assembly = Assembly::default();
+        while let Some(piece) = self.next().await? {
+            for event in piece.events {
+                assembly.add(event).map_err(|error| self.unusable(&error))?;
+            }
+        }
+        let answer = assembly.finish().map_err(|error| self.unusable(&error))?;
+        Ok((answer, self.success().unwrap_or_else(|| self.nothing())))
+    }
+
+    /// How it ended well; nothing while it goes on.
+    #[must_use]
+    pub fn success(&self) -> Option<Success> {
+        self.ending.as_ref().and_then(|ending| ending.as_ref().ok()).cloned()
+    }
+
+    fn nothing(&self) -> Success {
+        Success {
+            deployment: self.current.as_ref().map_or_else(|| "".into(), |current| Arc::clone(&current.deployment)),
+            attempts: 0,
+            usd: mainstay_contract::Usd::ZERO,
+            tokens: Tokens::default(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn unusable(&self, error: &mainstay_inference::AssemblyError) -> FlowError {
+        Box::new(GateError {
+            error: InferenceError::Internal {
+                origin: Origin::default(),
+                message: error.to_string(),
+            },
+            earlier: Vec::new(),
+            deployment: self.current.as_ref().map(|current| Arc::clone(&current.deployment)),
+            attempts: 1,
+            usd: mainstay_contract::Usd::ZERO,
+            tokens: Tokens::default(),
+        })
+    }
+
+    /// Does what the gate asks for; says how the flight ended, once it has.
+    fn follow(&mut self, directive: Option<Directive>) -> Option<Ending> {
+        match directive {
+            Some(Directive::Call {
+                attempt,
+                deployment,
+                failures,
+            }) => {
+                let provider = self.gateway.provider(&deployment);
+                let mut call = self.call.clone();
+                call.attempt = call.attempt.saturating_add(failures);
+                let meter = Meter::new(self.input_tokens);
+                let name = Arc::clone(&deployment);
+                self.opening.push(Box::pin(async move {
+                    let opened = open(provider, &name, call, meter).await;
+                    (attempt, name, opened)
+                }));
+                None
+            }
+            Some(Directive::Cancel(attempt)) => {
+                self.cancelled.push(attempt);
+                None
+            }
+            Some(Directive::Finish(ending)) => {
+                self.ending = Some(ending.clone());
+                Some(ending)
+            }
+            // The gateway has gone: nobody would tell us an end.
+            None => {
+                let ending: Ending = Err(self.unusable_gateway());
+                self.ending = Some(ending.clone());
+                Some(ending)
+            }
+        }
+    }
+
+    fn unusable_gateway(&self) -> FlowError {
+        Box::new(GateError {
+            error: InferenceError::Internal {
+                origin: Origin::default(),
+                message: "the gateway ended".to_owned(),
+            },
+            earlier: Vec::new(),
+            deployment: None,
+            attempts: 0,
+            usd: mainstay_contract::Usd::ZERO,
+            tokens: Tokens::default(),
+        })
+    }
+
+    /// When it began, by the gateway's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.gateway.now()
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        if self.ending.is_none() {
+            let came = self.current.as_ref().map(|current| current.meter.tokens());
+            self.gateway.tell(Input::Left {
+                flight: self.id,
+                came: came.unwrap_or_default(),
+            });
+        }
+    }
+}
+
+/// Makes a call and reads up to its first content. A provider that panics has failed, and nothing else.
+async fn open(
+    provider: Option<Arc<dyn Provider>>,
+    deployment: &str,
+    call: ProviderCall,
+    mut meter: Meter,
+) -> Opened {
+    let Some(provider) = provider else {
+        let error = InferenceError::Internal {
+            origin: Origin::default(),
+            message: format!("{deployment} has no provider"),
+        };
+        return Opened::Failed {
+            error,
+            tokens: Tokens::default(),
+        };
+    };
+    let reading = async {
+        let mut answering = match provider.call(call).await {
+            Ok(answering) => answering,
+            Err(error) => {
+                let tokens = Tokens::default();
+                return Opened::Failed { error, tokens };
+            }
+        };
+        let mut pieces = Vec::with_capacity(1);
+        loop {
+            match answering.next().await {
+                Ok(Some(piece)) => {
+                    let has_content = meter.add(&piece);
+                    pieces.push(piece);
+                    if has_content {
+                        let answering = Some(answering);
+                        return Opened::Begun {
+                            answering,
+                            pieces,
+                            meter,
+                        };
+                    }
+                }
+                Ok(None) => {
+                    return Opened::Begun {
+                        answering: None,
+                        pieces,
+                        meter,
+                    };
+                }
+                Err(error) => {
+                    let tokens = meter.tokens();
+                    return Opened::Failed { error, tokens };
+                }
+            }
+        }
+    };
+    match AssertUnwindSafe(reading).catch_unwind().await {
+        Ok(opened) => opened,
+        Err(_) => Opened::Failed {
+            error: panicked(deployment),
+            tokens: Tokens::default(),
+        },
+    }
+}
+
+fn panicked(deployment: &str) -> InferenceError {
+    tracing::error!(deployment, "a provider panicked");
+    InferenceError::Internal {
+        origin: Origin::default(),
+        message: "the provider's adapter broke a promise".to_owned(),
+    }
+}

@@ -1,0 +1,287 @@
+//! The gate with a clock, a ledger and providers.
+
+use crate::ledger::{Ledger, UsageRow};
+use crate::metrics::Metrics;
+use crate::settings::{ModelInfo, Settings};
+use mainstay_contract::Timestamp;
+use mainstay_inference::{
+    AttemptId, BudgetView, DeploymentView, Effect, Ending, FlightId, Gate, Input, Provider,
+};
+use mainstay_resilience::Priority;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// What a flow is told.
+#[derive(Debug)]
+pub(crate) enum Directive {
+    Call {
+        attempt: AttemptId,
+        deployment: Arc<str>,
+        failures: u32,
+    },
+    Cancel(AttemptId),
+    Finish(Ending),
+}
+
+/// Models behind one door. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    state: Mutex<State>,
+    settings: RwLock<Arc<Settings>>,
+    clock: Clock,
+    timer: Notify,
+    metrics: Metrics,
+}
+
+struct State {
+    gate: Gate,
+    mail: HashMap<FlightId, UnboundedSender<Directive>>,
+    ledger: Ledger,
+    /// When the timer is set to ring.
+    armed: Option<Timestamp>,
+}
+
+/// Wall-clock time that never goes back while the process lives.
+struct Clock {
+    started: Instant,
+    at_start: Duration,
+}
+
+impl Clock {
+    fn now(&self) -> Timestamp {
+        Timestamp(0).after(self.at_start + self.started.elapsed())
+    }
+}
+
+impl Gateway {
+    /// Opens a gateway. What the ledger knows to be spent counts from the first request on. Has to be called
+    /// within a runtime.
+    #[must_use]
+    pub fn open(settings: Settings, ledger: Ledger) -> Self {
+        let clock = Clock {
+            started: Instant::now(),
+            at_start: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        };
+        let now = clock.now();
+        let mut gate = Gate::new(now, settings.gate.clone());
+        gate.resume_calls(ledger.last_call());
+        restore(&mut gate, &settings, &ledger, now);
+        let inner = Arc::new(Inner {
+            state: Mutex::new(State {
+                gate,
+                mail: HashMap::new(),
+                ledger,
+                armed: None,
+            }),
+            settings: RwLock::new(Arc::new(settings)),
+            clock,
+            timer: Notify::new(),
+            metrics: Metrics::new(),
+        });
+        tokio::spawn(ring(Arc::downgrade(&inner)));
+        Self { inner }
+    }
+
+    /// Exchanges the settings. Requests under way end as they began.
+    pub fn configure(&self, settings: Settings) {
+        let now = self.now();
+        let mut state = self.state();
+        let known: Vec<_> = state.gate.budgets(now).into_iter().map(|budget| budget.key).collect();
+        state.gate.configure(now, settings.gate.clone());
+        let added = settings.gate.budgets.keys().filter(|key| !known.contains(key));
+        for key in added {
+            let period = settings.gate.budgets[key].period;
+            let spent = state.ledger.spent(key, period, now);
+            state.gate.restore(key, spent);
+        }
+        self.deliver(&mut state, now);
+        drop(state);
+        let mut place = self.inner.settings.write().unwrap_or_else(PoisonError::into_inner);
+        *place = Arc::new(settings);
+    }
+
+    /// What is served now.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        let settings = self.inner.settings.read();
+        Arc::clone(&settings.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A model that callers may name.
+    #[must_use]
+    pub fn model(&self, name: &str) -> Option<ModelInfo> {
+        self.settings().models.get(name).cloned()
+    }
+
+    /// Whose key this is.
+    #[must_use]
+    pub fn key(&self, secret: &str) -> Option<(Arc<str>, Priority)> {
+        let hash = blake3::hash(secret.as_bytes());
+        self.settings().keys.get(hash.as_bytes()).cloned()
+    }
+
+    /// Every deployment as it is now.
+    #[must_use]
+    pub fn deployments(&self) -> Vec<DeploymentView> {
+        self.state().gate.deployments(self.now())
+    }
+
+    /// Every budget as it is now.
+    #[must_use]
+    pub fn budgets(&self) -> Vec<BudgetView> {
+        self.state().gate.budgets(self.now())
+    }
+
+    /// What was used, by day, key, agent and model.
+    #[must_use]
+    pub fn usage(&self) -> Vec<UsageRow> {
+        self.state().ledger.usage()
+    }
+
+    /// Makes what is written down safe from a loss of power.
+    pub fn sync(&self) {
+        let ledger = self.state().ledger.handle();
+        if let Some(Err(error)) = ledger.map(|file| file.sync_data()) {
+            tracing::error!(%error, "the ledger of spending could not be made safe");
+        }
+    }
+
+    /// Tells whether a deployment is ready.
+    pub fn set_ready(&self, deployment: &Arc<str>, is_ready: bool) {
+        let deployment = Arc::clone(deployment);
+        self.tell(Input::Ready {
+            deployment,
+            is_ready,
+        });
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// The text that Prometheus reads.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        self.inner.metrics.text(&self.deployments(), &self.budgets())
+    }
+
+    pub(crate) fn provider(&self, deployment: &str) -> Option<Arc<dyn Provider>> {
+        self.settings().providers.get(deployment).cloned()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// Lets a flight begin.
+    pub(crate) fn ask(
+        &self,
+        ask: mainstay_inference::Ask,
+    ) -> (FlightId, UnboundedReceiver<Directive>) {
+        let (sender, receiver) = unbounded_channel();
+        let now = self.now();
+        let mut state = self.state();
+        let flight = state.gate.next_id();
+        state.mail.insert(flight, sender);
+        state.gate.handle(now, Input::Asked { flight, ask });
+        self.deliver(&mut state, now);
+        (flight, receiver)
+    }
+
+    /// Tells the gate what happened.
+    pub(crate) fn tell(&self, input: Input) {
+        let now = self.now();
+        let mut state = self.state();
+        if let Input::Left { flight, .. } = &input {
+            state.mail.remove(flight);
+        }
+        state.gate.handle(now, input);
+        self.deliver(&mut state, now);
+    }
+
+    /// Does what the gate asks for, in its order: what is written down comes before the call it pays for.
+    fn deliver(&self, state: &mut State, now: Timestamp) {
+        while let Some(effect) = state.gate.poll_effect() {
+            match effect {
+                Effect::Record(entry) => state.ledger.write(&entry),
+                Effect::Call {
+                    attempt,
+                    deployment,
+                    failures,
+                } => {
+                    let directive = Directive::Call {
+                        attempt,
+                        deployment,
+                        failures,
+                    };
+                    state.send(attempt.flight, directive);
+                }
+                Effect::Cancel { attempt } => {
+                    state.send(attempt.flight, Directive::Cancel(attempt));
+                }
+                Effect::Finish { flight, ending } => {
+                    self.inner.metrics.count(&ending);
+                    state.send(flight, Directive::Finish(ending));
+                    state.mail.remove(&flight);
+                }
+            }
+        }
+        let due = state.gate.poll_timeout();
+        let is_sooner = match (due, state.armed) {
+            (Some(due), Some(armed)) => due < armed,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if is_sooner {
+            state.armed = due.map(|due| due.max(now));
+            self.inner.timer.notify_one();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn send(&self, flight: FlightId, directive: Directive) {
+        if let Some(mail) = self.mail.get(&flight) {
+            // A caller who has just left reads no more.
+            let _left = mail.send(directive);
+        }
+    }
+}
+
+/// Rings whenever something of the gate is due, and ends with the gateway.
+async fn ring(inner: std::sync::Weak<Inner>) {
+    loop {
+        let Some(alive) = inner.upgrade() else { return };
+        let gateway = Gateway { inner: alive };
+        let now = gateway.now();
+        let mut state = gateway.state();
+        state.armed = None;
+        state.gate.handle_timeout(now);
+        gateway.deliver(&mut state, now);
+        let due = state.gate.poll_timeout();
+        state.armed = due;
+        drop(state);
+        // A gateway that nobody holds any more is noticed within a second.
+        let wait = due.map_or(Duration::from_secs(1), |due| due.since(now));
+        let wait = wait.clamp(Duration::from_millis(1), Duration::from_secs(1));
+        let timer = gateway.inner.timer.notified();
+        let _rung = tokio::time::timeout(wait, timer).await;
+    }
+}
+
+fn restore(gate: &mut Gate, settings: &Settings, ledger: &Ledger, now: Timestamp) {
+    for (key, budget) in &settings.gate.budgets {
+        gate.restore(key, ledger.spent(key, budget.period, now));
+    }
+}

@@ -1,0 +1,136 @@
+//! The file of the ledger: JSON lines, the first of which may be the fold of all before.
+
+use super::fold::{Fold, Folded};
+use mainstay_inference::LedgerEntry;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+/// Why a ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The file cannot be read or written.
+    #[error("the ledger of spending {} cannot be used: {error}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A line that is not the last cannot be read.
+    #[error("line {line} of the ledger of spending {} cannot be read: {error}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        error: serde_json::Error,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Folded { folded: Folded },
+    Entry(LedgerEntry),
+}
+
+#[derive(Debug)]
+pub(super) struct LedgerFile {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    line: Vec<u8>,
+}
+
+impl LedgerFile {
+    pub(super) fn open(path: &Path) -> Result<(Self, Fold), LedgerError> {
+        let failed = |error| LedgerError::Io {
+            path: path.to_owned(),
+            error,
+        };
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path).map_err(failed)?;
+        let mut fold = Fold::default();
+        let mut reader = BufReader::new(&file);
+        let (mut text, mut number, mut whole) = (Vec::new(), 0, 0u64);
+        loop {
+            text.clear();
+            let read = reader.read_until(b'\n', &mut text).map_err(failed)?;
+            // Without its end a line was being written when the process died.
+            if read == 0 || text.last() != Some(&b'\n') {
+                break;
+            }
+            number += 1;
+            let line = serde_json::from_slice(&text).map_err(|error| LedgerError::Damaged {
+                path: path.to_owned(),
+                line: number,
+                error,
+            })?;
+            match line {
+                Line::Folded { folded } => fold = Fold::from(folded),
+                Line::Entry(entry) => fold.add(&entry),
+            }
+            whole += read as u64;
+        }
+        drop(reader);
+        file.set_len(whole).map_err(failed)?;
+        let ledger = Self {
+            path: path.to_owned(),
+            file,
+            size: whole,
+            line: Vec::new(),
+        };
+        Ok((ledger, fold))
+    }
+
+    /// Appends an entry by one write, so that it is whole or was never there.
+    pub(super) fn append(&mut self, entry: &LedgerEntry) -> io::Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, entry)?;
+        self.line.push(b'\n');
+        match self.file.write(&self.line) {
+            Ok(written) if written == self.line.len() => {
+                self.size += written as u64;
+                Ok(())
+            }
+            Ok(_) => {
+                self.file.set_len(self.size)?;
+                Err(io::Error::from(io::ErrorKind::StorageFull))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the fold in place of everything, beside the file first.
+    pub(super) fn replace(&mut self, fold: &Fold) -> io::Result<()> {
+        let draft = self.path.with_extension("new");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&draft)?;
+        let folded = fold.folded();
+        serde_json::to_writer(&mut file, &Line::Folded { folded })?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        std::fs::rename(&draft, &self.path)?;
+        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            File::open(folder)?.sync_all()?;
+        }
+        self.file = OpenOptions::new().append(true).open(&self.path)?;
+        self.size = self.file.metadata()?.len();
+        Ok(())
+    }
+
+    pub(super) const fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) fn handle(&self) -> Option<File> {
+        self.file.try_clone().ok()
+    }
+}

@@ -1,0 +1,19 @@
+//! The gateway: every model behind one address, in the dialects of OpenAI and Anthropic.
+//!
+//! It drives the gate of `mainstay-inference`: the gate decides, a [`Flow`] makes the calls of one request,
+//! the ledger keeps what was spent. Nothing of an answer reaches a caller before it is certain whose answer
+//! it is; what fails before that is repeated or answered elsewhere, unseen.
+
+mod flow;
+mod gateway;
+mod http;
+mod ledger;
+mod meter;
+mod metrics;
+mod settings;
+
+pub use flow::{Flow, FlowError, Start};
+pub use gateway::Gateway;
+pub use http::{Caller, router};
+pub use ledger::{Ledger, LedgerError, UsageRow};
+pub use settings::{ModelInfo, Settings};

@@ -1,0 +1,142 @@
+//! What a gateway counts, for Prometheus.
+
+use mainstay_inference::{BudgetView, DeploymentView, Ending};
+use mainstay_resilience::BreakerState;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::AtomicU64;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Model {
+    model: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Failed {
+    model: String,
+    code: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetName {
+    budget: String,
+}
+
+type Money = Gauge<f64, AtomicU64>;
+
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    answered: Family<Model, Counter>,
+    failed: Family<Failed, Counter>,
+    attempts: Family<Model, Counter>,
+    input_tokens: Family<Model, Counter>,
+    output_tokens: Family<Model, Counter>,
+    nano_dollars: Family<Model, Counter>,
+    pub(crate) first_content_seconds: Histogram,
+    pub(crate) seconds: Histogram,
+    pub(crate) cache_hits: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let times = || Histogram::new(exponential_buckets(0.001, 2.0, 18));
+        Self {
+            answered: Family::default(),
+            failed: Family::default(),
+            attempts: Family::default(),
+            input_tokens: Family::default(),
+            output_tokens: Family::default(),
+            nano_dollars: Family::default(),
+            first_content_seconds: times(),
+            seconds: times(),
+            cache_hits: Counter::default(),
+        }
+    }
+
+    /// Counts a request that ended.
+    pub(crate) fn count(&self, ending: &Ending) {
+        match ending {
+            Ok(success) => {
+                let model = Model {
+                    model: success.deployment.to_string(),
+                };
+                self.answered.get_or_create(&model).inc();
+                self.attempts.get_or_create(&model).inc_by(success.attempts.into());
+                self.input_tokens.get_or_create(&model).inc_by(success.tokens.input);
+                self.output_tokens.get_or_create(&model).inc_by(success.tokens.output);
+                self.nano_dollars.get_or_create(&model).inc_by(success.usd.nanos());
+            }
+            Err(error) => {
+                let model = error.deployment.as_deref().unwrap_or_default().to_owned();
+                let code = mainstay_contract::Coded::code(&error.error).as_str().to_owned();
+                self.failed.get_or_create(&Failed { model, code }).inc();
+            }
+        }
+    }
+
+    /// The text that Prometheus reads.
+    pub(crate) fn text(&self, deployments: &[DeploymentView], budgets: &[BudgetView]) -> String {
+        let mut registry = Registry::with_prefix("mainstay_inference");
+        let r = &mut registry;
+        r.register("requests_answered", "Requests answered", self.answered.clone());
+        r.register("requests_failed", "Requests that failed", self.failed.clone());
+        r.register("attempts", "Calls of providers for answered requests", self.attempts.clone());
+        r.register("input_tokens", "Tokens sent", self.input_tokens.clone());
+        r.register("output_tokens", "Tokens received", self.output_tokens.clone());
+        r.register("spent_nanodollars", "Money spent", self.nano_dollars.clone());
+        r.register("cache_hits", "Answers given again", self.cache_hits.clone());
+        let first = self.first_content_seconds.clone();
+        r.register_with_unit("first_content", "Time to the first content", Unit::Seconds, first);
+        r.register_with_unit("request", "Time of whole requests", Unit::Seconds, self.seconds.clone());
+        let (open, active, queued) = views(deployments);
+        r.register("breaker", "0 closed, 1 half-open, 2 open", open);
+        r.register("requests_active", "Requests under way", active);
+        r.register("requests_queued", "Requests that wait", queued);
+        let (spent, limit) = money(budgets);
+        r.register("budget_spent_dollars", "Spent in this window", spent);
+        r.register("budget_limit_dollars", "What may be spent in a window", limit);
+        let mut text = String::new();
+        if encode(&mut text, &registry).is_err() {
+            tracing::error!("the metrics could not be written");
+        }
+        text
+    }
+}
+
+type Gauges = Family<Model, Gauge>;
+
+fn views(deployments: &[DeploymentView]) -> (Gauges, Gauges, Gauges) {
+    let (open, active, queued) = (Gauges::default(), Gauges::default(), Gauges::default());
+    for view in deployments {
+        let model = Model {
+            model: view.name.to_string(),
+        };
+        let state = match view.breaker {
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen => 1,
+            BreakerState::Open { .. } => 2,
+        };
+        open.get_or_create(&model).set(state);
+        active.get_or_create(&model).set(i64::try_from(view.active).unwrap_or(i64::MAX));
+        queued.get_or_create(&model).set(i64::try_from(view.queued).unwrap_or(i64::MAX));
+    }
+    (open, active, queued)
+}
+
+fn money(budgets: &[BudgetView]) -> (Family<BudgetName, Money>, Family<BudgetName, Money>) {
+    let (spent, limit) = (Family::<BudgetName, Money>::default(), Family::<BudgetName, Money>::default());
+    for view in budgets {
+        let name = BudgetName {
+            budget: view.key.to_string(),
+        };
+        let dollars = |usd: mainstay_contract::Usd| usd.to_string().parse().unwrap_or(f64::NAN);
+        spent.get_or_create(&name).set(dollars(view.spent));
+        limit.get_or_create(&name).set(dollars(view.limit));
+    }
+    (spent, limit)
+}
