@@ -10,6 +10,8 @@ mod gate;
 mod port;
 mod price;
 mod sse;
+#[cfg(test)]
+mod strategies;
 mod usage;
 
 pub use chat::{
@@ -17,6 +19,7 @@ pub use chat::{
     Opaque, OutputFormat, Part, PartKind, Reasoning, Request, Role, Sampling, Tool, ToolCall,
     ToolChoice,
 };
+pub use dialects::anthropic;
 pub use dialects::{
     AnswerContext, DecodeError, Dialect, EncodedRequest, Failure, InvalidRequest, StreamDecoder,
     StreamEncoder, Unsupported,

@@ -59,18 +59,28 @@ fn part_events(part: usize, content: &Part, events: &mut Vec<Event>) {
         }
         Part::Opaque(opaque) => (PartKind::Opaque(opaque.clone()), "", None),
         // A model says none of these; an answer that holds them was not read from a provider.
-        Part::Image { .. } | Part::File { .. } | Part::Audio { .. } | Part::ToolResult { .. } => {
-            return;
-        }
+        Part::Image { .. }
+        | Part::File { .. }
+        | Part::Audio { .. }
+        | Part::ToolResult { .. }
+        | Part::CacheMark { .. } => return,
     };
     events.push(Event::PartStarted { part, kind });
+    let signature = signature.map(|signature| Event::Signature {
+        part,
+        signature: signature.clone(),
+    });
+    // The proof of a call belongs to its head, that of a thought to its end.
+    let (head, end) = match content {
+        Part::ToolCall(_) => (signature, None),
+        _ => (None, signature),
+    };
+    events.extend(head);
     if !text.is_empty() {
         let text = text.to_owned();
         events.push(Event::Delta { part, text });
     }
-    if let Some(signature) = signature.cloned() {
-        events.push(Event::Signature { part, signature });
-    }
+    events.extend(end);
     if let Part::Reasoning {
         sealed: Some(sealed),
         ..

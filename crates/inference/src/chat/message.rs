@@ -99,6 +99,13 @@ pub enum Part {
         /// What it said.
         text: String,
     },
+    /// A mark behind a part that is no text: the provider is asked to keep everything up to here in its
+    /// prompt cache, for as long as [`Part::Text`]'s `cache` would say. Dialects without such marks leave
+    /// it out.
+    CacheMark {
+        /// How long, in the provider's own words; empty for its default.
+        time: String,
+    },
     /// What only one dialect knows.
     Opaque(Opaque),
 }

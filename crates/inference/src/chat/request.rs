@@ -150,4 +150,6 @@ pub enum Effort {
     High,
     /// More.
     ExtraHigh,
+    /// As much as the model can.
+    Max,
 }

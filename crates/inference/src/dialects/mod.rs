@@ -4,6 +4,9 @@
 //! Between two dialects a request passes through [`Request`]. What the other wire cannot say is refused
 //! with the name of the field where it would change the answer, and named as dropped where it would not.
 
+pub mod anthropic;
+mod reading;
+
 use crate::{Event, Request, Sse};
 use serde_json::Value;
 

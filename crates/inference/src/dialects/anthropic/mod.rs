@@ -1,0 +1,46 @@
+//! Anthropic's Messages, spoken to clients and to providers.
+//!
+//! What has no neutral form is kept: blocks and tools as [`crate::Opaque`], fields as [`crate::Extra`].
+//! Three fields of `Extra` hold what is left of a field that is otherwise understood, and are merged back:
+//! `thinking` (null: there is an effort and no `thinking`), `output_config`, `metadata`, and `tools`
+//! (what is left of each tool, by its name).
+//!
+//! Decisions where the wire is narrower than the neutral form:
+//!
+//! - System and developer messages before the conversation become `system`. Later ones stay where they are
+//!   if [`Options::system_in_place`] says that the model knows the role, and join `system` otherwise:
+//!   instructions keep their authority rather than their place. A request of nothing but instructions
+//!   sends them as the user's.
+//! - Messages of one role are merged, results of tools first; blank texts are left out, and white space at
+//!   the end of a last message of the assistant is, because the provider refuses both.
+//! - Arguments of a tool call that are no JSON object travel as `{"invalid_arguments": "…"}`: refusing them
+//!   would end a conversation for a mistake that the model can correct.
+//! - Thoughts without Anthropic's signature are left out.
+//! - An effort becomes adaptive thinking, or a budget: see [`Thinking`].
+//! - The proof of a tool call, which some providers want back, rides in the call's id towards clients.
+
+mod answer;
+mod block_read;
+mod block_write;
+mod count;
+mod failure;
+mod ids;
+mod request_read;
+mod request_write;
+mod stream_read;
+mod stream_write;
+mod thinking;
+mod tools_write;
+mod usage;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::{read_answer, write_answer};
+pub use count::{read_count_request, write_count};
+pub use failure::write_failure;
+pub use request_read::read_request;
+pub use request_write::{Options, write_request};
+pub use stream_read::StreamReader;
+pub use stream_write::{StreamWriter, stream_writer};
+pub use thinking::Thinking;
