@@ -242,23 +242,28 @@ fn the_rest_survives() {
     assert_eq!(read.extra.unwrap().fields["service_tier"], "auto");
 }
 
+fn with(name: &str, value: Value) -> Value {
+    let mut body = body(json!([user(json!("hi"))]));
+    body[name] = value;
+    body
+}
+
+fn with_block(block: Value) -> Value {
+    let text = json!({"type": "text", "text": "a"});
+    with("messages", json!([user(json!([text, block]))]))
+}
+
+fn all_refused(table: &[(Value, &str)]) {
+    for (body, param) in table {
+        assert_eq!(&refusal(body), param, "{body}");
+    }
+}
+
 #[test]
-fn mistakes_name_their_field() {
-    let good = body(json!([user(json!("hi"))]));
-    let with = |name: &str, value: Value| {
-        let mut body = good.clone();
-        body[name] = value;
-        body
-    };
-    let content = |block: Value| {
-        with(
-            "messages",
-            json!([user(json!([{"type": "text", "text": "a"}, block]))]),
-        )
-    };
-    let mut without = good.clone();
+fn fields_with_mistakes_are_named() {
+    let mut without = with("stream", json!(false));
     let _ = without.as_object_mut().unwrap().remove("max_tokens");
-    for (body, param) in [
+    all_refused(&[
         (without, "max_tokens"),
         (json!({"max_tokens": 1, "messages": []}), "model"),
         (json!({"model": "m", "max_tokens": 1}), "messages"),
@@ -277,38 +282,15 @@ fn mistakes_name_their_field() {
         ),
         (with("system", json!(true)), "system"),
         (with("system", json!([{"type": "text"}])), "system[0].text"),
-        (
-            content(json!({"type": "text", "text": 5})),
-            "messages[0].content[1].text",
-        ),
-        (content(json!({"text": "a"})), "messages[0].content[1].type"),
-        (content(json!(7)), "messages[0].content[1]"),
-        (
-            content(json!({"type": "image", "source": {"type": "url"}})),
-            "messages[0].content[1].source.url",
-        ),
-        (
-            content(json!({"type": "image", "source": 1})),
-            "messages[0].content[1].source",
-        ),
-        (
-            content(json!({"type": "tool_use", "id": "a", "name": "f", "input": "x"})),
-            "messages[0].content[1].input",
-        ),
-        (
-            content(
-                json!({"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": []}]}),
-            ),
-            "messages[0].content[1].content[0].text",
-        ),
-        (
-            content(json!({"type": "tool_result", "content": "a"})),
-            "messages[0].content[1].tool_use_id",
-        ),
-        (
-            content(json!({"type": "text", "text": "a", "cache_control": {"type": "forever"}})),
-            "messages[0].content[1].cache_control.type",
-        ),
+        (with("metadata", json!({"user_id": 5})), "metadata.user_id"),
+        (with("stop_sequences", json!(["a", 5])), "stop_sequences[1]"),
+        (with("temperature", json!("hot")), "temperature"),
+    ]);
+}
+
+#[test]
+fn tools_and_thinking_with_mistakes_are_named() {
+    all_refused(&[
         (with("tools", json!([{"name": "f"}])), "tools[0]"),
         (
             with("tools", json!([{"name": "f", "input_schema": []}])),
@@ -338,12 +320,39 @@ fn mistakes_name_their_field() {
             with("output_config", json!({"effort": 5})),
             "output_config.effort",
         ),
-        (with("metadata", json!({"user_id": 5})), "metadata.user_id"),
-        (with("stop_sequences", json!(["a", 5])), "stop_sequences[1]"),
-        (with("temperature", json!("hot")), "temperature"),
-    ] {
-        assert_eq!(refusal(&body), param, "{body}");
-    }
+    ]);
+}
+
+#[test]
+fn blocks_with_mistakes_are_named() {
+    let named = |block: Value, field: &str| {
+        let param = format!("messages[0].content[1]{field}");
+        assert_eq!(refusal(&with_block(block)), param);
+    };
+    named(json!({"type": "text", "text": 5}), ".text");
+    named(json!({"text": "a"}), ".type");
+    named(json!(7), "");
+    named(
+        json!({"type": "image", "source": {"type": "url"}}),
+        ".source.url",
+    );
+    named(json!({"type": "image", "source": 1}), ".source");
+    named(
+        json!({"type": "tool_use", "id": "a", "name": "f", "input": "x"}),
+        ".input",
+    );
+    named(
+        json!({"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": []}]}),
+        ".content[0].text",
+    );
+    named(
+        json!({"type": "tool_result", "content": "a"}),
+        ".tool_use_id",
+    );
+    named(
+        json!({"type": "text", "text": "a", "cache_control": {"type": "forever"}}),
+        ".cache_control.type",
+    );
 }
 
 #[test]

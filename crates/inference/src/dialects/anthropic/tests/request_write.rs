@@ -141,17 +141,58 @@ fn thoughts_of_others_are_left_out() {
 }
 
 #[test]
-fn what_the_wire_cannot_say_is_refused_by_its_name() {
-    let sampling = |sampling: Sampling| Request {
-        sampling,
-        ..asked(vec![])
+fn sampling_that_the_wire_does_not_know_is_refused_by_its_name() {
+    let sampling = |change: fn(&mut Sampling)| {
+        let mut request = asked(vec![]);
+        change(&mut request.sampling);
+        request
     };
-    let default = Sampling::default;
-    let part = |part: Part| asked(vec![said(Role::User, "a"), message(Role::User, vec![part])]);
+    let refused = |change| refused(&sampling(change));
+    assert_eq!(
+        refused(|how| how.frequency_penalty = Some(0.5)),
+        "frequency_penalty"
+    );
+    assert_eq!(
+        refused(|how| how.presence_penalty = Some(0.5)),
+        "presence_penalty"
+    );
+    assert_eq!(refused(|how| how.seed = Some(1)), "seed");
+    assert_eq!(refused(|how| how.temperature = Some(1.5)), "temperature");
+    assert_eq!(
+        refused(|how| how.logit_bias = [("1".to_owned(), 1.0)].into()),
+        "logit_bias"
+    );
+    let harmless = Request {
+        choices: Some(1),
+        ..sampling(|how| {
+            how.frequency_penalty = Some(0.0);
+            how.presence_penalty = Some(0.0);
+        })
+    };
+    assert!(write_request(&harmless, "m", &options()).is_ok());
+}
+
+#[test]
+fn what_else_the_wire_cannot_say_is_refused_by_its_name() {
     let foreign = || Opaque {
         dialect: Dialect::Gemini,
         value: json!({}),
     };
+    let with = |change: &dyn Fn(&mut Request)| {
+        let mut request = asked(vec![]);
+        change(&mut request);
+        refused(&request)
+    };
+    assert_eq!(with(&|request| request.choices = Some(2)), "n");
+    assert_eq!(with(&|request| request.logprobs = Some(0)), "logprobs");
+    assert_eq!(
+        with(&|request| request.format = Some(OutputFormat::JsonObject)),
+        "response_format"
+    );
+    assert_eq!(
+        with(&|request| request.tools = vec![Tool::Opaque(foreign())]),
+        "tools[0]"
+    );
     let file = |media_type: &str| Part::File {
         source: FileSource::Base64 {
             media_type: media_type.to_owned(),
@@ -159,93 +200,19 @@ fn what_the_wire_cannot_say_is_refused_by_its_name() {
         },
         name: None,
     };
-    for (request, param) in [
-        (
-            sampling(Sampling {
-                frequency_penalty: Some(0.5),
-                ..default()
-            }),
-            "frequency_penalty",
-        ),
-        (
-            sampling(Sampling {
-                presence_penalty: Some(0.5),
-                ..default()
-            }),
-            "presence_penalty",
-        ),
-        (
-            sampling(Sampling {
-                seed: Some(1),
-                ..default()
-            }),
-            "seed",
-        ),
-        (
-            sampling(Sampling {
-                temperature: Some(1.5),
-                ..default()
-            }),
-            "temperature",
-        ),
-        (
-            sampling(Sampling {
-                logit_bias: [("1".to_owned(), 1.0)].into(),
-                ..default()
-            }),
-            "logit_bias",
-        ),
-        (
-            Request {
-                choices: Some(2),
-                ..asked(vec![])
-            },
-            "n",
-        ),
-        (
-            Request {
-                logprobs: Some(0),
-                ..asked(vec![])
-            },
-            "logprobs",
-        ),
-        (
-            Request {
-                format: Some(OutputFormat::JsonObject),
-                ..asked(vec![])
-            },
-            "response_format",
-        ),
-        (
-            Request {
-                tools: vec![Tool::Opaque(foreign())],
-                ..asked(vec![])
-            },
-            "tools[0]",
-        ),
-        (part(Part::Opaque(foreign())), "messages[1].content[0]"),
-        (
-            part(Part::Audio {
-                data: String::new(),
-                format: "wav".to_owned(),
-            }),
-            "messages[1].content[0]",
-        ),
-        (part(file("application/zip")), "messages[1].content[0]"),
-        (part(file("text/plain")), "messages[1].content[0]"),
+    let audio = Part::Audio {
+        data: String::new(),
+        format: "wav".to_owned(),
+    };
+    for part in [
+        Part::Opaque(foreign()),
+        audio,
+        file("application/zip"),
+        file("text/plain"),
     ] {
-        assert_eq!(refused(&request), param);
+        let request = asked(vec![said(Role::User, "a"), message(Role::User, vec![part])]);
+        assert_eq!(refused(&request), "messages[1].content[0]");
     }
-    let harmless = Sampling {
-        frequency_penalty: Some(0.0),
-        presence_penalty: Some(0.0),
-        ..default()
-    };
-    let request = Request {
-        choices: Some(1),
-        ..sampling(harmless)
-    };
-    assert!(write_request(&request, "m", &options()).is_ok());
 }
 
 #[test]

@@ -57,8 +57,7 @@ fn read(events: &[Value]) -> crate::Answer {
     assembly.finish().unwrap()
 }
 
-#[test]
-fn a_stream_with_everything_is_read() {
+fn everything() -> Vec<Value> {
     let mut events = vec![
         start(),
         json!({"type": "ping"}),
@@ -108,7 +107,12 @@ fn a_stream_with_everything_is_read() {
         stop(6),
     ];
     events.extend(end("tool_use"));
-    let answer = read(&events);
+    events
+}
+
+#[test]
+fn a_stream_with_everything_is_read() {
+    let answer = read(&everything());
     assert_eq!(answer.parts.len(), 7);
     assert_eq!(answer.parts[2], Part::text("a"));
     let opaque = |at: usize| match &answer.parts[at] {
