@@ -1,6 +1,6 @@
 //! Why a model call failed: the typed form that stands in a report's `data`.
 
-use mainstay_contract::{Code, Coded, EffectState, ErrorReport, RetryAdvice};
+use mainstay_contract::{Code, Coded, EffectState, ErrorReport, RetryAdvice, Usd};
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 
@@ -63,6 +63,19 @@ pub enum ResponseProblem {
     TooLarge,
     /// It has another content type, or no content.
     NotAnAnswer,
+}
+
+/// What a breaker learns from a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CircuitClass {
+    /// Nothing.
+    None,
+    /// The provider does not work.
+    Failure,
+    /// The provider has too much to do.
+    Overload,
+    /// The provider refuses the key.
+    Access,
 }
 
 /// How a model call failed. Messages hold no secret, no control character and at most 500 characters
@@ -215,8 +228,12 @@ pub enum InferenceError {
         retry_after: Option<Duration>,
     },
     /// A budget is used up.
-    #[error("the budget of {budget} is used up: {spent} spent and {reserved} reserved of {limit} USD")]
+    #[error(
+        "the budget of {budget} is used up: {spent} spent and {reserved} reserved of {limit} USD"
+    )]
     BudgetExceeded {
+        #[serde(flatten)]
+        origin: Origin,
         deployment: String,
         budget: String,
         limit: Usd,
@@ -284,6 +301,12 @@ impl InferenceError {
             | Self::BadResponse { origin, .. }
             | Self::ScriptExhausted { origin, .. }
             | Self::RecordingFailed { origin, .. }
+            | Self::CircuitOpen { origin, .. }
+            | Self::BudgetExceeded { origin, .. }
+            | Self::CudaContextPoisoned { origin, .. }
+            | Self::Unsupported { origin, .. }
+            | Self::KeyUnavailable { origin, .. }
+            | Self::PriceUnknown { origin, .. }
             | Self::Internal { origin, .. } => origin,
         }
     }
@@ -294,6 +317,7 @@ impl InferenceError {
         match self {
             Self::RateLimited { retry_after, .. }
             | Self::Backpressure { retry_after, .. }
+            | Self::CircuitOpen { retry_after, .. }
             | Self::ServerError { retry_after, .. } => *retry_after,
             _ => None,
         }
@@ -320,6 +344,42 @@ impl InferenceError {
             _ if self.origin().answering => EffectState::Unknown,
             _ => EffectState::None,
         }
+    }
+
+    /// Whether the same call may go better a while later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::RateLimited { .. }
+                | Self::Backpressure { .. }
+                | Self::ServerError { .. }
+                | Self::Timeout { .. }
+                | Self::NetworkError { .. }
+                | Self::BadResponse { .. }
+                | Self::CudaContextPoisoned { .. }
+        )
+    }
+
+    /// What a breaker learns from it.
+    #[must_use]
+    pub const fn circuit_class(&self) -> CircuitClass {
+        match self {
+            Self::ServerError { .. }
+            | Self::Timeout { .. }
+            | Self::NetworkError { .. }
+            | Self::BadResponse { .. }
+            | Self::CudaContextPoisoned { .. } => CircuitClass::Failure,
+            Self::Backpressure { .. } => CircuitClass::Overload,
+            Self::Unauthorized { .. } | Self::Forbidden { .. } => CircuitClass::Access,
+            _ => CircuitClass::None,
+        }
+    }
+
+    /// Whether it counts against the breaker of the endpoint.
+    #[must_use]
+    pub const fn counts_as_circuit_failure(&self) -> bool {
+        matches!(self.circuit_class(), CircuitClass::Failure)
     }
 
     fn hint(&self) -> Option<&'static str> {
@@ -369,7 +429,13 @@ impl Coded for InferenceError {
                 is_disk_full: true, ..
             } => Code::StoreDiskFull,
             Self::RecordingFailed { .. } => Code::StoreIoFailed,
-            Self::Internal { .. } => Code::Internal,
+            Self::CircuitOpen { .. } => Code::CircuitOpen,
+            Self::BudgetExceeded { .. } => Code::InferenceBudgetExceeded,
+            Self::CudaContextPoisoned { .. } => Code::CudaContextPoisoned,
+            Self::Unsupported { .. } => Code::BadRequest,
+            Self::KeyUnavailable { .. } => Code::SecretUnavailable,
+            Self::PriceUnknown { .. } => Code::PriceUnknown,
+            Self::Internal { .. } => Code::InferenceInternal,
         }
     }
 

@@ -131,6 +131,7 @@ impl Count {
                 content.iter().for_each(|part| self.part(part));
             }
             Part::Opaque(opaque) => self.json(&opaque.value),
+            Part::CacheMark { .. } => {}
         }
     }
 

@@ -25,16 +25,19 @@ pub use dialects::{
     StreamEncoder, Unsupported,
 };
 pub use embeddings::{EmbeddingInput, EmbeddingRequest, Embeddings};
-pub use error::{InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase};
+pub use error::{
+    CircuitClass, InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase,
+};
+pub use estimate::estimate_tokens;
 pub use gate::{
-    Ask, AttemptId, BudgetAction, BudgetConfig, BudgetKey, BudgetView, DeploymentConfig, DeploymentView, Effect,
-    Ending, Fallback, FailureClass, FlightId, Gate, GateConfig, GateError, Hedge, Input, KeyConfig, LedgerEntry,
-    Limits, Member, ModelConfig, Outcome, Pricing, Spender, Success,
+    Ask, AttemptId, BudgetAction, BudgetConfig, BudgetKey, BudgetView, DeploymentConfig,
+    DeploymentView, Effect, Ending, FailureClass, Fallback, FlightId, Gate, GateConfig, GateError,
+    Hedge, Input, KeyConfig, LedgerEntry, Limits, Member, ModelConfig, Outcome, Pricing, Spender,
+    Success,
 };
 pub use port::{Answering, BoxFuture, Piece, Provider, ProviderCall, Relay};
-pub use sse::{Frame, Sse, SseError, SseReader};
-pub use estimate::estimate_tokens;
 pub use price::{
     Cost, ModelKind, ModelPrice, PriceTable, PriceTableError, Rates, Tier, provider_of_host,
 };
+pub use sse::{Frame, Sse, SseError, SseReader};
 pub use usage::Tokens;

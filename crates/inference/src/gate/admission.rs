@@ -4,7 +4,8 @@
 use super::failure::class;
 use super::flight::{Attempt, Flight, Link, Permits, State};
 use super::{
-    Ask, AttemptId, BudgetAction, BudgetKey, Effect, FlightId, Gate, GateError, LedgerEntry, Pricing,
+    Ask, AttemptId, BudgetAction, BudgetKey, Effect, FlightId, Gate, GateError, LedgerEntry,
+    Pricing,
 };
 use crate::{InferenceError, Origin};
 use mainstay_contract::{Timestamp, Usd};
@@ -80,7 +81,12 @@ impl Gate {
             retry_after: Some(after),
             message: format!("the key {name} has used its {what}"),
         };
-        if key.config.limits.concurrency.is_some_and(|max| key.active >= max) {
+        if key
+            .config
+            .limits
+            .concurrency
+            .is_some_and(|max| key.active >= max)
+        {
             let message = format!("the key {name} has as many requests under way as it may");
             return Err(InferenceError::Backpressure {
                 origin,
@@ -88,7 +94,10 @@ impl Gate {
                 message,
             });
         }
-        let tokens = flight.ask.input_tokens.saturating_add(flight.ask.output_tokens_max.unwrap_or(0));
+        let tokens = flight
+            .ask
+            .input_tokens
+            .saturating_add(flight.ask.output_tokens_max.unwrap_or(0));
         if let Some(limit) = &mut key.tokens {
             let taken = limit.try_take(now, tokens);
             taken.map_err(|wait| limited(wait.after, "tokens a minute"))?;
@@ -116,7 +125,11 @@ impl Gate {
         let mut chain = Vec::with_capacity(members.len() + model.fallback.len());
         while !members.is_empty() {
             let all: u64 = members.iter().map(|member| u64::from(member.weight)).sum();
-            let mut lot = if members.len() > 1 && all > 0 { flight.random() % all } else { 0 };
+            let mut lot = if members.len() > 1 && all > 0 {
+                flight.random() % all
+            } else {
+                0
+            };
             let at = members.iter().position(|member| {
                 let is_it = lot < u64::from(member.weight);
                 lot = lot.saturating_sub(u64::from(member.weight));
@@ -147,7 +160,10 @@ impl Gate {
             if let Some(error) = failed.take() {
                 let class = class(&error);
                 let rest = flight.chain.iter().enumerate().skip(flight.at + 1);
-                let next = rest.filter(|(_, link)| link.helps(class)).map(|(at, _)| at).next();
+                let next = rest
+                    .filter(|(_, link)| link.helps(class))
+                    .map(|(at, _)| at)
+                    .next();
                 let Some(next) = next else {
                     self.conclude(now, id, flight, Err(error));
                     return;
@@ -287,7 +303,9 @@ impl Gate {
         let mut wait = cooling;
         let check = |limit: &Option<mainstay_resilience::RateLimit>, amount| {
             let checked = limit.as_ref().map(|limit| limit.check(now, amount));
-            checked.and_then(Result::err).map_or(Duration::ZERO, |wait| wait.after)
+            checked
+                .and_then(Result::err)
+                .map_or(Duration::ZERO, |wait| wait.after)
         };
         let requests = check(&deployment.requests, 1);
         let of_tokens = check(&deployment.tokens, tokens);
@@ -304,22 +322,33 @@ impl Gate {
         let limits = deployment.config.limits;
         let mut patience = match limits.queue {
             0 => Duration::ZERO,
-            _ => limits.queue_timeout.saturating_sub(now.since(flight.arrived)),
+            _ => limits
+                .queue_timeout
+                .saturating_sub(now.since(flight.arrived)),
         };
         if cooling >= requests.max(of_tokens) && flight.ask.is_retried {
             patience = patience.max(Duration::from_millis(deployment.config.retry.cap_ms));
         }
         let until = now.after(wait);
-        let is_late = flight.ask.deadline.is_some_and(|deadline| until >= deadline);
+        let is_late = flight
+            .ask
+            .deadline
+            .is_some_and(|deadline| until >= deadline);
         if wait <= patience && !is_late {
             return Some(Obstacle::Until(until));
         }
         let (origin, what) = if cooling == wait {
             (self.origin(at), "it asked to be left alone")
         } else if requests == wait {
-            (self.our_origin(flight), "the model has used its requests a minute")
+            (
+                self.our_origin(flight),
+                "the model has used its requests a minute",
+            )
         } else {
-            (self.our_origin(flight), "the model has used its tokens a minute")
+            (
+                self.our_origin(flight),
+                "the model has used its tokens a minute",
+            )
         };
         Some(Obstacle::Failure(InferenceError::RateLimited {
             origin,
@@ -344,12 +373,15 @@ impl Gate {
             return None;
         }
         let action = |key: &BudgetKey| self.budgets.get(key).map(|budget| budget.action);
-        let (warns, strict): (Vec<_>, Vec<_>) =
-            keys.iter().partition(|key| action(key) == Some(BudgetAction::Warn));
+        let (warns, strict): (Vec<_>, Vec<_>) = keys
+            .iter()
+            .partition(|key| action(key) == Some(BudgetAction::Warn));
         flight.warnings.clear();
         for key in warns {
             if self.tree.check(now, [key], usd).is_err() {
-                flight.warnings.push(format!("the budget of {key} is used up"));
+                flight
+                    .warnings
+                    .push(format!("the budget of {key} is used up"));
             }
         }
         let exceeded = self.tree.check(now, strict, usd).err()?;
@@ -373,17 +405,24 @@ impl Gate {
         let would_fit = exceeded.spent.plus(exceeded.asked) <= exceeded.limit;
         let patience = self.deployments[at].config.limits.queue_timeout;
         let end = flight.arrived.after(patience);
-        let end = flight.ask.deadline.map_or(end, |deadline| end.min(deadline));
+        let end = flight
+            .ask
+            .deadline
+            .map_or(end, |deadline| end.min(deadline));
         if exceeded.reserved > Usd::ZERO && (would_fit || (!is_bound && has_left)) && now < end {
             return Some(Obstacle::Reservations(end));
         }
         let action = self.budgets.get(key).map(|budget| budget.action);
         if let (Some(BudgetAction::Throttle), Some(resets)) = (action, exceeded.resets_at)
-            && flight.ask.deadline.is_some_and(|deadline| resets < deadline)
+            && flight
+                .ask
+                .deadline
+                .is_some_and(|deadline| resets < deadline)
         {
             return Some(Obstacle::Until(resets));
         }
         Some(Obstacle::Failure(InferenceError::BudgetExceeded {
+            origin: self.origin(at),
             deployment: self.deployments[at].name.to_string(),
             budget: key.to_string(),
             limit: exceeded.limit,
@@ -409,7 +448,10 @@ impl Gate {
     }
 
     fn expected_tokens(&self, flight: &Flight, at: usize) -> u64 {
-        flight.ask.input_tokens.saturating_add(self.expected_output(flight, at))
+        flight
+            .ask
+            .input_tokens
+            .saturating_add(self.expected_output(flight, at))
     }
 
     /// What a call may cost; nothing where nobody knows.
@@ -446,13 +488,14 @@ impl Gate {
         self.next_call += 1;
         let call = self.next_call;
         if reservation.is_some() {
-            self.effects.push_back(Effect::Record(LedgerEntry::Reserved {
-                call,
-                at: now,
-                spender: flight.ask.spender.clone(),
-                deployment: Arc::clone(&name),
-                usd,
-            }));
+            self.effects
+                .push_back(Effect::Record(LedgerEntry::Reserved {
+                    call,
+                    at: now,
+                    spender: flight.ask.spender.clone(),
+                    deployment: Arc::clone(&name),
+                    usd,
+                }));
         }
         flight.attempts.push(Attempt {
             number,
@@ -471,7 +514,10 @@ impl Gate {
             deployment.retries.deposit(now);
             deployment.hedges.deposit(now);
         }
-        let hedge = deployment.config.hedge.filter(|_| !is_hedge && flight.winner.is_none());
+        let hedge = deployment
+            .config
+            .hedge
+            .filter(|_| !is_hedge && flight.winner.is_none());
         self.set_wake(id, flight, hedge.map(|hedge| now.after(hedge.after)));
         self.effects.push_back(Effect::Call {
             attempt: AttemptId { flight: id, number },

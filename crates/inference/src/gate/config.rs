@@ -67,7 +67,12 @@ pub enum FailureClass {
 
 impl FailureClass {
     /// What a fallback is for where nothing is said: everything that says nothing against the request.
-    pub const USUAL: &'static [Self] = &[Self::Limited, Self::Failed, Self::ContextLength, Self::Access];
+    pub const USUAL: &'static [Self] = &[
+        Self::Limited,
+        Self::Failed,
+        Self::ContextLength,
+        Self::Access,
+    ];
 }
 
 /// One deployment: a model at a provider.

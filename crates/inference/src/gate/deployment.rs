@@ -53,7 +53,8 @@ impl Deployment {
 
     /// How long an answer is expected to be, in tokens.
     pub(super) fn usual_output(&self) -> u64 {
-        self.output_learned.unwrap_or(self.config.output_tokens_usual)
+        self.output_learned
+            .unwrap_or(self.config.output_tokens_usual)
     }
 
     pub(super) fn learn_output(&mut self, tokens: u64) {
@@ -167,12 +168,16 @@ impl Endpoint {
 
     /// The state of the worst of them.
     pub(super) fn state(&self, now: Timestamp) -> BreakerState {
-        let states = [&self.failure, &self.overload, &self.access].map(|breaker| breaker.state(now));
+        let states =
+            [&self.failure, &self.overload, &self.access].map(|breaker| breaker.state(now));
         let weight = |state: &BreakerState| match state {
             BreakerState::Closed => (0, None),
             BreakerState::HalfOpen => (1, None),
             BreakerState::Open { remaining } => (2, Some(*remaining)),
         };
-        states.into_iter().max_by_key(weight).unwrap_or(BreakerState::Closed)
+        states
+            .into_iter()
+            .max_by_key(weight)
+            .unwrap_or(BreakerState::Closed)
     }
 }

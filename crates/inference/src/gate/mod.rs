@@ -17,7 +17,7 @@ mod settle;
 mod view;
 
 pub use config::{
-    BudgetAction, BudgetConfig, DeploymentConfig, Fallback, FailureClass, GateConfig, Hedge,
+    BudgetAction, BudgetConfig, DeploymentConfig, FailureClass, Fallback, GateConfig, Hedge,
     KeyConfig, Limits, Member, ModelConfig, Pricing,
 };
 pub use failure::GateError;
@@ -131,7 +131,10 @@ impl Gate {
     /// When something is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let queues = self.deployments.iter().filter_map(|deployment| deployment.queue.poll_timeout());
+        let queues = self
+            .deployments
+            .iter()
+            .filter_map(|deployment| deployment.queue.poll_timeout());
         let wake = self.wakes.first().map(|(at, _)| *at);
         queues.chain(wake).min()
     }

@@ -1,9 +1,7 @@
 //! The ends of attempts and flights: what they cost, what the breakers learn, what is tried next.
 
 use super::flight::{Attempt, Flight, State};
-use super::{
-    AttemptId, Effect, FlightId, Gate, GateError, LedgerEntry, Outcome, Pricing, Success,
-};
+use super::{AttemptId, Effect, FlightId, Gate, GateError, LedgerEntry, Outcome, Pricing, Success};
 use crate::{CircuitClass, InferenceError, TimeoutPhase, Tokens};
 use mainstay_contract::{EffectState, Timestamp, Usd};
 use mainstay_resilience::Outcome as BreakerOutcome;
@@ -19,7 +17,10 @@ impl Gate {
         let Some(mut flight) = self.flights.remove(&attempt.flight) else {
             return;
         };
-        let is_known = flight.attempts.iter().any(|known| known.number == attempt.number);
+        let is_known = flight
+            .attempts
+            .iter()
+            .any(|known| known.number == attempt.number);
         if flight.winner.is_none() && is_known {
             flight.winner = Some(attempt.number);
             self.set_wake(attempt.flight, &mut flight, None);
@@ -49,7 +50,10 @@ impl Gate {
         let Some(mut flight) = self.flights.remove(&id) else {
             return;
         };
-        let place = flight.attempts.iter().position(|known| known.number == attempt.number);
+        let place = flight
+            .attempts
+            .iter()
+            .position(|known| known.number == attempt.number);
         let Some(place) = place else {
             self.flights.insert(id, flight);
             return;
@@ -97,11 +101,21 @@ impl Gate {
     }
 
     /// Repeats, goes on to the next, or gives up.
-    fn next_try(&mut self, now: Timestamp, id: FlightId, mut flight: Flight, error: InferenceError) {
+    fn next_try(
+        &mut self,
+        now: Timestamp,
+        id: FlightId,
+        mut flight: Flight,
+        error: InferenceError,
+    ) {
         let at = flight.deployment();
         flight.failures = flight.failures.saturating_add(1);
         let class = super::failure::class(&error);
-        let has_other = flight.chain.iter().skip(flight.at + 1).any(|link| link.helps(class));
+        let has_other = flight
+            .chain
+            .iter()
+            .skip(flight.at + 1)
+            .any(|link| link.helps(class));
         let is_limit = matches!(error, InferenceError::RateLimited { .. });
         let may_repeat = flight.ask.is_retried
             && error.is_retryable()
@@ -168,7 +182,11 @@ impl Gate {
             return;
         };
         let class = Some(super::FailureClass::Failed);
-        let next = flight.chain.iter().skip(flight.at + 1).find(|link| link.helps(class));
+        let next = flight
+            .chain
+            .iter()
+            .skip(flight.at + 1)
+            .find(|link| link.helps(class));
         let own = flight.deployment();
         let at = next.map_or(own, |link| link.deployment);
         if flight.winner.is_none()
@@ -276,15 +294,17 @@ impl Gate {
             }),
             Err(error) => Err(Box::new(GateError {
                 error,
-                deployment: (!flight.chain.is_empty())
-                    .then(|| Arc::clone(&self.deployments[flight.chain[flight.at].deployment].name)),
+                deployment: (!flight.chain.is_empty()).then(|| {
+                    Arc::clone(&self.deployments[flight.chain[flight.at].deployment].name)
+                }),
                 earlier: flight.earlier,
                 attempts: flight.attempts_made,
                 usd: flight.usd,
                 tokens: flight.tokens,
             })),
         };
-        self.effects.push_back(Effect::Finish { flight: id, ending });
+        self.effects
+            .push_back(Effect::Finish { flight: id, ending });
     }
 
     pub(super) fn set_ready(&mut self, now: Timestamp, name: &Arc<str>, is_ready: bool) {

@@ -80,7 +80,8 @@ impl Gate {
     /// Puts what was spent before a restart back in place: to be called once, before anything is asked.
     pub fn restore(&mut self, key: &BudgetKey, spent: mainstay_resilience::Spent) {
         if let Some(budget) = self.budgets.get(key) {
-            self.tree.restore(key.clone(), budget.limit, budget.period, spent);
+            self.tree
+                .restore(key.clone(), budget.limit, budget.period, spent);
         }
     }
 
