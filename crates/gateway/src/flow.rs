@@ -273,6 +273,12 @@ impl Flow {
         })
     }
 
+    /// Whether the pieces have the provider's own bytes, in the form that was asked for.
+    #[must_use]
+    pub fn is_raw(&self) -> bool {
+        self.pieces.iter().any(|piece| !piece.raw.is_empty())
+    }
+
     /// When it began, by the gateway's clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {

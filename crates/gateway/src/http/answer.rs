@@ -1,0 +1,368 @@
+//! Requests for answers, in every dialect.
+
+use super::arrival::Arrival;
+use super::body::FlowBody;
+use super::cache::{self, CacheKey};
+use super::refusal::{Refusal, mark, refuse};
+use super::Shared;
+use crate::{Flow, FlowError, Gateway, ModelInfo, Start};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::Response;
+use mainstay_contract::{Code, ErrorReport};
+use mainstay_inference::{
+    Answer, AnswerContext, Ask, Assembly, Dialect, Part, Piece, ProviderCall, Relay,
+    Request, Role, estimate_tokens,
+};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+const MODEL: HeaderName = HeaderName::from_static("x-mainstay-model");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-mainstay-attempts");
+const COST: HeaderName = HeaderName::from_static("x-mainstay-cost-usd");
+const WARNING: HeaderName = HeaderName::from_static("x-mainstay-warning");
+const CACHE: HeaderName = HeaderName::from_static("x-mainstay-cache");
+
+/// A request that was understood.
+struct Asked {
+    shared: Shared,
+    arrival: Arrival,
+    request: Arc<Request>,
+    model: ModelInfo,
+    cache_key: Option<CacheKey>,
+    started: Instant,
+}
+
+/// Answers a request.
+pub(super) async fn answer(
+    shared: Shared,
+    dialect: Dialect,
+    request: axum::extract::Request,
+) -> Response {
+    let arrival = match Arrival::read(dialect, request).await {
+        Ok(arrival) => arrival,
+        Err(response) => return *response,
+    };
+    let asked = match Asked::read(shared, arrival) {
+        Ok(asked) => asked,
+        Err(response) => return *response,
+    };
+    if let Some(kept) = asked.kept() {
+        return asked.again(&kept);
+    }
+    let flow = Flow::new(&asked.shared.gateway, asked.ask(), asked.call());
+    match asked.request.stream {
+        true => asked.stream(flow).await,
+        false => asked.whole(flow).await,
+    }
+}
+
+/// `POST /v1/messages/count_tokens`: an estimate, because only providers know their tokens.
+pub(super) async fn count_tokens(
+    State(shared): State<Shared>,
+    request: axum::extract::Request,
+) -> Response {
+    let arrival = match Arrival::read(Dialect::Anthropic, request).await {
+        Ok(arrival) => arrival,
+        Err(response) => return *response,
+    };
+    let invalid = |error: mainstay_inference::InvalidRequest| {
+        let refusal = Refusal::invalid(error.message, error.param);
+        refuse(Dialect::Anthropic, &refusal, &arrival.request_id)
+    };
+    let request = match mainstay_inference::read_count_request(&arrival.body) {
+        Ok(request) => request,
+        Err(error) => return invalid(error),
+    };
+    if let Err(refusal) = known(&shared.gateway, &request.model) {
+        return refuse(Dialect::Anthropic, &refusal, &arrival.request_id);
+    }
+    let tokens = estimate_tokens(&request, Dialect::Anthropic);
+    let body = mainstay_inference::write_count(tokens);
+    json(body, &arrival.request_id)
+}
+
+/// The model that a request names.
+pub(super) fn known(gateway: &Gateway, name: &str) -> Result<ModelInfo, Refusal> {
+    if let Some(model) = gateway.model(name) {
+        return Ok(model);
+    }
+    let settings = gateway.settings();
+    let mut names: Vec<&str> = settings.models.keys().map(AsRef::as_ref).collect();
+    names.sort_unstable();
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
+    let message = match names.is_empty() {
+        true => format!("there is no model `{shown}`: the manifest declares none"),
+        false => format!("there is no model `{shown}`; there are {}", names.join(", ")),
+    };
+    let mut report = ErrorReport::new(Code::ModelNotFound, message).about("model", shown);
+    report.responsible = mainstay_contract::Responsible::Caller;
+    Err(Refusal {
+        param: Some("model".to_owned()),
+        ..Refusal::of(&report)
+    })
+}
+
+impl Asked {
+    fn read(shared: Shared, arrival: Arrival) -> Result<Self, Box<Response>> {
+        let started = Instant::now();
+        let refused =
+            |refusal: &Refusal| Box::new(refuse(arrival.dialect, refusal, &arrival.request_id));
+        let request = arrival.dialect.read_request(&arrival.body);
+        let request = request
+            .map_err(|error| refused(&Refusal::invalid(error.message, error.param)))?;
+        let model = known(&shared.gateway, &request.model).map_err(|refusal| refused(&refusal))?;
+        let cache_key = cache_key(&arrival, &request, &model);
+        Ok(Self {
+            shared,
+            arrival,
+            request: Arc::new(request),
+            model,
+            cache_key,
+            started,
+        })
+    }
+
+    fn kept(&self) -> Option<Answer> {
+        let is_asked_anew = self
+            .arrival
+            .text("cache-control")
+            .is_some_and(|text| text.contains("no-cache"));
+        let key = self.cache_key.filter(|_| !is_asked_anew)?;
+        let kept = self.shared.cache.get(&key)?;
+        self.shared.gateway.metrics().cache_hits.inc();
+        Some(cache::again(&kept))
+    }
+
+    fn ask(&self) -> Ask {
+        let first = self.model.deployments.first();
+        let gateway = &self.shared.gateway;
+        let provider = first.and_then(|name| gateway.provider(name));
+        let dialect = provider.and_then(|provider| provider.dialect(Some(self.arrival.dialect)));
+        let patience = self.arrival.patience().into_iter().chain(self.model.total).min();
+        Ask {
+            model: Arc::from(self.request.model.as_str()),
+            spender: self.arrival.spender(),
+            input_tokens: estimate_tokens(&self.request, dialect.unwrap_or(self.arrival.dialect)),
+            output_tokens_max: self.request.output_tokens_max,
+            has_audio: has_audio(&self.request),
+            priority: self.arrival.caller.priority,
+            deadline: patience.map(|patience| gateway.now().after(patience)),
+            is_retried: true,
+            random: uuid::Uuid::now_v7().as_u64_pair().1,
+        }
+    }
+
+    fn call(&self) -> ProviderCall {
+        ProviderCall {
+            request: Arc::clone(&self.request),
+            relay: Some(Relay {
+                dialect: self.arrival.dialect,
+                body: self.arrival.body.clone(),
+                headers: self.arrival.relayed(),
+            }),
+            attempt: 0,
+        }
+    }
+
+    fn context(&self) -> AnswerContext<'_> {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        AnswerContext {
+            request: &self.request,
+            created: since.unwrap_or_default().as_secs(),
+            request_id: &self.arrival.request_id,
+        }
+    }
+
+    /// Whether a deployment's own bytes are in the caller's dialect.
+    fn is_same_dialect(&self, deployment: &str) -> bool {
+        let provider = self.shared.gateway.provider(deployment);
+        let dialect = self.arrival.dialect;
+        provider.and_then(|provider| provider.dialect(Some(dialect))) == Some(dialect)
+    }
+
+    fn refuse(&self, error: &FlowError) -> Response {
+        let refusal = Refusal::of_flow(error, &self.request.model);
+        refuse(self.arrival.dialect, &refusal, &self.arrival.request_id)
+    }
+
+    async fn whole(&self, mut flow: Flow) -> Response {
+        match self.collect(&mut flow).await {
+            Ok(response) => response,
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    async fn collect(&self, flow: &mut Flow) -> Result<Response, FlowError> {
+        let start = flow.begin().await?;
+        self.note_first();
+        let mut pieces: Vec<Piece> = Vec::with_capacity(1);
+        while let Some(piece) = flow.next().await? {
+            pieces.push(piece);
+        }
+        let is_raw = matches!(pieces.as_slice(), [piece] if !piece.raw.is_empty())
+            && self.is_same_dialect(&start.deployment);
+        let body = match is_raw && self.cache_key.is_none() {
+            true => Body::from(std::mem::take(&mut pieces[0].raw)),
+            false => {
+                let raw = is_raw.then(|| pieces[0].raw.clone());
+                let answer = assemble(pieces.into_iter().flat_map(|piece| piece.events));
+                match (answer, raw) {
+                    (None, _) => {
+                        let message = "the answer of the provider cannot be put together";
+                        let report = ErrorReport::new(Code::BadResponse, message);
+                        let refusal = Refusal::of(&report);
+                        let id = &self.arrival.request_id;
+                        return Ok(refuse(self.arrival.dialect, &refusal, id));
+                    }
+                    (Some(answer), raw) => {
+                        let body = raw.map_or_else(
+                            || Body::from(self.arrival.dialect.write_answer(&answer, &self.context())),
+                            Body::from,
+                        );
+                        self.keep(answer);
+                        body
+                    }
+                }
+            }
+        };
+        let mut response = Response::new(body);
+        self.head(&mut response, &start, "application/json");
+        if let Some(success) = flow.success() {
+            insert(&mut response, COST, &success.usd.to_string());
+            for warning in &success.warnings {
+                insert(&mut response, WARNING, warning);
+            }
+        }
+        self.note_end();
+        Ok(response)
+    }
+
+    async fn stream(&self, mut flow: Flow) -> Response {
+        let start = match flow.begin().await {
+            Ok(start) => start,
+            Err(error) => return self.refuse(&error),
+        };
+        self.note_first();
+        let is_raw = flow.is_raw() && self.is_same_dialect(&start.deployment);
+        let encoder = self.arrival.dialect.stream_writer(&self.context());
+        let (model, id) = (self.request.model.clone(), self.arrival.request_id.clone());
+        let body = FlowBody::new(flow, encoder, is_raw, model, id);
+        let mut response = Response::new(Body::new(match self.keeper() {
+            Some(keeper) => body.watched(keeper),
+            None => body,
+        }));
+        self.head(&mut response, &start, "text/event-stream; charset=utf-8");
+        let no_cache = HeaderValue::from_static("no-cache");
+        response.headers_mut().insert(header::CACHE_CONTROL, no_cache);
+        response
+    }
+
+    /// Puts a streamed answer together on its way, where answers are kept.
+    fn keeper(&self) -> Option<impl FnMut(&Piece, bool) + Send + 'static> {
+        let (key, ttl) = (self.cache_key?, self.model.cached_for?);
+        let cache = Arc::clone(&self.shared.cache);
+        let assembly = Mutex::new(Some(Assembly::default()));
+        Some(move |piece: &Piece, is_end: bool| {
+            let Ok(mut place) = assembly.lock() else { return };
+            let Some(whole) = place.as_mut() else { return };
+            let is_sound = piece.events.iter().all(|event| whole.add(event.clone()).is_ok());
+            if is_end || !is_sound {
+                let whole = place.take().filter(|_| is_sound);
+                if let Some(Ok(answer)) = whole.map(Assembly::finish) {
+                    cache.put(key, answer, ttl);
+                }
+            }
+        })
+    }
+
+    fn keep(&self, answer: Answer) {
+        if let (Some(key), Some(ttl)) = (self.cache_key, self.model.cached_for) {
+            self.shared.cache.put(key, answer, ttl);
+        }
+    }
+
+    /// Gives a kept answer.
+    fn again(&self, answer: &Answer) -> Response {
+        let context = self.context();
+        let mut response = if self.request.stream {
+            let mut encoder = self.arrival.dialect.stream_writer(&context);
+            let mut out = Vec::new();
+            for event in answer.events() {
+                encoder.encode(&event, &mut out);
+            }
+            let mut response = Response::new(Body::from(out));
+            let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            mark(&mut response, &self.arrival.request_id);
+            response
+        } else {
+            let body = self.arrival.dialect.write_answer(answer, &context);
+            json(body, &self.arrival.request_id)
+        };
+        insert(&mut response, CACHE, "hit");
+        insert(&mut response, COST, "0");
+        response
+    }
+
+    fn head(&self, response: &mut Response, start: &Start, kind: &'static str) {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(ATTEMPTS, start.attempts.into());
+        insert(response, MODEL, &start.deployment);
+        if self.cache_key.is_some() {
+            insert(response, CACHE, "miss");
+        }
+        mark(response, &self.arrival.request_id);
+    }
+
+    fn note_first(&self) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.shared.gateway.metrics().first_content_seconds.observe(seconds);
+    }
+
+    fn note_end(&self) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.shared.gateway.metrics().seconds.observe(seconds);
+    }
+}
+
+fn cache_key(arrival: &Arrival, request: &Request, model: &ModelInfo) -> Option<CacheKey> {
+    model.cached_for?;
+    let is_forbidden = arrival.text("cache-control").is_some_and(|text| text.contains("no-store"));
+    if is_forbidden || request.choices.is_some_and(|choices| choices != 1) {
+        return None;
+    }
+    let mut scope = vec![arrival.caller.key.as_deref().unwrap_or_default()];
+    scope.extend(model.deployments.iter().map(AsRef::as_ref));
+    Some(cache::key(&scope, request))
+}
+
+fn assemble(events: impl Iterator<Item = mainstay_inference::Event>) -> Option<Answer> {
+    let mut assembly = Assembly::default();
+    for event in events {
+        assembly.add(event).ok()?;
+    }
+    assembly.finish().ok()
+}
+
+fn has_audio(request: &Request) -> bool {
+    let is_audio = |part: &Part| matches!(part, Part::Audio { .. });
+    let of_user = request.messages.iter().filter(|message| message.role == Role::User);
+    of_user.flat_map(|message| &message.parts).any(is_audio)
+}
+
+pub(super) fn json(body: Vec<u8>, request_id: &str) -> Response {
+    let mut response = Response::new(Body::from(body));
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    mark(&mut response, request_id);
+    response
+}
+
+pub(super) fn insert(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().append(name, value);
+    }
+}

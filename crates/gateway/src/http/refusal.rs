@@ -1,0 +1,136 @@
+//! Failures in the dialect of the route. The report's code is in `X-Mainstay-Code`.
+
+use super::arrival::request_id;
+use super::dialect_of;
+use crate::FlowError;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use mainstay_contract::{Code, Coded, ErrorReport, RetryAdvice, Spent};
+use mainstay_inference::{Dialect, Failure, InferenceError};
+
+const CODE: HeaderName = HeaderName::from_static("x-mainstay-code");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// A failure, ready to be told.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub(super) report: ErrorReport,
+    pub(super) status: u16,
+    pub(super) param: Option<String>,
+}
+
+impl Refusal {
+    pub(super) fn of(report: &ErrorReport) -> Self {
+        Self {
+            status: status(report),
+            report: report.clone(),
+            param: None,
+        }
+    }
+
+    /// A request that cannot be read.
+    pub(super) fn invalid(message: impl Into<String>, param: Option<String>) -> Self {
+        let mut report = ErrorReport::new(Code::BadRequest, message);
+        report.responsible = mainstay_contract::Responsible::Caller;
+        Self {
+            param,
+            ..Self::of(&report)
+        }
+    }
+
+    /// How a flow failed.
+    pub(super) fn of_flow(error: &FlowError, model: &str) -> Self {
+        let mut report = error.error.report().about("model", model);
+        for (deployment, earlier) in error.earlier.iter().rev() {
+            report = report.cause(Some(earlier.code()), format!("{deployment}: {earlier}"));
+        }
+        report.spent = Spent {
+            input_tokens: error.tokens.input,
+            output_tokens: error.tokens.output,
+            usd: error.usd,
+            ms: 0,
+        };
+        let param = match &error.error {
+            InferenceError::Unsupported { param, .. } => Some(param.clone()),
+            _ => None,
+        };
+        Self {
+            param,
+            ..Self::of(&report)
+        }
+    }
+
+    /// The failure as a dialect tells it.
+    pub(super) fn failure<'a>(&'a self, request_id: &'a str) -> Failure<'a> {
+        Failure {
+            status: self.status,
+            code: self.report.code.as_str(),
+            message: &self.report.message,
+            param: self.param.as_deref(),
+            request_id,
+        }
+    }
+}
+
+/// The status that official clients know for a failure: what is wrong with a request is 400 to them.
+fn status(report: &ErrorReport) -> u16 {
+    match report.code {
+        Code::BadRequest | Code::ContextLengthExceeded | Code::ContentFiltered => 400,
+        Code::ModelNotFound => 404,
+        _ => report.code.info().http,
+    }
+}
+
+/// The answer that tells a failure.
+pub(super) fn refuse(dialect: Dialect, refusal: &Refusal, request_id: &str) -> Response {
+    let body = dialect.write_failure(&refusal.failure(request_id));
+    let mut response = Response::new(Body::from(body));
+    let status = StatusCode::from_u16(refusal.status);
+    *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    if let Ok(code) = HeaderValue::from_str(refusal.report.code.as_str()) {
+        headers.insert(CODE, code);
+    }
+    let retry = &refusal.report.retry;
+    if matches!(retry.advice, RetryAdvice::Never | RetryAdvice::AfterFix) {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    if let Some(after_ms) = retry.after_ms {
+        headers.insert(header::RETRY_AFTER, after_ms.div_ceil(1000).into());
+        headers.insert(RETRY_AFTER_MS, after_ms.into());
+    }
+    mark(&mut response, request_id);
+    response
+}
+
+/// Names a response by its request.
+pub(super) fn mark(response: &mut Response, request_id: &str) {
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert(REQUEST_ID, id.clone());
+        response.headers_mut().insert(ANTHROPIC_REQUEST_ID, id);
+    }
+}
+
+/// Tells whoever has no valid key, in the dialect of the route.
+#[must_use]
+pub fn unauthorized(path: &str, report: &ErrorReport) -> Response {
+    refuse(dialect_of(path), &Refusal::of(report), &request_id())
+}
+
+pub(super) async fn wrong_method(request: Request) -> Response {
+    let path = request.uri().path();
+    let message = format!("{path} does not answer {}", request.method());
+    let mut refusal = Refusal::invalid(message, None);
+    refusal.status = 405;
+    let mut response = refuse(dialect_of(path), &refusal, &request_id());
+    let allowed = if path.starts_with("/v1/models") { "GET, HEAD" } else { "POST" };
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
