@@ -263,14 +263,14 @@ codes! {
         Inference 504 7 Now Provider false "The provider did not answer in time";
     CircuitOpen "inference.circuit_open":
         Inference 503 6 After Provider false "The provider failed too often and is left alone for a while";
-    InferenceBudgetExceeded "inference.budget_exceeded":
-        Inference 402 6 AfterFix Operator false "A budget for models is used up";
+    ModelBudgetExceeded "inference.budget_exceeded":
+        Inference 402 6 AfterFix Operator false "A budget for model calls is used up";
+    CudaContextPoisoned "inference.cuda_context_poisoned":
+        Inference 503 8 Now Operator false "A graphics processor failed and its worker is started anew";
+    InferenceInternal "inference.internal":
+        Inference 500 70 Never Bug false "The model gateway broke a promise of its own";
     PriceUnknown "inference.price_unknown":
         Inference 422 78 AfterFix Operator false "A budget counts a model whose price nobody knows";
-    CudaContextPoisoned "inference.cuda_context_poisoned":
-        Inference 503 8 Now Operator false "A local device failed, and its worker is replaced";
-    InferenceInternal "inference.internal":
-        Inference 500 70 Never Bug false "The gateway broke a promise of its own";
     BuildKeyFailed "task.build_key_failed":
         Task 422 1 AfterFix Caller true "The key of a task cannot be built";
     RestoreFailed "task.restore_failed":

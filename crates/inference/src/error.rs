@@ -1,6 +1,13 @@
 //! Why a model call failed: the typed form that stands in a report's `data`.
 
-use mainstay_contract::{Code, Coded, EffectState, ErrorReport, RetryAdvice, Usd};
+mod report;
+
+pub(crate) use report::OURS;
+
+#[cfg(test)]
+mod tests;
+
+use mainstay_contract::Usd;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 
@@ -65,16 +72,17 @@ pub enum ResponseProblem {
     NotAnAnswer,
 }
 
-/// What a breaker learns from a failure.
+/// In what way a failure speaks against a deployment. Each way is counted apart: a few failures mean more
+/// than a few moments of overload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CircuitClass {
-    /// Nothing.
+    /// Not at all: the request or its limits are the cause.
     None,
-    /// The provider does not work.
+    /// It does not work.
     Failure,
-    /// The provider has too much to do.
+    /// It has too much to do.
     Overload,
-    /// The provider refuses the key.
+    /// It does not let us in.
     Access,
 }
 
@@ -117,6 +125,8 @@ pub enum InferenceError {
     ContentFiltered {
         #[serde(flatten)]
         origin: Origin,
+        /// The provider's name for the cause; empty where it has none.
+        reason: String,
         message: String,
     },
     /// The conversation, or the answer to it, is longer than the model accepts.
@@ -127,7 +137,7 @@ pub enum InferenceError {
         /// The tokens of the conversation, where the provider says so.
         tokens: Option<u64>,
         /// The tokens the model accepts, where the provider says so.
-        limit: Option<u64>,
+        max_tokens: Option<u64>,
         message: String,
     },
     /// The provider refused the request as malformed.
@@ -188,6 +198,9 @@ pub enum InferenceError {
         /// The limit.
         #[serde(serialize_with = "whole_milliseconds")]
         after: Duration,
+        /// How long the call took in all.
+        #[serde(rename = "elapsed_ms", serialize_with = "whole_milliseconds")]
+        elapsed: Duration,
     },
     /// The provider answered with something that is no answer.
     #[error("{} sent no usable answer{}", .origin.provider, said(.message))]
@@ -197,6 +210,71 @@ pub enum InferenceError {
         /// In what way.
         problem: ResponseProblem,
         message: String,
+    },
+    /// The provider failed too often; the call was not made.
+    #[error("{} failed too often and is left alone for {} ms", .origin.provider, .retry_after.as_millis())]
+    CircuitOpen {
+        #[serde(flatten)]
+        origin: Origin,
+        /// When the circuit opened, in milliseconds since the Unix epoch.
+        opened_at_unix_ms: u64,
+        /// When a call is let through to try, likewise.
+        retry_at_unix_ms: u64,
+        #[serde(serialize_with = "whole_milliseconds")]
+        retry_after: Duration,
+    },
+    /// A budget leaves too little for the call; it was not made.
+    #[error("the budget {budget} of {limit} is used up: {spent} spent, {reserved} reserved")]
+    BudgetExceeded {
+        #[serde(flatten)]
+        origin: Origin,
+        /// The deployment that was to answer.
+        deployment: String,
+        /// The budget's name.
+        budget: String,
+        /// What it allows.
+        limit: Usd,
+        /// What is spent.
+        spent: Usd,
+        /// What calls under way may still cost.
+        reserved: Usd,
+        /// When it starts anew, in milliseconds since the Unix epoch, if it does.
+        resets_at_unix_ms: Option<u64>,
+    },
+    /// A device is unusable for the process that held it; the worker is started anew.
+    #[error("the device {device} failed{}", said(.message))]
+    CudaContextPoisoned {
+        #[serde(flatten)]
+        origin: Origin,
+        /// The device.
+        device: String,
+        /// CUDA's number of the error, where it is known.
+        code: Option<u32>,
+        message: String,
+    },
+    /// The request asks for what the provider's wire cannot say.
+    #[error("{} cannot do this: {param}{}", .origin.provider, said(.message))]
+    Unsupported {
+        #[serde(flatten)]
+        origin: Origin,
+        /// The field of the request.
+        param: String,
+        message: String,
+    },
+    /// The key for the provider cannot be read, or not be sent.
+    #[error("the key of {} cannot be used{}", .origin.provider, said(.message))]
+    KeyUnavailable {
+        #[serde(flatten)]
+        origin: Origin,
+        message: String,
+    },
+    /// A budget counts the call, and nobody knows what it costs.
+    #[error("the price of {} is not known, and the budget {budget} counts it", .origin.model)]
+    PriceUnknown {
+        #[serde(flatten)]
+        origin: Origin,
+        /// The budget's name.
+        budget: String,
     },
     /// The scripted model has no step for this call.
     #[error("the script {} has {steps} steps, and step {step} was asked for", .origin.model)]
@@ -217,61 +295,6 @@ pub enum InferenceError {
         is_disk_full: bool,
         message: String,
     },
-    /// The breaker of the endpoint is open.
-    #[error("{} failed too often and is left alone for a while", .origin.provider)]
-    CircuitOpen {
-        #[serde(flatten)]
-        origin: Origin,
-        opened_at_unix_ms: u64,
-        retry_at_unix_ms: u64,
-        #[serde(serialize_with = "milliseconds")]
-        retry_after: Option<Duration>,
-    },
-    /// A budget is used up.
-    #[error(
-        "the budget of {budget} is used up: {spent} spent and {reserved} reserved of {limit} USD"
-    )]
-    BudgetExceeded {
-        #[serde(flatten)]
-        origin: Origin,
-        deployment: String,
-        budget: String,
-        limit: Usd,
-        spent: Usd,
-        reserved: Usd,
-        resets_at_unix_ms: Option<u64>,
-    },
-    /// A local device is lost to its process.
-    #[error("the device {device} failed{}", said(.message))]
-    CudaContextPoisoned {
-        #[serde(flatten)]
-        origin: Origin,
-        device: String,
-        code: Option<u32>,
-        message: String,
-    },
-    /// The request asks for what the provider's wire cannot say.
-    #[error("{} cannot do this: {param}{}", .origin.provider, said(.message))]
-    Unsupported {
-        #[serde(flatten)]
-        origin: Origin,
-        param: String,
-        message: String,
-    },
-    /// The key of the provider cannot be read.
-    #[error("the key of {} cannot be used{}", .origin.provider, said(.message))]
-    KeyUnavailable {
-        #[serde(flatten)]
-        origin: Origin,
-        message: String,
-    },
-    /// A budget counts and nobody knows what a call costs.
-    #[error("the price of {} is not known, and the budget of {budget} counts it", .origin.model)]
-    PriceUnknown {
-        #[serde(flatten)]
-        origin: Origin,
-        budget: String,
-    },
     /// We broke a promise of our own.
     #[error("the call could not be made{}", said(.message))]
     Internal {
@@ -279,188 +302,6 @@ pub enum InferenceError {
         origin: Origin,
         message: String,
     },
-}
-
-impl InferenceError {
-    /// Where it came from.
-    #[must_use]
-    pub const fn origin(&self) -> &Origin {
-        match self {
-            Self::RateLimited { origin, .. }
-            | Self::Backpressure { origin, .. }
-            | Self::QuotaExhausted { origin, .. }
-            | Self::ContentFiltered { origin, .. }
-            | Self::ContextLengthExceeded { origin, .. }
-            | Self::BadRequest { origin, .. }
-            | Self::ModelNotFound { origin, .. }
-            | Self::Unauthorized { origin, .. }
-            | Self::Forbidden { origin, .. }
-            | Self::NetworkError { origin, .. }
-            | Self::ServerError { origin, .. }
-            | Self::Timeout { origin, .. }
-            | Self::BadResponse { origin, .. }
-            | Self::ScriptExhausted { origin, .. }
-            | Self::RecordingFailed { origin, .. }
-            | Self::CircuitOpen { origin, .. }
-            | Self::BudgetExceeded { origin, .. }
-            | Self::CudaContextPoisoned { origin, .. }
-            | Self::Unsupported { origin, .. }
-            | Self::KeyUnavailable { origin, .. }
-            | Self::PriceUnknown { origin, .. }
-            | Self::Internal { origin, .. } => origin,
-        }
-    }
-
-    /// How long the provider asks to wait, where it does.
-    #[must_use]
-    pub const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::RateLimited { retry_after, .. }
-            | Self::Backpressure { retry_after, .. }
-            | Self::CircuitOpen { retry_after, .. }
-            | Self::ServerError { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-
-    /// Whether the provider may have billed the call all the same.
-    #[must_use]
-    pub const fn effect(&self) -> EffectState {
-        match self {
-            Self::RecordingFailed { .. } => EffectState::Applied,
-            Self::NetworkError {
-                phase: NetworkPhase::Response | NetworkPhase::Stream,
-                ..
-            }
-            | Self::Timeout {
-                phase: TimeoutPhase::FirstToken | TimeoutPhase::Idle | TimeoutPhase::Total,
-                ..
-            }
-            | Self::BadResponse { .. }
-            | Self::ServerError {
-                status: 500 | 502 | 504,
-                ..
-            } => EffectState::Unknown,
-            _ if self.origin().answering => EffectState::Unknown,
-            _ => EffectState::None,
-        }
-    }
-
-    /// Whether the same call may go better a while later.
-    #[must_use]
-    pub const fn is_retryable(&self) -> bool {
-        matches!(
-            self,
-            Self::RateLimited { .. }
-                | Self::Backpressure { .. }
-                | Self::ServerError { .. }
-                | Self::Timeout { .. }
-                | Self::NetworkError { .. }
-                | Self::BadResponse { .. }
-                | Self::CudaContextPoisoned { .. }
-        )
-    }
-
-    /// What a breaker learns from it.
-    #[must_use]
-    pub const fn circuit_class(&self) -> CircuitClass {
-        match self {
-            Self::ServerError { .. }
-            | Self::Timeout { .. }
-            | Self::NetworkError { .. }
-            | Self::BadResponse { .. }
-            | Self::CudaContextPoisoned { .. } => CircuitClass::Failure,
-            Self::Backpressure { .. } => CircuitClass::Overload,
-            Self::Unauthorized { .. } | Self::Forbidden { .. } => CircuitClass::Access,
-            _ => CircuitClass::None,
-        }
-    }
-
-    /// Whether it counts against the breaker of the endpoint.
-    #[must_use]
-    pub const fn counts_as_circuit_failure(&self) -> bool {
-        matches!(self.circuit_class(), CircuitClass::Failure)
-    }
-
-    fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::QuotaExhausted { .. } => Some("add credit at the provider, or use another model"),
-            Self::ModelNotFound { .. } => Some("correct `model` in the manifest"),
-            Self::Unauthorized { .. } => Some("correct the secret that `api_key` names"),
-            Self::Forbidden { .. } => Some("ask the provider for access, or use another key"),
-            Self::BadRequest {
-                status: 300..=405, ..
-            } => Some("check `base_url`"),
-            Self::ScriptExhausted { .. } => Some("add a step to the script"),
-            Self::NetworkError {
-                phase: NetworkPhase::Resolve | NetworkPhase::Connect,
-                ..
-            } => Some(
-                "check `base_url` and that the provider is running; proxy variables are not read",
-            ),
-            Self::NetworkError {
-                phase: NetworkPhase::Tls,
-                ..
-            } => Some("the certificate must come from a publicly trusted authority"),
-            Self::Timeout { .. } => Some("raise the limit in the model's `timeout`"),
-            _ => None,
-        }
-    }
-}
-
-impl Coded for InferenceError {
-    fn code(&self) -> Code {
-        match self {
-            Self::RateLimited { .. } => Code::RateLimited,
-            Self::Backpressure { .. } => Code::Backpressure,
-            Self::QuotaExhausted { .. } => Code::QuotaExhausted,
-            Self::ContentFiltered { .. } => Code::ContentFiltered,
-            Self::ContextLengthExceeded { .. } => Code::ContextLengthExceeded,
-            Self::BadRequest { .. } => Code::BadRequest,
-            Self::ModelNotFound { .. } => Code::ModelNotFound,
-            Self::Unauthorized { .. } => Code::ProviderUnauthorized,
-            Self::Forbidden { .. } => Code::ProviderForbidden,
-            Self::NetworkError { .. } => Code::NetworkError,
-            Self::ServerError { .. } => Code::ServerError,
-            Self::Timeout { .. } => Code::Timeout,
-            Self::BadResponse { .. } => Code::BadResponse,
-            Self::ScriptExhausted { .. } => Code::ScriptExhausted,
-            Self::RecordingFailed {
-                is_disk_full: true, ..
-            } => Code::StoreDiskFull,
-            Self::RecordingFailed { .. } => Code::StoreIoFailed,
-            Self::CircuitOpen { .. } => Code::CircuitOpen,
-            Self::BudgetExceeded { .. } => Code::InferenceBudgetExceeded,
-            Self::CudaContextPoisoned { .. } => Code::CudaContextPoisoned,
-            Self::Unsupported { .. } => Code::BadRequest,
-            Self::KeyUnavailable { .. } => Code::SecretUnavailable,
-            Self::PriceUnknown { .. } => Code::PriceUnknown,
-            Self::Internal { .. } => Code::InferenceInternal,
-        }
-    }
-
-    fn report(&self) -> ErrorReport {
-        let mut report = ErrorReport::new(self.code(), self.to_string())
-            .about("model", &self.origin().model)
-            .effect(self.effect())
-            .data(serde_json::to_value(self).unwrap_or_default());
-        if let Some(wait) = self.retry_after() {
-            report = report.retry_after_ms(whole_ms(wait));
-        }
-        if matches!(
-            self,
-            Self::ServerError {
-                status: 501 | 505,
-                ..
-            }
-        ) {
-            report = report.advise(RetryAdvice::Never);
-        }
-        match self.hint() {
-            Some(hint) => report.hint(hint),
-            None => report,
-        }
-    }
 }
 
 fn said(message: &str) -> String {

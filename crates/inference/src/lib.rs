@@ -6,6 +6,7 @@ mod dialects;
 mod embeddings;
 mod error;
 mod estimate;
+mod fault;
 mod gate;
 mod port;
 mod price;
@@ -29,6 +30,7 @@ pub use error::{
     CircuitClass, InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase,
 };
 pub use estimate::estimate_tokens;
+pub use fault::{Cleaner, fault, stream_fault};
 pub use gate::{
     Ask, AttemptId, BudgetAction, BudgetConfig, BudgetKey, BudgetView, DeploymentConfig,
     DeploymentView, Effect, Ending, FailureClass, Fallback, FlightId, Gate, GateConfig, GateError,

@@ -7,14 +7,12 @@ use super::{
     Ask, AttemptId, BudgetAction, BudgetKey, Effect, FlightId, Gate, GateError, LedgerEntry,
     Pricing,
 };
+use crate::error::OURS;
 use crate::{InferenceError, Origin};
 use mainstay_contract::{Timestamp, Usd};
 use mainstay_resilience::{BreakerState, BudgetExceeded, Entered, Outcome, Refused};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What we call ourselves where a limit is our own.
-const OURS: &str = "mainstay";
 
 /// Whether a flight goes on by itself.
 pub(super) enum Tried {
@@ -228,7 +226,7 @@ impl Gate {
             origin: self.origin(at),
             opened_at_unix_ms: now.0,
             retry_at_unix_ms: now.after(retry_after).0,
-            retry_after: Some(retry_after),
+            retry_after,
         }
     }
 

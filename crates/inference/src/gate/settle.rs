@@ -172,6 +172,7 @@ impl Gate {
             origin: self.origin(at),
             phase: TimeoutPhase::Total,
             after: now.since(flight.arrived),
+            elapsed: now.since(flight.arrived),
         });
         self.conclude(now, id, flight, Err(error));
     }
