@@ -23,8 +23,9 @@ pub use chat::{
 pub use dialects::anthropic;
 pub use dialects::{
     AnswerContext, DecodeError, Dialect, EncodedRequest, Failure, InvalidRequest, StreamDecoder,
-    StreamEncoder, Unsupported,
+    StreamEncoder, Unsupported, WriteOptions,
 };
+pub use dialects::anthropic::{read_count_request, write_count};
 pub use embeddings::{EmbeddingInput, EmbeddingRequest, Embeddings};
 pub use error::{
     CircuitClass, InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase,

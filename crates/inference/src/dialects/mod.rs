@@ -5,7 +5,12 @@
 //! with the name of the field where it would change the answer, and named as dropped where it would not.
 
 pub mod anthropic;
+mod dispatch;
+mod openai;
+mod openai_chat;
 mod reading;
+
+pub use dispatch::WriteOptions;
 
 use crate::{Event, Request, Sse};
 use serde_json::Value;

@@ -75,6 +75,7 @@ pub(super) struct HttpAnswering {
     dialect: Dialect,
     form: Form,
     hides_count: bool,
+    request: Arc<Request>,
 }
 
 enum Form {
@@ -89,7 +90,7 @@ enum Form {
 }
 
 impl HttpAnswering {
-    pub(super) fn new(provider: Arc<HttpProvider>, sent: Sent, dialect: Dialect, request: &Request) -> Self {
+    pub(super) fn new(provider: Arc<HttpProvider>, sent: Sent, dialect: Dialect, request: &Arc<Request>) -> Self {
         let kind = sent.content_type.as_str();
         let form = if kind == "text/event-stream" {
             Form::Stream {
@@ -109,6 +110,7 @@ impl HttpAnswering {
             dialect,
             form,
             hides_count,
+            request: Arc::clone(request),
         }
     }
 
@@ -161,7 +163,7 @@ impl HttpAnswering {
             }
         }
         let raw = raw.unwrap_or_else(|| Bytes::from(joined));
-        let answer = self.dialect.read_answer(&raw).map_err(|error| self.undecodable(error))?;
+        let answer = self.dialect.read_answer(&raw, &self.request).map_err(|error| self.undecodable(error))?;
         Ok(Piece {
             events: answer.events(),
             raw,

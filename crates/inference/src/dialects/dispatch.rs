@@ -1,0 +1,116 @@
+//! Each dialect's reading and writing, by its name.
+
+use super::{anthropic, openai_chat};
+use crate::{
+    Answer, AnswerContext, DecodeError, Dialect, EncodedRequest, Failure, InvalidRequest, Request,
+    StreamDecoder, StreamEncoder, Unsupported,
+};
+
+/// What a request's form depends on beside the request.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteOptions<'a> {
+    /// The provider's name of the model.
+    pub model: &'a str,
+    /// Whether the server only follows OpenAI, and knows older names of fields alone.
+    pub is_compatible: bool,
+}
+
+impl Dialect {
+    /// Reads a caller's request.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`], with the field.
+    pub fn read_request(self, body: &[u8]) -> Result<Request, InvalidRequest> {
+        match self {
+            Self::OpenAiChat => openai_chat::read_request(body),
+            Self::OpenAiResponses => openai_chat::read_request(body),
+            Self::Anthropic => anthropic::read_request(body),
+            Self::Gemini => Err(InvalidRequest {
+                param: None,
+                message: "requests are not read in Gemini's dialect".to_owned(),
+            }),
+        }
+    }
+
+    /// Writes a request for a provider.
+    ///
+    /// # Errors
+    /// [`Unsupported`], naming what this wire cannot say.
+    pub fn write_request(
+        self,
+        request: &Request,
+        options: &WriteOptions<'_>,
+    ) -> Result<EncodedRequest, Unsupported> {
+        let model = options.model;
+        match self {
+            Self::OpenAiChat => {
+                let flavour = match options.is_compatible {
+                    true => openai_chat::Flavour::compatible(),
+                    false => openai_chat::Flavour::openai(),
+                };
+                openai_chat::write_request(request, model, &flavour)
+            }
+            Self::OpenAiResponses => openai_chat::write_request(request, model, &openai_chat::Flavour::openai()),
+            Self::Anthropic => {
+                let options = anthropic::Options::of_model(model);
+                anthropic::write_request(request, model, &options)
+            }
+            Self::Gemini => openai_chat::write_request(request, model, &openai_chat::Flavour::openai()),
+        }
+    }
+
+    /// Reads a whole answer to a request.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn read_answer(self, body: &[u8], request: &Request) -> Result<Answer, DecodeError> {
+        match self {
+            Self::OpenAiChat => openai_chat::read_answer(body, request.choices),
+            Self::OpenAiResponses => openai_chat::read_answer(body, None),
+            Self::Anthropic => anthropic::read_answer(body),
+            Self::Gemini => openai_chat::read_answer(body, None),
+        }
+    }
+
+    /// Writes a whole answer for a caller.
+    #[must_use]
+    pub fn write_answer(self, answer: &Answer, context: &AnswerContext<'_>) -> Vec<u8> {
+        match self {
+            Self::OpenAiChat | Self::Gemini => openai_chat::write_answer(answer, context),
+            Self::OpenAiResponses => openai_chat::write_answer(answer, context),
+            Self::Anthropic => anthropic::write_answer(answer, context),
+        }
+    }
+
+    /// Reads a stream that answers a request.
+    #[must_use]
+    pub fn stream_reader(self, request: &Request) -> Box<dyn StreamDecoder> {
+        match self {
+            Self::OpenAiChat => Box::new(openai_chat::StreamReader::new(request.choices)),
+            Self::OpenAiResponses => Box::new(openai_chat::StreamReader::new(None)),
+            Self::Anthropic => Box::new(anthropic::StreamReader::default()),
+            Self::Gemini => Box::new(openai_chat::StreamReader::new(None)),
+        }
+    }
+
+    /// Writes a stream for a caller.
+    #[must_use]
+    pub fn stream_writer(self, context: &AnswerContext<'_>) -> Box<dyn StreamEncoder> {
+        match self {
+            Self::OpenAiChat | Self::Gemini => Box::new(openai_chat::stream_writer(context)),
+            Self::OpenAiResponses => Box::new(openai_chat::stream_writer(context)),
+            Self::Anthropic => Box::new(anthropic::stream_writer(context)),
+        }
+    }
+
+    /// Writes a failure for a caller: the body of an error response.
+    #[must_use]
+    pub fn write_failure(self, failure: &Failure<'_>) -> Vec<u8> {
+        match self {
+            Self::OpenAiChat | Self::OpenAiResponses | Self::Gemini => {
+                openai_chat::write_failure(failure)
+            }
+            Self::Anthropic => anthropic::write_failure(failure),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What OpenAI's two dialects share: how requests are read with a path to what is wrong, addresses that
+//! hold bytes, words for efforts and formats, failures, and lines of server-sent events.
+
+mod data_url;
+mod failure;
+mod foreign;
+mod reading;
+mod sse_writing;
+mod text;
+mod words;
+
+pub(crate) use data_url::{file_source, source_url};
+pub(crate) use failure::{error_object, write_failure};
+pub(crate) use foreign::{foreign_fields, foreign_opaque};
+pub(crate) use reading::{
+    Object, Path, array, boolean, integer, number, object, optional_text, parse, string, strings,
+    text_of, whole_number,
+};
+pub(crate) use sse_writing::{end_line, json, line, named_line};
+pub(crate) use text::{Content, Text};
+pub(crate) use words::{
+    FormatFields, effort, effort_asked, effort_name, format, format_fields, not_sayable,
+};

@@ -1,0 +1,252 @@
+//! Whole answers of providers.
+
+use super::super::openai::{Content, Text};
+use super::message_read::opaque;
+use super::thoughts::{self, Block};
+use super::usage::Usage;
+use crate::{Answer, DecodeError, FinishReason, Part, ToolCall};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+
+/// Reads a whole answer. `choices` is what the request asked for: where it is absent, more than one
+/// choice is an error; otherwise the first is read.
+///
+/// # Errors
+/// It is a failure, not JSON, of another shape, or has a broken tool call.
+pub(crate) fn read_answer(body: &[u8], choices: Option<u64>) -> Result<Answer, DecodeError> {
+    let whole: Whole<'_> = serde_json::from_slice(body).map_err(|error| {
+        // A failure may have any shape beside its `error`.
+        fault_in(body).unwrap_or_else(|| malformed(&error))
+    })?;
+    if whole.error.is_some_and(|error| !error.is_null()) {
+        return Err(fault_in(body).unwrap_or(DecodeError::Fault(Value::Null)));
+    }
+    let count = whole.choices.len();
+    if count > 1 && choices.is_none() {
+        return Err(DecodeError::Malformed(format!(
+            "{count} choices came where one was asked for"
+        )));
+    }
+    let first = whole.choices.into_iter().min_by_key(|choice| choice.index);
+    let Some(choice) = first else {
+        let message = "the answer has no choice".to_owned();
+        return Err(DecodeError::Malformed(message));
+    };
+    let parts = parts(choice.message)?;
+    let has_calls = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
+    Ok(Answer {
+        id: owned(whole.id),
+        model: owned(whole.model),
+        parts,
+        reason: finish_reason(choice.finish_reason.as_ref().map(Text::as_str), has_calls)?,
+        stop: stop_text(choice.stop_reason),
+        tokens: whole.usage.map(Into::into),
+    })
+}
+
+#[derive(Deserialize)]
+struct Whole<'a> {
+    #[serde(default)]
+    error: Option<Value>,
+    #[serde(borrow, default)]
+    id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    model: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    choices: Vec<Choice<'a>>,
+    #[serde(default)]
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(default)]
+    index: u64,
+    #[serde(borrow, default)]
+    message: WireMessage<'a>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Text<'a>>,
+    #[serde(default)]
+    stop_reason: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireMessage<'a> {
+    #[serde(borrow, default)]
+    content: Option<Content<'a>>,
+    #[serde(default)]
+    refusal: Option<String>,
+    #[serde(default)]
+    reasoning_content: Option<String>,
+    #[serde(default)]
+    reasoning: Option<String>,
+    #[serde(borrow, default)]
+    reasoning_blocks: Option<Vec<Block<'a>>>,
+    #[serde(default)]
+    tool_calls: Option<Vec<WireCall>>,
+    #[serde(default)]
+    annotations: Option<Value>,
+    #[serde(default)]
+    audio: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct WireCall {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    function: Option<WireFunction>,
+    #[serde(default)]
+    custom: Option<Value>,
+    #[serde(default)]
+    extra_content: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireFunction {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    arguments: Option<Arguments>,
+}
+
+/// Some servers send arguments as the object itself.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Arguments {
+    Text(String),
+    Object(Value),
+}
+
+fn parts(message: WireMessage<'_>) -> Result<Vec<Part>, DecodeError> {
+    let content = message.content.unwrap_or_default();
+    let thought = message.reasoning_content.or(message.reasoning);
+    let thought = thought.unwrap_or_default() + &content.thought;
+    let mut parts = Vec::new();
+    match message.reasoning_blocks {
+        Some(blocks) => parts.extend(blocks.into_iter().map(Block::into_part)),
+        None if thought.is_empty() => {}
+        None => parts.push(thoughts::plain(thought)),
+    }
+    if !content.text.is_empty() {
+        parts.push(Part::text(content.text));
+    }
+    if let Some(audio) = message.audio.filter(|audio| !audio.is_null()) {
+        parts.push(opaque(json!({"type": "audio", "audio": audio})));
+    }
+    let refusal = message.refusal.filter(|text| !text.is_empty());
+    parts.extend(refusal.map(|text| Part::Refusal { text }));
+    let mut ids = CallIds::default();
+    for call in message.tool_calls.unwrap_or_default() {
+        parts.push(tool_call(call, &mut ids)?);
+    }
+    let annotations = message.annotations.filter(|list| !is_empty(list));
+    parts.extend(annotations.map(|list| opaque(json!({"annotations": list}))));
+    Ok(parts)
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+}
+
+fn tool_call(call: WireCall, ids: &mut CallIds) -> Result<Part, DecodeError> {
+    let id = ids.take(call.id)?;
+    if let Some(custom) = call.custom {
+        return Ok(opaque(
+            json!({"id": id, "type": "custom", "custom": custom}),
+        ));
+    }
+    let function = call.function.unwrap_or_default();
+    let name = function.name.filter(|name| !name.is_empty());
+    let arguments = match function.arguments {
+        None | Some(Arguments::Object(Value::Null)) => String::new(),
+        Some(Arguments::Text(text)) => text,
+        Some(Arguments::Object(value)) => value.to_string(),
+    };
+    let signature = call.extra_content.as_ref().and_then(signature_of);
+    Ok(Part::ToolCall(ToolCall {
+        id,
+        name: name.ok_or(DecodeError::IncompleteToolCall)?,
+        arguments: if arguments.is_empty() {
+            "{}".to_owned()
+        } else {
+            arguments
+        },
+        signature,
+    }))
+}
+
+/// The proof in `extra_content`.
+pub(super) fn signature_of(extra: &Value) -> Option<String> {
+    let signature = extra.pointer("/google/thought_signature")?.as_str()?;
+    Some(signature.to_owned())
+}
+
+/// The ids of an answer's calls.
+#[derive(Debug, Default)]
+pub(super) struct CallIds(HashSet<String>);
+
+impl CallIds {
+    /// Takes the next call's id, or makes one.
+    ///
+    /// # Errors
+    /// Another call has it.
+    pub(super) fn take(&mut self, id: Option<String>) -> Result<String, DecodeError> {
+        let id = id.filter(|id| !id.is_empty()).unwrap_or_else(|| {
+            let mut number = self.0.len();
+            while self.0.contains(&format!("call_{number}")) {
+                number += 1;
+            }
+            format!("call_{number}")
+        });
+        if self.0.insert(id.clone()) {
+            Ok(id)
+        } else {
+            Err(DecodeError::DuplicateToolId(id))
+        }
+    }
+}
+
+/// Why it ended. Servers exist that say `stop` beside tool calls, or nothing at all.
+///
+/// # Errors
+/// It ended by a failure.
+pub(super) fn finish_reason(
+    word: Option<&str>,
+    has_calls: bool,
+) -> Result<FinishReason, DecodeError> {
+    match word.unwrap_or_default() {
+        "length" | "max_tokens" | "model_length" => Ok(FinishReason::Length),
+        "content_filter" => Ok(FinishReason::ContentFilter),
+        word @ ("error" | "insufficient_system_resource") => Err(DecodeError::Fault(json!({
+            "error": {"message": format!("the answer ended with `{word}`"), "code": word},
+        }))),
+        _ if has_calls => Ok(FinishReason::ToolCalls),
+        _ => Ok(FinishReason::Stop),
+    }
+}
+
+/// The stop text, of servers that tell it. Some tell a token's number, which says nothing to anybody.
+pub(super) fn stop_text(value: Option<Value>) -> Option<String> {
+    match value? {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The whole of what is sent, if it reports a failure.
+pub(super) fn fault_in(body: &[u8]) -> Option<DecodeError> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let error = value.get("error")?;
+    (!error.is_null()).then_some(DecodeError::Fault(value))
+}
+
+/// It is not JSON, or of another shape.
+pub(super) fn malformed(error: &serde_json::Error) -> DecodeError {
+    DecodeError::Malformed(format!("the answer has another shape than agreed: {error}"))
+}
+
+fn owned(text: Option<Text<'_>>) -> String {
+    text.map(|text| text.0.into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,446 @@
+//! Messages of requests to providers.
+
+use super::super::openai::{foreign_opaque, not_sayable, source_url};
+use super::request_write::{CacheMarks, Flavour, Thoughts};
+use super::thoughts::Block;
+use crate::{Dialect, FileSource, Message, Opaque, Part, Role, ToolCall, Unsupported};
+use serde::Serialize;
+use serde_json::Value;
+
+/// A message on the wire.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct WireMessage<'a> {
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<WireContent<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasoning_blocks: Vec<Block<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<WireCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: Option<&'a Value>,
+    #[serde(flatten)]
+    aside: Option<&'a serde_json::Map<String, Value>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum WireContent<'a> {
+    Text(&'a str),
+    Parts(Vec<WirePart<'a>>),
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum TypedPart<'a> {
+    Text {
+        text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl<'a>>,
+    },
+    Refusal {
+        refusal: &'a str,
+    },
+    ImageUrl {
+        image_url: ImageUrl<'a>,
+    },
+    InputAudio {
+        input_audio: InputAudio<'a>,
+    },
+    File {
+        file: WireFile<'a>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum WirePart<'a> {
+    Typed(TypedPart<'a>),
+    Opaque(&'a Value),
+}
+
+#[derive(Debug, Serialize)]
+struct ImageUrl<'a> {
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct InputAudio<'a> {
+    data: &'a str,
+    format: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct WireFile<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_data: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filename: Option<&'a str>,
+}
+
+/// `{"type": "ephemeral", "ttl": "1h"}`.
+#[derive(Debug, Serialize)]
+pub(super) struct CacheControl<'a> {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    ttl: &'a str,
+}
+
+impl Flavour {
+    /// A mark for the prompt cache, where the server knows them.
+    pub(super) fn cache_control<'a>(&self, mark: Option<&'a str>) -> Option<CacheControl<'a>> {
+        let mark = mark.filter(|_| self.cache_marks == CacheMarks::CacheControl);
+        mark.map(|ttl| CacheControl {
+            r#type: "ephemeral",
+            ttl,
+        })
+    }
+}
+
+/// A call, as answers and requests write it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum WireCall<'a> {
+    /// Of a function.
+    Function {
+        id: &'a str,
+        r#type: &'static str,
+        function: CalledFunction<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        extra_content: Option<ExtraContent<'a>>,
+    },
+    /// Of what only this dialect knows.
+    Opaque(&'a Value),
+}
+
+/// The function and its arguments.
+#[derive(Debug, Serialize)]
+pub(super) struct CalledFunction<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+/// `{"google": {"thought_signature": "…"}}`.
+#[derive(Debug, Serialize)]
+pub(super) struct ExtraContent<'a> {
+    google: Google<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Google<'a> {
+    thought_signature: &'a str,
+}
+
+impl<'a> ExtraContent<'a> {
+    /// The proof of a call.
+    pub(super) const fn of(signature: &'a str) -> Self {
+        Self {
+            google: Google {
+                thought_signature: signature,
+            },
+        }
+    }
+}
+
+impl<'a> WireCall<'a> {
+    /// A call of a function, with its proof if that is wanted.
+    pub(super) fn of(call: &'a ToolCall, signatures: bool) -> Self {
+        let signature = call.signature.as_deref().filter(|_| signatures);
+        Self::Function {
+            id: &call.id,
+            r#type: "function",
+            function: CalledFunction {
+                name: &call.name,
+                // Clients parse it, and models that call without arguments write nothing at all.
+                arguments: if call.arguments.is_empty() {
+                    "{}"
+                } else {
+                    &call.arguments
+                },
+            },
+            extra_content: signature.map(ExtraContent::of),
+        }
+    }
+}
+
+/// Whether a piece that only this dialect knows is a call.
+pub(super) fn is_call(opaque: &Opaque) -> bool {
+    opaque.value.get("id").is_some()
+        && opaque
+            .value
+            .get("type")
+            .is_some_and(|kind| kind == "custom")
+}
+
+/// Writes a conversation.
+pub(super) struct Messages<'a> {
+    flavour: Flavour,
+    messages: Vec<WireMessage<'a>>,
+}
+
+impl<'a> Messages<'a> {
+    /// An empty conversation.
+    pub(super) const fn new(flavour: &Flavour) -> Self {
+        Self {
+            flavour: *flavour,
+            messages: Vec::new(),
+        }
+    }
+
+    /// Writes all messages; what is left out without harm is named in `dropped`.
+    ///
+    /// # Errors
+    /// A part that cannot be said.
+    pub(super) fn write(
+        mut self,
+        messages: &'a [Message],
+        dropped: &mut Vec<String>,
+    ) -> Result<Vec<WireMessage<'a>>, Unsupported> {
+        self.messages.reserve(messages.len());
+        for (index, message) in messages.iter().enumerate() {
+            match message.role {
+                Role::User => self.user(message, index, dropped)?,
+                Role::Assistant => self.assistant(message, index, dropped)?,
+                Role::System => self.instructions("system", message, index)?,
+                Role::Developer if self.flavour.developer_role => {
+                    self.instructions("developer", message, index)?;
+                }
+                Role::Developer => self.instructions("system", message, index)?,
+            }
+        }
+        Ok(self.messages)
+    }
+
+    fn instructions(
+        &mut self,
+        role: &'static str,
+        message: &'a Message,
+        index: usize,
+    ) -> Result<(), Unsupported> {
+        let mut parts = Vec::with_capacity(message.parts.len());
+        for (at, part) in message.parts.iter().enumerate() {
+            parts.extend(self.part(part, index, at)?);
+        }
+        self.push(role, message, parts);
+        Ok(())
+    }
+
+    /// Results of tools become messages of their own, before or after what the user says.
+    fn user(
+        &mut self,
+        message: &'a Message,
+        index: usize,
+        dropped: &mut Vec<String>,
+    ) -> Result<(), Unsupported> {
+        let mut said = Vec::new();
+        for (at, part) in message.parts.iter().enumerate() {
+            let Part::ToolResult {
+                call_id,
+                content,
+                is_error,
+            } = part
+            else {
+                said.extend(self.part(part, index, at)?);
+                continue;
+            };
+            if !said.is_empty() {
+                self.push("user", message, std::mem::take(&mut said));
+            }
+            if *is_error {
+                drop_once(dropped, "is_error");
+            }
+            let content = self.result(content, index, at)?;
+            self.messages.push(WireMessage {
+                role: "tool",
+                content: Some(content),
+                tool_call_id: Some(call_id),
+                ..WireMessage::default()
+            });
+        }
+        if !said.is_empty() || message.parts.is_empty() {
+            self.push("user", message, said);
+        }
+        Ok(())
+    }
+
+    fn result(
+        &self,
+        content: &'a [Part],
+        index: usize,
+        at: usize,
+    ) -> Result<WireContent<'a>, Unsupported> {
+        let mut parts = Vec::with_capacity(content.len());
+        for part in content {
+            let is_text = matches!(part, Part::Text { .. });
+            if !is_text && !self.flavour.result_images {
+                return Err(not_sayable(
+                    format!("messages[{index}].content[{at}]"),
+                    "the model's provider takes only text as a tool's result",
+                ));
+            }
+            parts.extend(self.part(part, index, at)?);
+        }
+        Ok(content_of(parts))
+    }
+
+    fn push(&mut self, role: &'static str, message: &'a Message, parts: Vec<WirePart<'a>>) {
+        self.messages.push(WireMessage {
+            role,
+            content: Some(content_of(parts)),
+            name: message.name.as_deref(),
+            ..WireMessage::default()
+        });
+    }
+
+    fn assistant(
+        &mut self,
+        message: &'a Message,
+        index: usize,
+        dropped: &mut Vec<String>,
+    ) -> Result<(), Unsupported> {
+        let mut wire = WireMessage {
+            role: "assistant",
+            name: message.name.as_deref(),
+            ..WireMessage::default()
+        };
+        let mut parts = Vec::new();
+        for (at, part) in message.parts.iter().enumerate() {
+            match part {
+                Part::Reasoning { .. } if self.flavour.thoughts == Thoughts::LeftOut => {
+                    drop_once(dropped, "reasoning_content");
+                }
+                Part::Reasoning { text, .. } => {
+                    wire.reasoning_content
+                        .get_or_insert_default()
+                        .push_str(text);
+                    wire.reasoning_blocks.extend(Block::of(part));
+                }
+                Part::ToolCall(call) => {
+                    let call = WireCall::of(call, self.flavour.call_signatures);
+                    wire.tool_calls.push(call);
+                }
+                Part::Opaque(opaque) if opaque.dialect == Dialect::OpenAiChat => {
+                    match opaque.value.as_object() {
+                        _ if is_call(opaque) => {
+                            wire.tool_calls.push(WireCall::Opaque(&opaque.value));
+                        }
+                        Some(fields) if fields.get("type").is_some_and(|is| is == "audio") => {
+                            wire.audio = fields.get("audio");
+                        }
+                        Some(fields) if !fields.contains_key("type") => wire.aside = Some(fields),
+                        _ => parts.push(WirePart::Opaque(&opaque.value)),
+                    }
+                }
+                _ => parts.extend(self.part(part, index, at)?),
+            }
+        }
+        if self.flavour.thoughts != Thoughts::Blocks || !Block::are_needed(&wire.reasoning_blocks) {
+            wire.reasoning_blocks.clear();
+        }
+        wire.reasoning_content = wire.reasoning_content.filter(|text| !text.is_empty());
+        match parts.as_slice() {
+            [] if !wire.tool_calls.is_empty() || wire.audio.is_some() => {}
+            [WirePart::Typed(TypedPart::Refusal { refusal })] => wire.refusal = Some(refusal),
+            _ => wire.content = Some(content_of(parts)),
+        }
+        self.messages.push(wire);
+        Ok(())
+    }
+
+    /// A part of a message's content; none for what may be left out.
+    fn part(
+        &self,
+        part: &'a Part,
+        index: usize,
+        at: usize,
+    ) -> Result<Option<WirePart<'a>>, Unsupported> {
+        let param = || format!("messages[{index}].content[{at}]");
+        let typed = match part {
+            Part::Text { text, cache } => TypedPart::Text {
+                text,
+                cache_control: self.flavour.cache_control(cache.as_deref()),
+            },
+            Part::Refusal { text } => TypedPart::Refusal { refusal: text },
+            Part::Image { source, detail } => {
+                let Some(url) = source_url(source) else {
+                    let message = "the model's provider takes images as bytes or addresses only";
+                    return Err(not_sayable(param(), message));
+                };
+                let detail = detail.as_deref();
+                TypedPart::ImageUrl {
+                    image_url: ImageUrl { url, detail },
+                }
+            }
+            Part::Audio { data, format } => TypedPart::InputAudio {
+                input_audio: InputAudio { data, format },
+            },
+            Part::File { source, name } => TypedPart::File {
+                file: wire_file(source, name.as_deref(), param)?,
+            },
+            Part::CacheMark { .. } => return Ok(None),
+            Part::Opaque(opaque) if opaque.dialect == Dialect::OpenAiChat => {
+                return Ok(Some(WirePart::Opaque(&opaque.value)));
+            }
+            Part::Opaque(opaque) => {
+                return foreign_opaque(opaque, &param()).map(|()| None);
+            }
+            Part::Reasoning { .. } | Part::ToolCall(_) | Part::ToolResult { .. } => {
+                let message = "such a part cannot stand in a message of this role";
+                return Err(not_sayable(param(), message));
+            }
+        };
+        Ok(Some(WirePart::Typed(typed)))
+    }
+}
+
+fn wire_file<'a>(
+    source: &'a FileSource,
+    filename: Option<&'a str>,
+    param: impl Fn() -> String,
+) -> Result<WireFile<'a>, Unsupported> {
+    let (file_data, file_id) = match source {
+        FileSource::Base64 { .. } => (source_url(source), None),
+        FileSource::Id(id) => (None, Some(id.as_str())),
+        FileSource::Url(_) => {
+            let message = "the model's provider takes documents as bytes only, not by address";
+            return Err(not_sayable(param(), message));
+        }
+    };
+    Ok(WireFile {
+        file_data,
+        file_id,
+        filename,
+    })
+}
+
+/// Text alone stands there as such: some servers know nothing else.
+fn content_of(parts: Vec<WirePart<'_>>) -> WireContent<'_> {
+    match parts.as_slice() {
+        [] => WireContent::Text(""),
+        [
+            WirePart::Typed(TypedPart::Text {
+                text,
+                cache_control: None,
+            }),
+        ] => WireContent::Text(text),
+        _ => WireContent::Parts(parts),
+    }
+}
+
+fn drop_once(dropped: &mut Vec<String>, name: &str) {
+    if !dropped.iter().any(|other| other == name) {
+        dropped.push(name.to_owned());
+    }
+}

@@ -1,0 +1,339 @@
+//! Streams of providers.
+//!
+//! Servers that follow OpenAI differ in the small: all calls may have the index 0, or none; ids and names
+//! may come again with every piece; usage may come with every chunk. The stream is whole once `[DONE]` or
+//! a finish reason was seen: servers exist that never send the one, and nothing says the other by chance.
+
+use super::super::openai::{Content, Text};
+use super::answer_read::{fault_in, finish_reason, malformed, stop_text};
+use super::stream_calls::{Calls, WireCall};
+use super::thoughts::Block;
+use super::usage::Usage;
+use crate::{DecodeError, Event, FinishReason, PartKind, Sse, StreamDecoder};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Reads a stream of Chat Completions.
+#[derive(Debug, Default)]
+pub(crate) struct StreamReader {
+    has_choices: bool,
+    is_started: bool,
+    is_complete: bool,
+    parts: Parts,
+    thoughts: Vec<Thought>,
+    calls: Calls,
+    end: Option<(FinishReason, Option<String>)>,
+}
+
+/// The parts so far, of which one is open.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    next: usize,
+    open: Option<(usize, Open)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Open {
+    Text,
+    Refusal,
+    Thought,
+    Call,
+}
+
+impl Parts {
+    /// Begins a part.
+    pub(super) fn begin(&mut self, kind: PartKind, events: &mut Vec<Event>) -> usize {
+        let part = self.next;
+        self.next += 1;
+        events.push(Event::PartStarted { part, kind });
+        part
+    }
+
+    /// Makes a part the open one; calls are to be ended before.
+    pub(super) const fn open(&mut self, part: usize, kind: Open) {
+        self.open = Some((part, kind));
+    }
+
+    /// The open part's number, if it is of this kind.
+    fn current(&self, kind: Open) -> Option<usize> {
+        self.open
+            .filter(|(_, open)| *open == kind)
+            .map(|(part, _)| part)
+    }
+
+    /// Ends the open part.
+    pub(super) fn close(&mut self, events: &mut Vec<Event>) {
+        if let Some((part, _)) = self.open.take() {
+            events.push(Event::PartEnded { part });
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Thought {
+    part: usize,
+    has_text: bool,
+}
+
+impl StreamReader {
+    /// `choices` is what the request asked for: where it is absent, a second choice is an error;
+    /// otherwise the first is read.
+    pub(crate) fn new(choices: Option<u64>) -> Self {
+        Self {
+            has_choices: choices.is_some(),
+            ..Self::default()
+        }
+    }
+
+    fn chunk(&mut self, chunk: Chunk<'_>, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        for choice in chunk.choices.unwrap_or_default() {
+            if choice.index > 0 && self.has_choices {
+                continue;
+            }
+            if choice.index > 0 {
+                let message = "a second choice came where one was asked for".to_owned();
+                return Err(DecodeError::Malformed(message));
+            }
+            if !self.is_started {
+                self.is_started = true;
+                let text =
+                    |text: &Option<Text<'_>>| text.as_ref().map(|text| text.as_str().to_owned());
+                events.push(Event::Started {
+                    id: text(&chunk.id).unwrap_or_default(),
+                    model: text(&chunk.model).unwrap_or_default(),
+                });
+            }
+            self.delta(choice.delta.unwrap_or_default(), events)?;
+            if let Some(word) = choice.finish_reason {
+                self.close(events)?;
+                let reason = finish_reason(Some(word.as_str()), self.calls.any())?;
+                self.end = Some((reason, stop_text(choice.stop_reason)));
+            }
+        }
+        if let Some(usage) = chunk.usage {
+            events.push(Event::Counted(usage.into()));
+        }
+        Ok(())
+    }
+
+    fn delta(&mut self, delta: Delta<'_>, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        for block in delta.reasoning_blocks.unwrap_or_default() {
+            self.block(block, events)?;
+        }
+        let content = delta.content.unwrap_or_default();
+        if let Some(thought) = delta.reasoning_content.or(delta.reasoning) {
+            self.thought(thought.0.into_owned(), events)?;
+        }
+        self.thought(content.thought, events)?;
+        self.said(Open::Text, content.text.into_owned(), events)?;
+        if let Some(refusal) = delta.refusal {
+            self.said(Open::Refusal, refusal.0.into_owned(), events)?;
+        }
+        for call in delta.tool_calls.unwrap_or_default() {
+            self.calls.piece(call, &mut self.parts, events)?;
+        }
+        if let Some(audio) = delta.audio.filter(|audio| !audio.is_null()) {
+            self.whole(json!({"type": "audio", "audio": audio}), events);
+        }
+        let annotations = delta.annotations.filter(|list| !list.is_null());
+        if let Some(list) =
+            annotations.filter(|list| list.as_array().is_none_or(|all| !all.is_empty()))
+        {
+            self.whole(json!({"annotations": list}), events);
+        }
+        Ok(())
+    }
+
+    fn whole(&mut self, value: Value, events: &mut Vec<Event>) {
+        let part = self.parts.begin(super::stream_calls::opaque(value), events);
+        events.push(Event::PartEnded { part });
+    }
+
+    fn close(&mut self, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        self.calls.close(&mut self.parts, events)?;
+        self.parts.close(events);
+        Ok(())
+    }
+
+    fn said(
+        &mut self,
+        kind: Open,
+        text: String,
+        events: &mut Vec<Event>,
+    ) -> Result<(), DecodeError> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let part = match self.parts.current(kind) {
+            Some(part) => part,
+            None => {
+                self.close(events)?;
+                let begun = match kind {
+                    Open::Refusal => PartKind::Refusal,
+                    _ => PartKind::Text,
+                };
+                let part = self.parts.begin(begun, events);
+                self.parts.open(part, kind);
+                part
+            }
+        };
+        events.push(Event::Delta { part, text });
+        Ok(())
+    }
+
+    fn thought(&mut self, text: String, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let part = match self.parts.current(Open::Thought) {
+            Some(part) => part,
+            None => self.new_thought(None, events)?,
+        };
+        if let Some(thought) = self.thoughts.last_mut() {
+            thought.has_text = true;
+        }
+        events.push(Event::Delta { part, text });
+        Ok(())
+    }
+
+    fn new_thought(
+        &mut self,
+        id: Option<String>,
+        events: &mut Vec<Event>,
+    ) -> Result<usize, DecodeError> {
+        self.close(events)?;
+        let part = self.parts.begin(PartKind::Reasoning { id }, events);
+        self.parts.open(part, Open::Thought);
+        self.thoughts.push(Thought {
+            part,
+            has_text: false,
+        });
+        Ok(part)
+    }
+
+    /// A block repeats the text that came before in pieces, and adds its proof.
+    fn block(&mut self, block: Block<'_>, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        let index = block.index.unwrap_or(self.thoughts.len());
+        if index >= self.thoughts.len() {
+            self.new_thought(block.id, events)?;
+        }
+        let index = index.min(self.thoughts.len().saturating_sub(1));
+        let Some(thought) = self.thoughts.get_mut(index) else {
+            return Ok(());
+        };
+        let part = thought.part;
+        if !thought.has_text && !block.text.is_empty() {
+            thought.has_text = true;
+            let text = block.text.into_owned();
+            events.push(Event::Delta { part, text });
+        }
+        if let Some(signature) = block.signature {
+            events.push(Event::Signature { part, signature });
+        }
+        if let Some(sealed) = block.sealed {
+            events.push(Event::Sealed { part, sealed });
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        if self.is_complete {
+            return Ok(());
+        }
+        if !self.is_started {
+            let message = "the stream holds no answer".to_owned();
+            return Err(DecodeError::Malformed(message));
+        }
+        self.close(events)?;
+        let (reason, stop) = match self.end.take() {
+            Some(end) => end,
+            None => (finish_reason(None, self.calls.any())?, None),
+        };
+        self.is_complete = true;
+        events.push(Event::Finished { reason, stop });
+        Ok(())
+    }
+}
+
+impl StreamDecoder for StreamReader {
+    fn decode(&mut self, sse: &Sse<'_>, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        let data = sse.data.trim();
+        if data.is_empty() || self.is_complete {
+            return Ok(());
+        }
+        if data.starts_with("[DONE]") {
+            return self.finish(events);
+        }
+        if sse.name == "error" {
+            let value = serde_json::from_str(data).unwrap_or_else(|_| Value::from(data));
+            return Err(DecodeError::Fault(value));
+        }
+        let chunk: Chunk<'_> = serde_json::from_str(data)
+            .map_err(|error| fault_in(data.as_bytes()).unwrap_or_else(|| malformed(&error)))?;
+        if chunk.error.as_ref().is_some_and(|error| !error.is_null()) {
+            let fault = fault_in(data.as_bytes());
+            return Err(fault.unwrap_or(DecodeError::Fault(Value::Null)));
+        }
+        self.chunk(chunk, events)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    fn end(&mut self, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        if self.is_complete {
+            return Ok(());
+        }
+        if self.end.is_none() {
+            return Err(DecodeError::Cut);
+        }
+        self.finish(events)
+    }
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(default)]
+    error: Option<Value>,
+    #[serde(borrow, default)]
+    id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    model: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    choices: Option<Vec<Choice<'a>>>,
+    #[serde(default)]
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(default)]
+    index: u64,
+    #[serde(borrow, default)]
+    delta: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Text<'a>>,
+    #[serde(default)]
+    stop_reason: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow, default)]
+    content: Option<Content<'a>>,
+    #[serde(borrow, default)]
+    refusal: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    reasoning: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    reasoning_blocks: Option<Vec<Block<'a>>>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<WireCall<'a>>>,
+    #[serde(default)]
+    annotations: Option<Value>,
+    #[serde(default)]
+    audio: Option<Value>,
+}
