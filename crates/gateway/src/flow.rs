@@ -196,12 +196,18 @@ impl Flow {
     /// How it ended well; nothing while it goes on.
     #[must_use]
     pub fn success(&self) -> Option<Success> {
-        self.ending.as_ref().and_then(|ending| ending.as_ref().ok()).cloned()
+        self.ending
+            .as_ref()
+            .and_then(|ending| ending.as_ref().ok())
+            .cloned()
     }
 
     fn nothing(&self) -> Success {
         Success {
-            deployment: self.current.as_ref().map_or_else(|| "".into(), |current| Arc::clone(&current.deployment)),
+            deployment: self
+                .current
+                .as_ref()
+                .map_or_else(|| "".into(), |current| Arc::clone(&current.deployment)),
             attempts: 0,
             usd: mainstay_contract::Usd::ZERO,
             tokens: Tokens::default(),
@@ -216,7 +222,10 @@ impl Flow {
                 message: error.to_string(),
             },
             earlier: Vec::new(),
-            deployment: self.current.as_ref().map(|current| Arc::clone(&current.deployment)),
+            deployment: self
+                .current
+                .as_ref()
+                .map(|current| Arc::clone(&current.deployment)),
             attempts: 1,
             usd: mainstay_contract::Usd::ZERO,
             tokens: Tokens::default(),

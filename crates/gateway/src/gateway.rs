@@ -67,7 +67,9 @@ impl Gateway {
     pub fn open(settings: Settings, ledger: Ledger) -> Self {
         let clock = Clock {
             started: Instant::now(),
-            at_start: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            at_start: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
         };
         let now = clock.now();
         let mut gate = Gate::new(now, settings.gate.clone());
@@ -93,9 +95,18 @@ impl Gateway {
     pub fn configure(&self, settings: Settings) {
         let now = self.now();
         let mut state = self.state();
-        let known: Vec<_> = state.gate.budgets(now).into_iter().map(|budget| budget.key).collect();
+        let known: Vec<_> = state
+            .gate
+            .budgets(now)
+            .into_iter()
+            .map(|budget| budget.key)
+            .collect();
         state.gate.configure(now, settings.gate.clone());
-        let added = settings.gate.budgets.keys().filter(|key| !known.contains(key));
+        let added = settings
+            .gate
+            .budgets
+            .keys()
+            .filter(|key| !known.contains(key));
         for key in added {
             let period = settings.gate.budgets[key].period;
             let spent = state.ledger.spent(key, period, now);
@@ -103,7 +114,11 @@ impl Gateway {
         }
         self.deliver(&mut state, now);
         drop(state);
-        let mut place = self.inner.settings.write().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self
+            .inner
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         *place = Arc::new(settings);
     }
 
@@ -169,7 +184,9 @@ impl Gateway {
     /// The text that Prometheus reads.
     #[must_use]
     pub fn metrics_text(&self) -> String {
-        self.inner.metrics.text(&self.deployments(), &self.budgets())
+        self.inner
+            .metrics
+            .text(&self.deployments(), &self.budgets())
     }
 
     pub(crate) fn provider(&self, deployment: &str) -> Option<Arc<dyn Provider>> {
@@ -245,8 +262,25 @@ impl Gateway {
         }
     }
 
+    /// Does what is due; says how long until there is more. A gateway that nobody holds any more is noticed
+    /// within a second.
+    fn tick(&self) -> Duration {
+        let now = self.now();
+        let mut state = self.state();
+        state.armed = None;
+        state.gate.handle_timeout(now);
+        self.deliver(&mut state, now);
+        let due = state.gate.poll_timeout();
+        state.armed = due;
+        let wait = due.map_or(Duration::from_secs(1), |due| due.since(now));
+        wait.clamp(Duration::from_millis(1), Duration::from_secs(1))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -264,18 +298,8 @@ async fn ring(inner: std::sync::Weak<Inner>) {
     loop {
         let Some(alive) = inner.upgrade() else { return };
         let gateway = Gateway { inner: alive };
-        let now = gateway.now();
-        let mut state = gateway.state();
-        state.armed = None;
-        state.gate.handle_timeout(now);
-        gateway.deliver(&mut state, now);
-        let due = state.gate.poll_timeout();
-        state.armed = due;
-        drop(state);
-        // A gateway that nobody holds any more is noticed within a second.
-        let wait = due.map_or(Duration::from_secs(1), |due| due.since(now));
-        let wait = wait.clamp(Duration::from_millis(1), Duration::from_secs(1));
         let timer = gateway.inner.timer.notified();
+        let wait = gateway.tick();
         let _rung = tokio::time::timeout(wait, timer).await;
     }
 }

@@ -4,6 +4,7 @@
 //! the ledger keeps what was spent. Nothing of an answer reaches a caller before it is certain whose answer
 //! it is; what fails before that is repeated or answered elsewhere, unseen.
 
+mod embed;
 mod flow;
 mod gateway;
 mod http;
@@ -14,6 +15,6 @@ mod settings;
 
 pub use flow::{Flow, FlowError, Start};
 pub use gateway::Gateway;
-pub use http::{Caller, router};
+pub use http::{Caller, router, unauthorized};
 pub use ledger::{Ledger, LedgerError, UsageRow};
 pub use settings::{ModelInfo, Settings};

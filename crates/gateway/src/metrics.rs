@@ -66,14 +66,24 @@ impl Metrics {
                     model: success.deployment.to_string(),
                 };
                 self.answered.get_or_create(&model).inc();
-                self.attempts.get_or_create(&model).inc_by(success.attempts.into());
-                self.input_tokens.get_or_create(&model).inc_by(success.tokens.input);
-                self.output_tokens.get_or_create(&model).inc_by(success.tokens.output);
-                self.nano_dollars.get_or_create(&model).inc_by(success.usd.nanos());
+                self.attempts
+                    .get_or_create(&model)
+                    .inc_by(success.attempts.into());
+                self.input_tokens
+                    .get_or_create(&model)
+                    .inc_by(success.tokens.input);
+                self.output_tokens
+                    .get_or_create(&model)
+                    .inc_by(success.tokens.output);
+                self.nano_dollars
+                    .get_or_create(&model)
+                    .inc_by(success.usd.nanos());
             }
             Err(error) => {
                 let model = error.deployment.as_deref().unwrap_or_default().to_owned();
-                let code = mainstay_contract::Coded::code(&error.error).as_str().to_owned();
+                let code = mainstay_contract::Coded::code(&error.error)
+                    .as_str()
+                    .to_owned();
                 self.failed.get_or_create(&Failed { model, code }).inc();
             }
         }
@@ -83,23 +93,57 @@ impl Metrics {
     pub(crate) fn text(&self, deployments: &[DeploymentView], budgets: &[BudgetView]) -> String {
         let mut registry = Registry::with_prefix("mainstay_inference");
         let r = &mut registry;
-        r.register("requests_answered", "Requests answered", self.answered.clone());
-        r.register("requests_failed", "Requests that failed", self.failed.clone());
-        r.register("attempts", "Calls of providers for answered requests", self.attempts.clone());
+        r.register(
+            "requests_answered",
+            "Requests answered",
+            self.answered.clone(),
+        );
+        r.register(
+            "requests_failed",
+            "Requests that failed",
+            self.failed.clone(),
+        );
+        r.register(
+            "attempts",
+            "Calls of providers for answered requests",
+            self.attempts.clone(),
+        );
         r.register("input_tokens", "Tokens sent", self.input_tokens.clone());
-        r.register("output_tokens", "Tokens received", self.output_tokens.clone());
-        r.register("spent_nanodollars", "Money spent", self.nano_dollars.clone());
+        r.register(
+            "output_tokens",
+            "Tokens received",
+            self.output_tokens.clone(),
+        );
+        r.register(
+            "spent_nanodollars",
+            "Money spent",
+            self.nano_dollars.clone(),
+        );
         r.register("cache_hits", "Answers given again", self.cache_hits.clone());
         let first = self.first_content_seconds.clone();
-        r.register_with_unit("first_content", "Time to the first content", Unit::Seconds, first);
-        r.register_with_unit("request", "Time of whole requests", Unit::Seconds, self.seconds.clone());
+        r.register_with_unit(
+            "first_content",
+            "Time to the first content",
+            Unit::Seconds,
+            first,
+        );
+        r.register_with_unit(
+            "request",
+            "Time of whole requests",
+            Unit::Seconds,
+            self.seconds.clone(),
+        );
         let (open, active, queued) = views(deployments);
         r.register("breaker", "0 closed, 1 half-open, 2 open", open);
         r.register("requests_active", "Requests under way", active);
         r.register("requests_queued", "Requests that wait", queued);
         let (spent, limit) = money(budgets);
         r.register("budget_spent_dollars", "Spent in this window", spent);
-        r.register("budget_limit_dollars", "What may be spent in a window", limit);
+        r.register(
+            "budget_limit_dollars",
+            "What may be spent in a window",
+            limit,
+        );
         let mut text = String::new();
         if encode(&mut text, &registry).is_err() {
             tracing::error!("the metrics could not be written");
@@ -122,14 +166,21 @@ fn views(deployments: &[DeploymentView]) -> (Gauges, Gauges, Gauges) {
             BreakerState::Open { .. } => 2,
         };
         open.get_or_create(&model).set(state);
-        active.get_or_create(&model).set(i64::try_from(view.active).unwrap_or(i64::MAX));
-        queued.get_or_create(&model).set(i64::try_from(view.queued).unwrap_or(i64::MAX));
+        active
+            .get_or_create(&model)
+            .set(i64::try_from(view.active).unwrap_or(i64::MAX));
+        queued
+            .get_or_create(&model)
+            .set(i64::try_from(view.queued).unwrap_or(i64::MAX));
     }
     (open, active, queued)
 }
 
 fn money(budgets: &[BudgetView]) -> (Family<BudgetName, Money>, Family<BudgetName, Money>) {
-    let (spent, limit) = (Family::<BudgetName, Money>::default(), Family::<BudgetName, Money>::default());
+    let (spent, limit) = (
+        Family::<BudgetName, Money>::default(),
+        Family::<BudgetName, Money>::default(),
+    );
     for view in budgets {
         let name = BudgetName {
             budget: view.key.to_string(),

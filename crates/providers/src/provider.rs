@@ -1,10 +1,10 @@
 //! The port, and how a provider is opened.
 
-use crate::openai::OpenAiProvider;
+use crate::http::HttpProvider;
 use crate::script::ScriptProvider;
-use crate::{InferenceError, OpenAiSettings, Script};
+use crate::{HttpSettings, Script};
 use mainstay_contract::{Code, Coded, ErrorReport, Message, Role, ToolCall, Usage};
-use mainstay_sessions::BoxFuture;
+use mainstay_inference::{BoxFuture, InferenceError, Provider};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -62,25 +62,25 @@ pub trait ModelProvider: Send + Sync {
 }
 
 /// Which provider, and how it is reached.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum ProviderSettings {
     /// Steps from a file.
     Script {
         /// The parsed file.
         steps: Script,
     },
-    /// An endpoint that speaks Chat Completions.
-    OpenAiCompatible(OpenAiSettings),
+    /// An endpoint on the network.
+    Http(Box<HttpSettings>),
 }
 
 /// Opens a provider. Nothing is sent yet.
 ///
 /// # Errors
 /// [`ProviderOpenError`] where the settings cannot work.
-pub fn open(settings: ProviderSettings) -> Result<Arc<dyn ModelProvider>, ProviderOpenError> {
+pub fn open(settings: ProviderSettings) -> Result<Arc<dyn Provider>, ProviderOpenError> {
     Ok(match settings {
         ProviderSettings::Script { steps } => Arc::new(ScriptProvider::new(steps)),
-        ProviderSettings::OpenAiCompatible(settings) => Arc::new(OpenAiProvider::open(settings)?),
+        ProviderSettings::Http(settings) => Arc::new(HttpProvider::open(*settings)?),
     })
 }
 

@@ -3,8 +3,12 @@
 //! A line is on disk before its answer is given out, so that the recording never lacks what a caller
 //! saw. Record one session at a time: the order of the lines is the order of the calls.
 
-use crate::{InferenceError, ModelAnswer, ModelProvider, ModelRequest, Origin, script};
-use mainstay_sessions::BoxFuture;
+use crate::turn::turn_answer;
+use crate::{InferenceError, Origin, script};
+use mainstay_inference::{
+    Answering, Assembly, BoxFuture, Dialect, EmbeddingRequest, Embeddings, Piece, Provider,
+    ProviderCall, Role,
+};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
@@ -13,7 +17,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A provider that records another.
 pub struct Recorder {
-    inner: Arc<dyn ModelProvider>,
+    inner: Arc<dyn Provider>,
+    tape: Tape,
+}
+
+#[derive(Clone)]
+struct Tape {
     file: Arc<Mutex<File>>,
     form: Form,
 }
@@ -42,12 +51,31 @@ impl Form {
 impl Recorder {
     /// Records `inner` at the end of `file`, which then is a script.
     #[must_use]
-    pub fn new(inner: Arc<dyn ModelProvider>, file: File, form: Form) -> Self {
+    pub fn new(inner: Arc<dyn Provider>, file: File, form: Form) -> Self {
         Self {
             inner,
-            form,
-            file: Arc::new(Mutex::new(file)),
+            tape: Tape {
+                form,
+                file: Arc::new(Mutex::new(file)),
+            },
         }
+    }
+}
+
+impl Tape {
+    /// Writes how a call ended.
+    async fn record(
+        &self,
+        outcome: Result<&crate::ModelAnswer, &InferenceError>,
+    ) -> Result<(), InferenceError> {
+        let Some(line) = script::recorded_line(outcome) else {
+            return Ok(());
+        };
+        let line = match self.form {
+            Form::JsonLines => line,
+            Form::YamlList => format!("- {line}"),
+        };
+        self.append(line).await
     }
 
     async fn append(&self, line: String) -> Result<(), InferenceError> {
@@ -76,22 +104,86 @@ impl Recorder {
     }
 }
 
-impl ModelProvider for Recorder {
-    fn call<'a>(
-        &'a self,
-        request: &'a ModelRequest,
-        on_text: &'a mut (dyn FnMut(&str) + Send),
-    ) -> BoxFuture<'a, Result<ModelAnswer, InferenceError>> {
+impl Provider for Recorder {
+    fn dialect(&self, caller: Option<Dialect>) -> Option<Dialect> {
+        self.inner.dialect(caller)
+    }
+
+    fn call(
+        self: Arc<Self>,
+        call: ProviderCall,
+    ) -> BoxFuture<'static, Result<Box<dyn Answering>, InferenceError>> {
         Box::pin(async move {
-            let outcome = self.inner.call(request, on_text).await;
-            if let Some(line) = script::recorded_line(outcome.as_ref()) {
-                let line = match self.form {
-                    Form::JsonLines => line,
-                    Form::YamlList => format!("- {line}"),
-                };
-                self.append(line).await?;
+            let is_answer =
+                |message: &&mainstay_inference::Message| message.role == Role::Assistant;
+            let answers_before = call.request.messages.iter().filter(is_answer).count() as u64;
+            match Arc::clone(&self.inner).call(call).await {
+                Ok(answering) => Ok(Box::new(Recording {
+                    answering,
+                    tape: self.tape.clone(),
+                    assembly: Some(Assembly::default()),
+                    answers_before,
+                }) as Box<dyn Answering>),
+                Err(error) => {
+                    self.tape.record(Err(&error)).await?;
+                    Err(error)
+                }
             }
-            outcome
         })
+    }
+
+    fn embed(
+        self: Arc<Self>,
+        request: Arc<EmbeddingRequest>,
+    ) -> BoxFuture<'static, Result<Embeddings, InferenceError>> {
+        Arc::clone(&self.inner).embed(request)
+    }
+}
+
+/// An answer that is recorded on its way.
+struct Recording {
+    answering: Box<dyn Answering>,
+    tape: Tape,
+    /// Absent once it is recorded.
+    assembly: Option<Assembly>,
+    answers_before: u64,
+}
+
+impl Recording {
+    /// The end of the answer is handed on when it is written: whoever saw a whole answer finds it there.
+    async fn advance(&mut self) -> Result<Option<Piece>, InferenceError> {
+        let read = self.answering.next().await;
+        let Some(assembly) = &mut self.assembly else {
+            return read;
+        };
+        match read {
+            Ok(Some(piece)) => {
+                for event in &piece.events {
+                    // What cannot be put together is told by whoever reads the answer.
+                    let _sound = assembly.add(event.clone());
+                }
+                Ok(Some(piece))
+            }
+            Ok(None) => {
+                let whole = self.assembly.take().map(Assembly::finish);
+                if let Some(Ok(answer)) = whole {
+                    let origin = Origin::default();
+                    let outcome = turn_answer(answer, self.answers_before, &origin);
+                    self.tape.record(outcome.as_ref()).await?;
+                }
+                Ok(None)
+            }
+            Err(error) => {
+                self.assembly = None;
+                self.tape.record(Err(&error)).await?;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Answering for Recording {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Piece>, InferenceError>> {
+        Box::pin(self.advance())
     }
 }

@@ -1,10 +1,10 @@
 //! Requests for answers, in every dialect.
 
+use super::Shared;
 use super::arrival::Arrival;
 use super::body::FlowBody;
 use super::cache::{self, CacheKey};
 use super::refusal::{Refusal, mark, refuse};
-use super::Shared;
 use crate::{Flow, FlowError, Gateway, ModelInfo, Start};
 use axum::body::Body;
 use axum::extract::State;
@@ -12,8 +12,8 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use mainstay_contract::{Code, ErrorReport};
 use mainstay_inference::{
-    Answer, AnswerContext, Ask, Assembly, Dialect, Part, Piece, ProviderCall, Relay,
-    Request, Role, estimate_tokens,
+    Answer, AnswerContext, Ask, Assembly, Dialect, Part, Piece, ProviderCall, Relay, Request, Role,
+    estimate_tokens,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -94,7 +94,10 @@ pub(super) fn known(gateway: &Gateway, name: &str) -> Result<ModelInfo, Refusal>
     let shown: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
     let message = match names.is_empty() {
         true => format!("there is no model `{shown}`: the manifest declares none"),
-        false => format!("there is no model `{shown}`; there are {}", names.join(", ")),
+        false => format!(
+            "there is no model `{shown}`; there are {}",
+            names.join(", ")
+        ),
     };
     let mut report = ErrorReport::new(Code::ModelNotFound, message).about("model", shown);
     report.responsible = mainstay_contract::Responsible::Caller;
@@ -110,8 +113,8 @@ impl Asked {
         let refused =
             |refusal: &Refusal| Box::new(refuse(arrival.dialect, refusal, &arrival.request_id));
         let request = arrival.dialect.read_request(&arrival.body);
-        let request = request
-            .map_err(|error| refused(&Refusal::invalid(error.message, error.param)))?;
+        let request =
+            request.map_err(|error| refused(&Refusal::invalid(error.message, error.param)))?;
         let model = known(&shared.gateway, &request.model).map_err(|refusal| refused(&refusal))?;
         let cache_key = cache_key(&arrival, &request, &model);
         Ok(Self {
@@ -140,7 +143,12 @@ impl Asked {
         let gateway = &self.shared.gateway;
         let provider = first.and_then(|name| gateway.provider(name));
         let dialect = provider.and_then(|provider| provider.dialect(Some(self.arrival.dialect)));
-        let patience = self.arrival.patience().into_iter().chain(self.model.total).min();
+        let patience = self
+            .arrival
+            .patience()
+            .into_iter()
+            .chain(self.model.total)
+            .min();
         Ask {
             model: Arc::from(self.request.model.as_str()),
             spender: self.arrival.spender(),
@@ -218,7 +226,11 @@ impl Asked {
                     }
                     (Some(answer), raw) => {
                         let body = raw.map_or_else(
-                            || Body::from(self.arrival.dialect.write_answer(&answer, &self.context())),
+                            || {
+                                Body::from(
+                                    self.arrival.dialect.write_answer(&answer, &self.context()),
+                                )
+                            },
                             Body::from,
                         );
                         self.keep(answer);
@@ -255,7 +267,9 @@ impl Asked {
         }));
         self.head(&mut response, &start, "text/event-stream; charset=utf-8");
         let no_cache = HeaderValue::from_static("no-cache");
-        response.headers_mut().insert(header::CACHE_CONTROL, no_cache);
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, no_cache);
         response
     }
 
@@ -265,9 +279,14 @@ impl Asked {
         let cache = Arc::clone(&self.shared.cache);
         let assembly = Mutex::new(Some(Assembly::default()));
         Some(move |piece: &Piece, is_end: bool| {
-            let Ok(mut place) = assembly.lock() else { return };
+            let Ok(mut place) = assembly.lock() else {
+                return;
+            };
             let Some(whole) = place.as_mut() else { return };
-            let is_sound = piece.events.iter().all(|event| whole.add(event.clone()).is_ok());
+            let is_sound = piece
+                .events
+                .iter()
+                .all(|event| whole.add(event.clone()).is_ok());
             if is_end || !is_sound {
                 let whole = place.take().filter(|_| is_sound);
                 if let Some(Ok(answer)) = whole.map(Assembly::finish) {
@@ -319,7 +338,11 @@ impl Asked {
 
     fn note_first(&self) {
         let seconds = self.started.elapsed().as_secs_f64();
-        self.shared.gateway.metrics().first_content_seconds.observe(seconds);
+        self.shared
+            .gateway
+            .metrics()
+            .first_content_seconds
+            .observe(seconds);
     }
 
     fn note_end(&self) {
@@ -330,7 +353,9 @@ impl Asked {
 
 fn cache_key(arrival: &Arrival, request: &Request, model: &ModelInfo) -> Option<CacheKey> {
     model.cached_for?;
-    let is_forbidden = arrival.text("cache-control").is_some_and(|text| text.contains("no-store"));
+    let is_forbidden = arrival
+        .text("cache-control")
+        .is_some_and(|text| text.contains("no-store"));
     if is_forbidden || request.choices.is_some_and(|choices| choices != 1) {
         return None;
     }
@@ -349,7 +374,10 @@ fn assemble(events: impl Iterator<Item = mainstay_inference::Event>) -> Option<A
 
 fn has_audio(request: &Request) -> bool {
     let is_audio = |part: &Part| matches!(part, Part::Audio { .. });
-    let of_user = request.messages.iter().filter(|message| message.role == Role::User);
+    let of_user = request
+        .messages
+        .iter()
+        .filter(|message| message.role == Role::User);
     of_user.flat_map(|message| &message.parts).any(is_audio)
 }
 

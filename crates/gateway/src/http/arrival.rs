@@ -81,7 +81,9 @@ impl Arrival {
 
     /// How long the caller waits: what it says itself, or what the official clients say of their timeout.
     pub(super) fn patience(&self) -> Option<Duration> {
-        let own = self.text("x-mainstay-timeout-ms").and_then(|text| text.parse().ok());
+        let own = self
+            .text("x-mainstay-timeout-ms")
+            .and_then(|text| text.parse().ok());
         let own = own.map(Duration::from_millis);
         own.or_else(|| {
             let seconds: f64 = self.text("x-stainless-timeout")?.parse().ok()?;
@@ -140,7 +142,10 @@ async fn read_body(headers: &HeaderMap, mut body: Body) -> Result<Bytes, ErrorRe
             tokio::spawn(drain(body));
             Err(report)
         }
-        Err(_) => Err(ErrorReport::new(Code::BadRequest, "the body did not arrive in time")),
+        Err(_) => Err(ErrorReport::new(
+            Code::BadRequest,
+            "the body did not arrive in time",
+        )),
     }
 }
 

@@ -75,7 +75,8 @@ impl FlowBody {
     fn fail(&mut self, error: &FlowError) -> Bytes {
         let refusal = Refusal::of_flow(error, &self.model);
         let mut out = Vec::new();
-        self.encoder.fail(&refusal.failure(&self.request_id), &mut out);
+        self.encoder
+            .fail(&refusal.failure(&self.request_id), &mut out);
         Bytes::from(out)
     }
 }

@@ -51,7 +51,9 @@ pub(super) fn key(scope: &[&str], request: &Request) -> CacheKey {
         stream_usage: false,
         ..request.clone()
     };
-    let mut hashed = Hashed(blake3::Hasher::new_derive_key("mainstay 2026-11 answers kept"));
+    let mut hashed = Hashed(blake3::Hasher::new_derive_key(
+        "mainstay 2026-11 answers kept",
+    ));
     // Strings are quoted and escaped in the form for debugging, so no two requests share one.
     let _written = write!(hashed, "{scope:?}{plain:?}");
     *hashed.0.finalize().as_bytes()

@@ -56,8 +56,7 @@ async fn messages(State(shared): State<Shared>, request: Request) -> Response {
 }
 
 /// The dialect of a route's errors.
-#[must_use]
-pub fn dialect_of(path: &str) -> Dialect {
+fn dialect_of(path: &str) -> Dialect {
     match path {
         "/v1/responses" => Dialect::OpenAiResponses,
         path if path.starts_with("/v1/messages") => Dialect::Anthropic,

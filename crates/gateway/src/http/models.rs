@@ -1,9 +1,9 @@
 //! `GET /v1/models`, as OpenAI's clients read it, or Anthropic's, which say which version they speak.
 
+use super::Shared;
 use super::answer::{json, known};
 use super::arrival::{Caller, request_id};
 use super::refusal::refuse;
-use super::Shared;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use mainstay_inference::Dialect;
@@ -15,9 +15,16 @@ const CREATED: u64 = 0;
 const CREATED_AT: &str = "1970-01-01T00:00:00Z";
 
 pub(super) async fn list(State(shared): State<Shared>, request: Request) -> Response {
-    let caller = request.extensions().get::<Caller>().cloned().unwrap_or_default();
+    let caller = request
+        .extensions()
+        .get::<Caller>()
+        .cloned()
+        .unwrap_or_default();
     let settings = shared.gateway.settings();
-    let allowed = caller.key.as_ref().and_then(|key| settings.gate.keys.get(key));
+    let allowed = caller
+        .key
+        .as_ref()
+        .and_then(|key| settings.gate.keys.get(key));
     let allowed = allowed.and_then(|key| key.models.clone());
     let is_allowed = |name: &&Arc<str>| allowed.as_ref().is_none_or(|names| names.contains(name));
     let mut names: Vec<&Arc<str>> = settings.models.keys().filter(is_allowed).collect();
@@ -48,7 +55,11 @@ pub(super) async fn show(
             json(body.to_string().into_bytes(), &id)
         }
         Err(refusal) => {
-            let dialect = if is_anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat };
+            let dialect = if is_anthropic {
+                Dialect::Anthropic
+            } else {
+                Dialect::OpenAiChat
+            };
             refuse(dialect, &refusal, &id)
         }
     }
@@ -60,7 +71,11 @@ fn is_anthropic(request: &Request) -> bool {
 
 fn model(name: &Arc<str>, provider: &str, is_anthropic: bool) -> Value {
     match is_anthropic {
-        true => value!({ "type": "model", "id": name, "display_name": name, "created_at": CREATED_AT }),
-        false => value!({ "id": name, "object": "model", "created": CREATED, "owned_by": provider }),
+        true => {
+            value!({ "type": "model", "id": name, "display_name": name, "created_at": CREATED_AT })
+        }
+        false => {
+            value!({ "id": name, "object": "model", "created": CREATED, "owned_by": provider })
+        }
     }
 }

@@ -130,7 +130,13 @@ pub(super) async fn wrong_method(request: Request) -> Response {
     let mut refusal = Refusal::invalid(message, None);
     refusal.status = 405;
     let mut response = refuse(dialect_of(path), &refusal, &request_id());
-    let allowed = if path.starts_with("/v1/models") { "GET, HEAD" } else { "POST" };
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    let allowed = if path.starts_with("/v1/models") {
+        "GET, HEAD"
+    } else {
+        "POST"
+    };
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }

@@ -177,7 +177,10 @@ impl Fold {
             BudgetKey::Agent(name) => place.agent.as_ref() == Some(name),
             BudgetKey::Session(_) => false,
         };
-        let hours = self.hours.iter().filter(|(place, _)| place.hour >= hour && is_its(place));
+        let hours = self
+            .hours
+            .iter()
+            .filter(|(place, _)| place.hour >= hour && is_its(place));
         hours.fold(Usd::ZERO, |sum, (_, used)| sum.plus(used.usd))
     }
 

@@ -159,6 +159,12 @@ impl Assembly {
         Ok(())
     }
 
+    /// Whether a part that has begun is text.
+    #[must_use]
+    pub fn is_text(&self, part: usize) -> bool {
+        matches!(self.parts.get(part), Some(Part::Text { .. }))
+    }
+
     /// The whole answer.
     ///
     /// # Errors

@@ -46,7 +46,8 @@ impl Cleaner {
     }
 
     /// The same for bytes whose end was cut off: the start of a secret may stand there.
-    pub(super) fn clean_cut(&self, bytes: &[u8], is_cut: bool) -> String {
+    #[must_use]
+    pub fn clean_cut(&self, bytes: &[u8], is_cut: bool) -> String {
         let text = String::from_utf8_lossy(bytes);
         let text = self.redact(&text);
         let longest = self

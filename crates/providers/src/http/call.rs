@@ -34,7 +34,12 @@ pub(super) async fn call(
     let headers = call.relay.as_ref().filter(|relay| relay.dialect == dialect);
     let headers = headers.map_or(&[][..], |relay| &relay.headers);
     let sent = send(&provider, aim, body, headers, stream).await?;
-    Ok(Box::new(HttpAnswering::new(provider, sent, dialect, &call.request)))
+    Ok(Box::new(HttpAnswering::new(
+        provider,
+        sent,
+        dialect,
+        &call.request,
+    )))
 }
 
 fn body(
@@ -80,7 +85,10 @@ pub(super) async fn send(
     stream: bool,
 ) -> Result<Sent, InferenceError> {
     let body = Bytes::from(body);
-    let mut keyed = provider.keys.current().map_err(|error| key_error(provider, error))?;
+    let mut keyed = provider
+        .keys
+        .current()
+        .map_err(|error| key_error(provider, error))?;
     let timeouts = match stream {
         true => provider.settings.timeouts,
         false => Timeouts {
@@ -132,19 +140,23 @@ async fn exchange(
         origin: provider.origin(false),
         message,
     };
-    let uri = provider.endpoints.uri(aim).map_err(|error| internal(error.to_string()))?;
+    let uri = provider
+        .endpoints
+        .uri(aim)
+        .map_err(|error| internal(error.to_string()))?;
     let mut request = HttpRequest::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
     *request.headers_mut() = keyed.headers.clone();
     for (name, value) in headers {
-        let value = http::HeaderValue::from_str(value).map_err(|error| internal(error.to_string()))?;
+        let value =
+            http::HeaderValue::from_str(value).map_err(|error| internal(error.to_string()))?;
         request.headers_mut().insert(*name, value);
     }
     match clock.limit(provider.client.request(request)).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => Err(unreachable(provider, &error, keyed)),
-        Err(expired) => Err(timed_out(provider, &expired, false)),
+        Err(expired) => Err(timed_out(provider, &expired, clock.elapsed(), false)),
     }
 }
 
@@ -166,12 +178,14 @@ fn refused(
 pub(super) fn timed_out(
     provider: &HttpProvider,
     expired: &Expired,
+    elapsed: Duration,
     answering: bool,
 ) -> InferenceError {
     InferenceError::Timeout {
         origin: provider.origin(answering),
         phase: expired.phase,
         after: expired.after,
+        elapsed,
     }
 }
 
@@ -212,7 +226,7 @@ fn unreachable(
                     phase: TimeoutPhase::Connect,
                     after: provider.settings.timeouts.connect,
                 };
-                return timed_out(provider, &expired, false);
+                return timed_out(provider, &expired, expired.after, false);
             }
             Some(ConnectError::Failed { phase: failed, .. }) => phase = *failed,
             None => {}

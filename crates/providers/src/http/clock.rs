@@ -40,6 +40,11 @@ impl CallClock {
         self.has_token
     }
 
+    /// How long the call has taken so far.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// Waits for work within the limits.
     pub(super) async fn limit<T>(&self, work: impl Future<Output = T>) -> Result<T, Expired> {
         let at = |from: Instant, after: Duration| from + after.min(FAR);

@@ -67,7 +67,9 @@ impl Connector {
         let Some(stream) = opened else {
             return Err(failed(NetworkPhase::Connect)(last));
         };
-        stream.set_nodelay(true).map_err(failed(NetworkPhase::Connect))?;
+        stream
+            .set_nodelay(true)
+            .map_err(failed(NetworkPhase::Connect))?;
         if !is_tls {
             return Ok(Stream::Plain(TokioIo::new(stream)));
         }
@@ -176,7 +178,9 @@ impl Write for Stream {
 
 /// What TLS is spoken with. The certificate of a provider has to come from a public authority, or from one
 /// of these.
-pub(super) fn tls(authorities: &[rustls::pki_types::CertificateDer<'static>]) -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
+pub(super) fn tls(
+    authorities: &[rustls::pki_types::CertificateDer<'static>],
+) -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
     let mut roots = rustls::RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };

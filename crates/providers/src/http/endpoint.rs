@@ -55,7 +55,9 @@ impl Endpoints {
             dialect: settings.service.dialect(None),
             stream: true,
         };
-        endpoints.uri(aim).map_err(|error| refuse(error.to_string()))?;
+        endpoints
+            .uri(aim)
+            .map_err(|error| refuse(error.to_string()))?;
         Ok(endpoints)
     }
 
@@ -63,7 +65,11 @@ impl Endpoints {
     pub(super) fn uri(&self, aim: Aim) -> Result<Uri, http::uri::InvalidUri> {
         let (path, mut query) = self.path(aim);
         if let Some(own) = &self.query {
-            query = if query.is_empty() { own.clone() } else { format!("{own}&{query}") };
+            query = if query.is_empty() {
+                own.clone()
+            } else {
+                format!("{own}&{query}")
+            };
         }
         let mark = if query.is_empty() { "" } else { "?" };
         Uri::from_str(&format!("{}{path}{mark}{query}", self.base))
@@ -81,9 +87,10 @@ impl Endpoints {
             return (format!("/openai/deployments/{}/{end}", self.model), query);
         }
         match aim {
-            Aim::Embeddings if self.service == Service::Gemini => {
-                (format!("/models/{}:batchEmbedContents", self.model), String::new())
-            }
+            Aim::Embeddings if self.service == Service::Gemini => (
+                format!("/models/{}:batchEmbedContents", self.model),
+                String::new(),
+            ),
             Aim::Embeddings => plain("/embeddings"),
             Aim::Answer { dialect, stream } => match dialect {
                 Dialect::OpenAiChat => plain("/chat/completions"),
@@ -94,7 +101,10 @@ impl Endpoints {
                     let path = format!("/models/{}:streamGenerateContent", self.model);
                     (path, "alt=sse".to_owned())
                 }
-                Dialect::Gemini => (format!("/models/{}:generateContent", self.model), String::new()),
+                Dialect::Gemini => (
+                    format!("/models/{}:generateContent", self.model),
+                    String::new(),
+                ),
             },
         }
     }

@@ -104,9 +104,15 @@ impl KeyRing {
 
     /// Reads the key again after the provider refused `refused`. However many calls are refused at once, it
     /// is read once: whoever comes later finds that it changed. Nothing where it is the same as before.
-    pub(super) fn after_refusal(&self, refused: &Arc<Keyed>) -> Result<Option<Arc<Keyed>>, KeyError> {
+    pub(super) fn after_refusal(
+        &self,
+        refused: &Arc<Keyed>,
+    ) -> Result<Option<Arc<Keyed>>, KeyError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(keyed) = current.as_ref().filter(|keyed| !Arc::ptr_eq(keyed, refused)) {
+        if let Some(keyed) = current
+            .as_ref()
+            .filter(|keyed| !Arc::ptr_eq(keyed, refused))
+        {
             return Ok(Some(Arc::clone(keyed)).filter(|keyed| keyed.secret != refused.secret));
         }
         let keyed = Arc::new(self.read()?);

@@ -19,8 +19,8 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-pub use key::{KeyHeader, SecretReader};
 use key::KeyRing;
+pub use key::{KeyHeader, SecretReader};
 use mainstay_contract::Secret;
 use mainstay_inference::{
     Answering, BoxFuture, Dialect, EmbeddingRequest, Embeddings, InferenceError, Origin, Provider,
@@ -57,7 +57,9 @@ impl Service {
     const fn dialect(&self, caller: Option<Dialect>) -> Dialect {
         match (self, caller) {
             (Self::OpenAi, Some(Dialect::OpenAiResponses)) => Dialect::OpenAiResponses,
-            (Self::OpenAi | Self::OpenAiCompatible | Self::AzureOpenAi { .. }, _) => Dialect::OpenAiChat,
+            (Self::OpenAi | Self::OpenAiCompatible | Self::AzureOpenAi { .. }, _) => {
+                Dialect::OpenAiChat
+            }
             (Self::Anthropic, _) => Dialect::Anthropic,
             (Self::Gemini, _) => Dialect::Gemini,
         }

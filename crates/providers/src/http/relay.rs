@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn only_the_model_is_another() {
-        let text = br#"{"x":1.50,"model":"a\"b","messages":[{"new":true,"a":1e400}],"stream":true}"#;
+        let text =
+            br#"{"x":1.50,"model":"a\"b","messages":[{"new":true,"a":1e400}],"stream":true}"#;
         let request = Request {
             stream: true,
             ..Request::default()

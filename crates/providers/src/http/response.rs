@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use mainstay_inference::{
-    Answering, BoxFuture, DecodeError, Dialect, Event, InferenceError, NetworkPhase, Piece, Request,
-    ResponseProblem, SseError, SseReader, StreamDecoder, stream_fault,
+    Answering, BoxFuture, DecodeError, Dialect, Event, InferenceError, NetworkPhase, Piece,
+    Request, ResponseProblem, SseError, SseReader, StreamDecoder, stream_fault,
 };
 use std::mem;
 use std::sync::Arc;
@@ -52,7 +52,11 @@ impl Body {
     }
 
     /// Reads the beginning of a body, as far as it comes; says whether there was more.
-    pub(super) async fn read_some(&mut self, clock: &CallClock, bytes_max: usize) -> (Vec<u8>, bool) {
+    pub(super) async fn read_some(
+        &mut self,
+        clock: &CallClock,
+        bytes_max: usize,
+    ) -> (Vec<u8>, bool) {
         let mut read = Vec::new();
         loop {
             match clock.limit(self.next()).await {
@@ -90,7 +94,12 @@ enum Form {
 }
 
 impl HttpAnswering {
-    pub(super) fn new(provider: Arc<HttpProvider>, sent: Sent, dialect: Dialect, request: &Arc<Request>) -> Self {
+    pub(super) fn new(
+        provider: Arc<HttpProvider>,
+        sent: Sent,
+        dialect: Dialect,
+        request: &Arc<Request>,
+    ) -> Self {
         let kind = sent.content_type.as_str();
         let form = if kind == "text/event-stream" {
             Form::Stream {
@@ -127,7 +136,9 @@ impl HttpAnswering {
                 if is_ended {
                     return Ok(None);
                 }
-                let piece = self.stream(&mut reader, decoder.as_mut(), &mut is_ended).await?;
+                let piece = self
+                    .stream(&mut reader, decoder.as_mut(), &mut is_ended)
+                    .await?;
                 if is_ended && piece.events.is_empty() && piece.raw.is_empty() {
                     return Ok(None);
                 }
@@ -163,7 +174,10 @@ impl HttpAnswering {
             }
         }
         let raw = raw.unwrap_or_else(|| Bytes::from(joined));
-        let answer = self.dialect.read_answer(&raw, &self.request).map_err(|error| self.undecodable(error))?;
+        let answer = self
+            .dialect
+            .read_answer(&raw, &self.request)
+            .map_err(|error| self.undecodable(error))?;
         Ok(Piece {
             events: answer.events(),
             raw,
@@ -181,7 +195,10 @@ impl HttpAnswering {
         let mut raw = Vec::new();
         loop {
             // What arrived together is handed on together.
-            while let Some(frame) = reader.next_frame().map_err(|error| self.not_a_stream(error))? {
+            while let Some(frame) = reader
+                .next_frame()
+                .map_err(|error| self.not_a_stream(error))?
+            {
                 let Some(sse) = frame.sse else { continue };
                 let before = events.len();
                 let decoded = decoder.decode(&sse, &mut events);
@@ -208,12 +225,17 @@ impl HttpAnswering {
                     *is_ended = true;
                     let rest = mem::replace(reader, SseReader::new(0)).unfinished();
                     if let Some(data) = rest.filter(|data| data == "[DONE]") {
-                        let sse = mainstay_inference::Sse { name: "", data: &data };
+                        let sse = mainstay_inference::Sse {
+                            name: "",
+                            data: &data,
+                        };
                         let decoded = decoder.decode(&sse, &mut events);
                         decoded.map_err(|error| self.undecodable(error))?;
                         raw.extend_from_slice(b"data: [DONE]\n\n");
                     }
-                    decoder.end(&mut events).map_err(|error| self.undecodable(error))?;
+                    decoder
+                        .end(&mut events)
+                        .map_err(|error| self.undecodable(error))?;
                     break;
                 }
             }
@@ -228,7 +250,12 @@ impl HttpAnswering {
         let answering = self.sent.clock.has_token();
         let provider = Arc::clone(&self.provider);
         match self.sent.clock.limit(self.sent.body.next()).await {
-            Err(expired) => Err(timed_out(&provider, &expired, answering)),
+            Err(expired) => Err(timed_out(
+                &provider,
+                &expired,
+                self.sent.clock.elapsed(),
+                answering,
+            )),
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(BodyError::TooLarge)) => Err(bad_response(
                 &provider,

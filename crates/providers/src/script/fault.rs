@@ -26,7 +26,7 @@ pub(super) enum FaultKind {
     ContentFiltered,
     ContextLengthExceeded {
         tokens: Option<u64>,
-        limit: Option<u64>,
+        max_tokens: Option<u64>,
     },
     BadRequest {
         status: u16,
@@ -114,12 +114,16 @@ impl Fault {
                 message,
             },
             FaultKind::QuotaExhausted => InferenceError::QuotaExhausted { origin, message },
-            FaultKind::ContentFiltered => InferenceError::ContentFiltered { origin, message },
-            FaultKind::ContextLengthExceeded { tokens, limit } => {
+            FaultKind::ContentFiltered => InferenceError::ContentFiltered {
+                origin,
+                reason: String::new(),
+                message,
+            },
+            FaultKind::ContextLengthExceeded { tokens, max_tokens } => {
                 InferenceError::ContextLengthExceeded {
                     origin,
                     tokens,
-                    limit,
+                    max_tokens,
                     message,
                 }
             }
@@ -149,6 +153,7 @@ impl Fault {
                 origin,
                 phase,
                 after,
+                elapsed: after,
             },
             FaultKind::BadResponse { problem } => InferenceError::BadResponse {
                 origin,

@@ -232,7 +232,7 @@ fn fault_kind(name: &str, map: &Fields<'_>) -> Result<FaultKind, ScriptError> {
         "content_filtered" => FaultKind::ContentFiltered,
         "context_length_exceeded" => FaultKind::ContextLengthExceeded {
             tokens: map.number("tokens")?,
-            limit: map.number("limit")?,
+            max_tokens: map.number("limit")?,
         },
         "bad_request" => FaultKind::BadRequest {
             status: map.status(400..500)?.unwrap_or(400),

@@ -43,11 +43,15 @@ fn fault(error: &InferenceError) -> Option<Value> {
     let kept = fields.into_iter().filter(|(key, value)| {
         !value.is_null()
             && value != ""
-            && !matches!(key.as_str(), "provider" | "model" | "answering")
+            && !matches!(
+                key.as_str(),
+                "provider" | "model" | "answering" | "elapsed_ms" | "reason"
+            )
     });
     let mut fault: Map<String, Value> = kept
         .map(|(key, value)| match key.as_str() {
             "retry_after" | "after" => (key, duration(value)),
+            "max_tokens" => ("limit".to_owned(), value),
             _ => (key, value),
         })
         .collect();

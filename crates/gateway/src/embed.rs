@@ -1,0 +1,113 @@
+//! Requests for vectors: the same gate, one call after the other.
+
+use crate::flow::FlowError;
+use crate::gateway::{Directive, Gateway};
+use futures_util::FutureExt;
+use mainstay_contract::Usd;
+use mainstay_inference::{
+    Ask, AttemptId, EmbeddingRequest, Embeddings, FlightId, GateError, InferenceError, Input,
+    Origin, Outcome, Success, Tokens,
+};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+/// A flight that leaves when it is dropped before its end.
+struct Leaving<'a> {
+    gateway: &'a Gateway,
+    flight: FlightId,
+    is_over: bool,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let came = Tokens::default();
+            let flight = self.flight;
+            self.gateway.tell(Input::Left { flight, came });
+        }
+    }
+}
+
+impl Gateway {
+    /// Makes vectors.
+    ///
+    /// # Errors
+    /// How the request failed.
+    pub async fn embed(
+        &self,
+        ask: Ask,
+        request: Arc<EmbeddingRequest>,
+    ) -> Result<(Embeddings, Success), FlowError> {
+        let (flight, mut mail) = self.ask(ask);
+        let mut leaving = Leaving {
+            gateway: self,
+            flight,
+            is_over: false,
+        };
+        let mut made = None;
+        loop {
+            match mail.recv().await {
+                Some(Directive::Call {
+                    attempt,
+                    deployment,
+                    ..
+                }) => made = self.vectors(attempt, &deployment, &request).await.or(made),
+                Some(Directive::Cancel(_)) => {}
+                Some(Directive::Finish(ending)) => {
+                    leaving.is_over = true;
+                    return match (ending, made) {
+                        (Ok(success), Some(embeddings)) => Ok((embeddings, success)),
+                        (Ok(_), None) => Err(lost()),
+                        (Err(error), _) => Err(error),
+                    };
+                }
+                None => return Err(lost()),
+            }
+        }
+    }
+
+    async fn vectors(
+        &self,
+        attempt: AttemptId,
+        deployment: &str,
+        request: &Arc<EmbeddingRequest>,
+    ) -> Option<Embeddings> {
+        let made = match self.provider(deployment) {
+            Some(provider) => {
+                let call = AssertUnwindSafe(provider.embed(Arc::clone(request)));
+                call.catch_unwind().await.unwrap_or_else(|_| Err(broken()))
+            }
+            None => Err(broken()),
+        };
+        let (outcome, made) = match made {
+            Ok(embeddings) => {
+                let tokens = Some(embeddings.tokens);
+                (Outcome::Answered { tokens }, Some(embeddings))
+            }
+            Err(error) => {
+                let tokens = Tokens::default();
+                (Outcome::Failed { error, tokens }, None)
+            }
+        };
+        self.tell(Input::Ended { attempt, outcome });
+        made
+    }
+}
+
+fn broken() -> InferenceError {
+    InferenceError::Internal {
+        origin: Origin::default(),
+        message: "the provider's adapter broke a promise".to_owned(),
+    }
+}
+
+fn lost() -> FlowError {
+    Box::new(GateError {
+        error: broken(),
+        earlier: Vec::new(),
+        deployment: None,
+        attempts: 0,
+        usd: Usd::ZERO,
+        tokens: Tokens::default(),
+    })
+}
