@@ -133,6 +133,21 @@ pub(crate) static HEADER: Format = Format {
     )
 };
 
+pub(crate) static API_VERSION: Format = text(
+    "a version such as `2024-10-21`",
+    "^[A-Za-z0-9._-]+$",
+    api_version,
+);
+/// The value of a header: perhaps a secret that should have been one.
+pub(crate) static HEADER_VALUE: Format = Format {
+    is_secret: true,
+    ..text(
+        "the value of an HTTP header",
+        "^[!-~]([ -~\\t]*[!-~])?$",
+        header_value,
+    )
+};
+
 fn name(text: &str) -> Result<Value, Refusal> {
     match AgentName::new(text) {
         Ok(_) => Ok(Value::Text(text.to_owned())),
@@ -338,4 +353,21 @@ fn header(text: &str) -> Result<Value, Refusal> {
         return Err("the node sets this header itself".into());
     }
     Ok(Value::Text(text.to_owned()))
+}
+
+fn api_version(text: &str) -> Result<Value, Refusal> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    match !text.is_empty() && text.chars().all(is_allowed) {
+        true => Ok(Value::Text(text.to_owned())),
+        false => Err(NOTHING),
+    }
+}
+
+fn header_value(text: &str) -> Result<Value, Refusal> {
+    let is_allowed = |c: char| c.is_ascii_graphic() || matches!(c, ' ' | '\t');
+    let is_trimmed = text.trim() == text && !text.is_empty();
+    match is_trimmed && text.chars().all(is_allowed) {
+        true => Ok(Value::Text(text.to_owned())),
+        false => Err("use ASCII, without spaces at the ends".into()),
+    }
 }

@@ -15,7 +15,9 @@ mod finding;
 mod format;
 pub mod import;
 mod manifest;
+mod model;
 mod near;
+mod provider;
 mod refusal;
 mod rule;
 mod schema;
@@ -30,10 +32,15 @@ mod yaml;
 
 pub use finding::{Checked, Finding, InvalidManifest, Problem};
 pub use manifest::{
-    Agent, Effect, Http, HttpSecret, Manifest, Model, Network, Price, Probe, Provider, Sandbox,
-    SecretRef, SecretSource, Shell, TaskTool, Timeouts, Tool,
+    Agent, Effect, Http, HttpSecret, Manifest, Network, Probe, Sandbox, SecretRef, SecretSource,
+    Shell, TaskTool, Tool,
+};
+pub use model::{
+    Budget, BudgetAction, FailureClass, Fallback, HeaderValue, IfPriceUnknown, Key, KeyLimits,
+    Limits, Model, Price, ResponseCache, Timeouts,
 };
 pub use near::near;
+pub use provider::{Device, PoolMember, Provider};
 pub use rule::{AllowRule, Method, StatusRange};
 pub use schema::schema;
 pub use task::{

@@ -1,9 +1,9 @@
 //! What a valid manifest says, with every default filled in and every reference resolved.
 
+use crate::model::{Key, Model};
 use crate::rule::{AllowRule, Method, StatusRange};
 use crate::task::{Cache, Concurrency, Placed, Project};
 use mainstay_contract::{AgentName, Usd};
-use mainstay_resilience::RetryPolicy;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,6 +21,12 @@ pub struct Manifest {
     pub agents: BTreeMap<AgentName, Agent>,
     /// Where secrets come from, by name.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// Who may use the gateway, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keys: BTreeMap<String, Key>,
+    /// The file of prices that goes on top of the built-in table, relative to the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<String>,
     /// The folders of projects, as patterns; none where the manifest's folder is the only one.
     pub projects: Vec<Placed<String>>,
     /// What the manifest's own folder holds.
@@ -31,70 +37,11 @@ pub struct Manifest {
     pub cache: Cache,
 }
 
-/// A model behind a name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Model {
-    /// Who answers.
-    pub provider: Provider,
-    /// How long a call may take.
-    pub timeout: Timeouts,
-    /// How failed calls are repeated.
-    pub retry: RetryPolicy,
-    /// What it costs; free where absent.
-    pub price: Option<Price>,
-}
-
-/// Who answers for a model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "provider", rename_all = "snake_case")]
-pub enum Provider {
-    /// A file of steps.
-    Script {
-        /// The file, relative to the manifest.
-        file: String,
-    },
-    /// A server that speaks OpenAI's chat completions.
-    OpenAiCompatible {
-        /// Where its API begins, without a slash at the end.
-        base_url: String,
-        /// What the server calls the model.
-        model: String,
-        /// The key to send, where the server wants one.
-        api_key: Option<SecretRef>,
-    },
-}
-
 /// A reference to a declared secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretRef {
     /// The name under `secrets`.
     pub secret: String,
-}
-
-/// How long the phases of a model call may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Timeouts {
-    /// Until the connection stands.
-    #[serde(with = "millis")]
-    pub connect: Duration,
-    /// Until the first token.
-    #[serde(with = "millis")]
-    pub first_token: Duration,
-    /// Between tokens.
-    #[serde(with = "millis")]
-    pub idle: Duration,
-    /// For the whole call.
-    #[serde(with = "millis")]
-    pub total: Duration,
-}
-
-/// What a model costs, per million tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Price {
-    /// Tokens sent.
-    pub input_per_million: Usd,
-    /// Tokens received.
-    pub output_per_million: Usd,
 }
 
 /// An agent.
@@ -307,5 +254,28 @@ pub(crate) mod millis {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         u64::deserialize(from).map(Duration::from_millis)
+    }
+
+    /// The same where there may be none.
+    pub(crate) mod option {
+        use serde::{Deserialize, Deserializer, Serializer};
+        use std::time::Duration;
+
+        pub(crate) fn serialize<S: Serializer>(
+            value: &Option<Duration>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            match value {
+                Some(value) => super::serialize(value, to),
+                None => to.serialize_none(),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<Duration>, D::Error> {
+            let millis = Option::<u64>::deserialize(from)?;
+            Ok(millis.map(Duration::from_millis))
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::format::{Format, NAME_PATTERN};
 use crate::sections::MANIFEST;
-use crate::shape::{Case, Field, Kind, Need, Shape, Variant, Word};
+use crate::shape::{Case, Field, Kind, Need, Shape, Variant, When, Word};
 use serde_json::{Map, Value, json};
 
 /// The JSON Schema of the manifest.
@@ -84,8 +84,27 @@ fn case(case: &Case) -> Value {
             .map(|key| ((*key).to_owned(), json!(false)));
         then.insert("properties".to_owned(), Value::Object(refused.collect()));
     }
-    let condition = json!({"properties": {case.key: {"enum": case.words}}, "required": [case.key]});
-    json!({"if": condition, "then": then})
+    json!({"if": when(&case.when), "then": then})
+}
+
+fn when(when: &When) -> Value {
+    match when {
+        When::Is {
+            key,
+            words,
+            without,
+        } => {
+            let mut is = Map::new();
+            is.insert("properties".to_owned(), json!({*key: {"enum": words}}));
+            is.insert("required".to_owned(), json!([key]));
+            if let Some(without) = without {
+                is.insert("not".to_owned(), json!({"required": [without]}));
+            }
+            Value::Object(is)
+        }
+        When::Present(key) => json!({"required": [key]}),
+        When::Absent(key) => json!({"not": {"required": [key]}}),
+    }
 }
 
 fn kind(kind: &'static Kind, definitions: &mut Map<String, Value>) -> Map<String, Value> {
@@ -126,6 +145,10 @@ fn kind(kind: &'static Kind, definitions: &mut Map<String, Value>) -> Map<String
             }
             json!({"$ref": format!("#/$defs/{name}")})
         }
+        Kind::Or(first, second) => {
+            let first = self::kind(first, definitions);
+            json!({"anyOf": [first, self::kind(second, definitions)]})
+        }
         Kind::Tagged(variants) => tagged(variants, definitions),
         Kind::Later => json!({"not": {}}),
     };
@@ -146,9 +169,8 @@ fn format(format: &Format) -> Value {
 }
 
 fn choice(words: &'static [Word]) -> Value {
-    let supported = words.iter().filter(|word| !word.is_later);
     let word = |word: &Word| json!({"const": word.word, "description": word.doc});
-    json!({"oneOf": supported.map(word).collect::<Vec<_>>()})
+    json!({"oneOf": words.iter().map(word).collect::<Vec<_>>()})
 }
 
 fn tagged(variants: &'static [Variant], definitions: &mut Map<String, Value>) -> Value {

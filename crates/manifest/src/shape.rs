@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Map(&'static Kind),
     /// Keys known to us.
     Object(&'static Shape),
+    /// The first of two, or the second where it is a map.
+    Or(&'static Kind, &'static Kind),
     /// A word, or a map of that word to its options.
     Tagged(&'static [Variant]),
     /// Not yet supported, whatever it holds.
@@ -32,7 +34,6 @@ pub(crate) enum Kind {
 pub(crate) struct Word {
     pub(crate) word: &'static str,
     pub(crate) doc: &'static str,
-    pub(crate) is_later: bool,
 }
 
 /// A case of a tagged value.
@@ -74,12 +75,25 @@ pub(crate) enum Need {
     Default(&'static str),
 }
 
-/// What holds where a key has a certain word.
+/// What holds beside a certain key.
 pub(crate) struct Case {
-    pub(crate) key: &'static str,
-    pub(crate) words: &'static [&'static str],
+    pub(crate) when: When,
     pub(crate) required: &'static [&'static str],
     pub(crate) refused: &'static [&'static str],
+}
+
+/// When a case applies.
+pub(crate) enum When {
+    /// A key has one of these words, and another, where one is named, is absent.
+    Is {
+        key: &'static str,
+        words: &'static [&'static str],
+        without: Option<&'static str>,
+    },
+    /// A key is there.
+    Present(&'static str),
+    /// A key is absent.
+    Absent(&'static str),
 }
 
 impl Shape {

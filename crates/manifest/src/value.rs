@@ -165,9 +165,13 @@ pub(crate) fn default(kind: &'static Kind, json: &str, place: &Place) -> Option<
             if inner.is_empty() {
                 return Some(Value::List(Vec::new()));
             }
-            let value = default(of, inner, place)?;
-            let place = place.clone();
-            Some(Value::List(vec![Item { place, value }]))
+            let item = |json: &str| {
+                let value = default(of, json.trim(), place)?;
+                let place = place.clone();
+                Some(Item { place, value })
+            };
+            let items: Option<Vec<Item>> = inner.split(',').map(item).collect();
+            items.map(Value::List)
         }
         Kind::Map(_) => Some(Value::Map(Vec::new())),
         Kind::Object(shape) => {
@@ -181,6 +185,6 @@ pub(crate) fn default(kind: &'static Kind, json: &str, place: &Place) -> Option<
             }
             Some(Value::Object(object))
         }
-        Kind::Text | Kind::Tagged(_) | Kind::Later => None,
+        Kind::Text | Kind::Or(..) | Kind::Tagged(_) | Kind::Later => None,
     }
 }

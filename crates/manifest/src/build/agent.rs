@@ -30,10 +30,8 @@ pub(super) fn agent(item: &Item, names: &Names<'_>, findings: &mut Findings) -> 
 
 /// A budget counts only what has a price.
 fn budget_has_effect(agent: &Object, names: &Names<'_>, model: &str, findings: &mut Findings) {
-    let declared = names.models.get(model).and_then(Item::object);
-    let is_free = declared.is_some_and(|model| !model.is_written("price"));
-    if let (true, Some(budget)) = (is_free, agent.get("budget")) {
-        let message = format!("the budget has no effect: the model `{model}` has no `price`");
+    if let (true, Some(budget)) = (names.is_free(model), agent.get("budget")) {
+        let message = format!("the budget has no effect: the model `{model}` is free");
         let finding = budget.place.finding(Problem::Conflict, message);
         findings.add(finding.hint("give the model a price, or leave the budget out"));
     }

@@ -2,8 +2,13 @@
 //! nothing, contradictions, fields without effect.
 
 mod agent;
+mod free;
+mod header;
 mod http;
+mod key;
+mod limit;
 mod model;
+mod route;
 mod task;
 
 use crate::finding::{Findings, Place, Problem};
@@ -11,7 +16,7 @@ use crate::near::near;
 use crate::value::{Entry, Item, Object, Value};
 use crate::{Manifest, Project, SecretSource};
 use mainstay_contract::AgentName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Builds the manifest. `None` where a value that it needs was refused before.
 pub(crate) fn manifest(root: &Item, findings: &mut Findings) -> Option<Manifest> {
@@ -20,11 +25,15 @@ pub(crate) fn manifest(root: &Item, findings: &mut Findings) -> Option<Manifest>
         models: Declared::new(root, "models"),
         secrets: Declared::new(root, "secrets"),
         tasks: Declared::new(root, "tasks"),
+        free: free::models(root),
     };
     let models = entries(root, "models");
     let models: BTreeMap<_, _> = models
-        .filter_map(|(name, item)| Some((name.clone(), model::model(item?, &names, findings)?)))
+        .filter_map(|(name, item)| {
+            Some((name.clone(), model::model(name, item?, &names, findings)?))
+        })
         .collect();
+    route::circles(root.map("models").unwrap_or_default(), findings);
     let mut agents = BTreeMap::new();
     for (name, item) in entries(root, "agents") {
         let agent = item.and_then(|item| agent::agent(item, &names, findings));
@@ -32,6 +41,7 @@ pub(crate) fn manifest(root: &Item, findings: &mut Findings) -> Option<Manifest>
             agents.insert(name, agent);
         }
     }
+    let keys = key::keys(root, &names, findings);
     let secrets = entries(root, "secrets");
     let secrets = secrets.filter_map(|(name, item)| Some((name.clone(), secret(item?)?)));
     Some(Manifest {
@@ -40,6 +50,8 @@ pub(crate) fn manifest(root: &Item, findings: &mut Findings) -> Option<Manifest>
         models,
         agents,
         secrets: secrets.collect(),
+        keys,
+        prices: root.text("prices").map(str::to_owned),
         projects: task::placed(root, "projects"),
         project: task::project(root, findings),
         concurrency: task::concurrency(root),
@@ -81,6 +93,8 @@ struct Names<'a> {
     models: Declared<'a>,
     secrets: Declared<'a>,
     tasks: Declared<'a>,
+    /// The models that cost nothing, whatever they are asked.
+    free: BTreeSet<&'a str>,
 }
 
 /// The names of one section.
@@ -144,6 +158,11 @@ impl<'a> Declared<'a> {
 }
 
 impl Names<'_> {
+    /// Whether a model, with all that stands in for it, costs nothing.
+    fn is_free(&self, model: &str) -> bool {
+        self.free.contains(model)
+    }
+
     /// Checks the secret named by `object.secret`.
     fn secret(&self, object: &Object, findings: &mut Findings) -> Option<String> {
         let item = object.get("secret")?;

@@ -1,95 +1,207 @@
 //! Models.
 
-use super::Names;
+use super::limit::{breaker, budget, limits, retry, timeouts};
+use super::{Names, header, route};
 use crate::finding::{Findings, Problem};
 use crate::value::{Item, Object};
-use crate::{Model, Price, Provider, SecretRef, Timeouts};
-use mainstay_resilience::RetryPolicy;
+use crate::{
+    Device, IfPriceUnknown, Model, PoolMember, Price, Provider, ResponseCache, SecretRef, Timeouts,
+};
+use mainstay_contract::Usd;
 use std::time::Duration;
 
 const OPENAI: &str = "https://api.openai.com/v1";
+const ANTHROPIC: &str = "https://api.anthropic.com";
+const GEMINI: &str = "https://generativelanguage.googleapis.com/v1beta";
+const AZURE_API_VERSION: &str = "2024-10-21";
 
-pub(super) fn model(item: &Item, names: &Names<'_>, findings: &mut Findings) -> Option<Model> {
+pub(super) fn model(
+    name: &str,
+    item: &Item,
+    names: &Names<'_>,
+    findings: &mut Findings,
+) -> Option<Model> {
     let object = item.object()?;
     let api_key = object.object("api_key");
     let api_key = api_key.and_then(|key| names.secret(key, findings));
+    let headers = header::headers(object, names, findings);
+    let pool = route::pool(object, names, findings);
+    let fallback = route::fallback(name, object, pool.as_deref(), names, findings);
     let retry = retry(object.object("retry"), findings);
     let timeout = timeouts(object.object("timeout"), findings);
+    let limits = limits(object.object("limits"), findings);
+    let budget = budget(object, findings);
+    budget_has_effect(name, object, names, findings);
+    tokens_fit(object, findings);
+    let (price, is_free) = price(object, findings);
+    let hedge_after = hedge(object, timeout.as_ref(), findings);
     Some(Model {
-        provider: provider(object, api_key.map(|secret| SecretRef { secret }))?,
+        provider: provider(object, api_key.map(|secret| SecretRef { secret }), pool)?,
         timeout: timeout?,
         retry: retry?,
-        price: price(object),
+        price,
+        is_free,
+        pricing_if_unknown: match object.text("if_price_unknown")? {
+            "allow" => IfPriceUnknown::Allow,
+            _ => IfPriceUnknown::Refuse,
+        },
+        headers,
+        limits: limits?,
+        breaker: breaker(object.object("breaker"))?,
+        budget,
+        context_window: object
+            .integer("context_window")
+            .or_else(|| object.integer("context_length")),
+        output_tokens_max: object.integer("output_tokens_max"),
+        fallback,
+        hedge_after,
+        is_idempotent: object.boolean("idempotent")?,
+        cache: object
+            .object("cache")
+            .and_then(|cache| cache.duration("ttl"))
+            .map(|ttl| ResponseCache { ttl }),
     })
 }
 
-fn provider(object: &Object, api_key: Option<SecretRef>) -> Option<Provider> {
+fn provider(
+    object: &Object,
+    api_key: Option<SecretRef>,
+    pool: Option<Vec<PoolMember>>,
+) -> Option<Provider> {
+    if let Some(members) = pool {
+        return Some(Provider::Pool { members });
+    }
     let own = |key| object.text(key).map(str::to_owned);
+    let base_url = |usual: &str| match object.is_written("base_url") {
+        true => own("base_url"),
+        false => Some(usual.to_owned()),
+    };
     match object.text("provider")? {
         "script" => Some(Provider::Script { file: own("file")? }),
-        "openai" => Some(Provider::OpenAiCompatible {
-            base_url: if object.is_written("base_url") {
-                own("base_url")?
-            } else {
-                OPENAI.to_owned()
-            },
-            model: own("model")?,
-            api_key,
-        }),
         "openai_compatible" => Some(Provider::OpenAiCompatible {
             base_url: own("base_url")?,
             model: own("model")?,
             api_key,
         }),
+        "openai" => Some(Provider::OpenAi {
+            base_url: base_url(OPENAI)?,
+            model: own("model")?,
+            api_key,
+        }),
+        "anthropic" => Some(Provider::Anthropic {
+            base_url: base_url(ANTHROPIC)?,
+            model: own("model")?,
+            api_key,
+        }),
+        "gemini" => Some(Provider::Gemini {
+            base_url: base_url(GEMINI)?,
+            model: own("model")?,
+            api_key,
+        }),
+        "azure_openai" => Some(Provider::AzureOpenAi {
+            base_url: own("base_url")?,
+            model: own("model")?,
+            api_key,
+            api_version: own("api_version").unwrap_or_else(|| AZURE_API_VERSION.to_owned()),
+        }),
+        "local" => local(object),
         _ => None,
     }
 }
 
-fn retry(object: Option<&Object>, findings: &mut Findings) -> Option<RetryPolicy> {
-    let object = object?;
-    let (base, cap) = (object.duration("base")?, object.duration("cap")?);
-    if base > cap {
-        let key = if object.is_written("base") {
-            "base"
-        } else {
-            "cap"
-        };
-        let message = "the first wait `base` is longer than the longest wait `cap`";
-        let place = &object.get(key)?.place;
-        findings.add(place.finding(Problem::Conflict, message));
-    }
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).ok();
-    Some(RetryPolicy {
-        retries_max: u32::try_from(object.integer("max")?).ok()?,
-        base_ms: millis(base)?,
-        cap_ms: millis(cap)?,
+fn local(object: &Object) -> Option<Provider> {
+    let threads = object.integer("threads");
+    Some(Provider::Local {
+        path: object.text("path")?.to_owned(),
+        context_length: object.integer("context_length"),
+        threads: threads.and_then(|threads| u32::try_from(threads).ok()),
+        device: object.text("device").map(|word| match word {
+            "cuda" => Device::Cuda,
+            _ => Device::Cpu,
+        }),
     })
 }
 
-fn timeouts(object: Option<&Object>, findings: &mut Findings) -> Option<Timeouts> {
-    let object = object?;
-    let timeouts = Timeouts {
-        connect: object.duration("connect")?,
-        first_token: object.duration("first_token")?,
-        idle: object.duration("idle")?,
-        total: object.duration("total")?,
+/// The price that is named, and whether it is said that there is none.
+fn price(object: &Object, findings: &mut Findings) -> (Option<Price>, bool) {
+    if let (Some(_), Some(at)) = (object.key_at("price"), object.get("if_price_unknown"))
+        && object.is_written("if_price_unknown")
+    {
+        let message = "`if_price_unknown` has no effect: `price` is known";
+        let finding = at.place.finding(Problem::Conflict, message);
+        findings.add(finding.hint("leave one of them out"));
+    }
+    let Some(price) = object.object("price") else {
+        return (None, false);
     };
-    for key in ["connect", "first_token", "idle"] {
-        let is_idle = object.duration(key)? > timeouts.total;
-        // A short total alone is fine: it simply ends the phases earlier.
-        if is_idle && object.is_written(key) {
-            let message = format!("`{key}` is longer than `total` and would never be reached");
-            let place = &object.get(key)?.place;
-            findings.add(place.finding(Problem::Conflict, message));
-        }
+    if price.is_written("free") {
+        return (None, is_free(price, findings));
     }
-    Some(timeouts)
+    let usd = |key| price.money(key);
+    let named = usd("input_per_million").zip(usd("output_per_million"));
+    if let (Some((Usd::ZERO, Usd::ZERO)), Some(item)) = (named, object.get("price")) {
+        let message = "a price of nothing may be a forgotten one";
+        let finding = item.place.finding(Problem::Conflict, message);
+        findings.add(finding.hint("write `price: {free: true}`"));
+    }
+    let named = named.map(|(input_per_million, output_per_million)| Price {
+        input_per_million,
+        output_per_million,
+        cache_read_per_million: usd("cache_read_per_million"),
+        cache_write_per_million: usd("cache_write_per_million"),
+    });
+    (named, false)
 }
 
-fn price(object: &Object) -> Option<Price> {
-    let price = object.object("price")?;
-    Some(Price {
-        input_per_million: price.money("input_per_million")?,
-        output_per_million: price.money("output_per_million")?,
-    })
+fn is_free(price: &Object, findings: &mut Findings) -> bool {
+    let is_free = price.boolean("free");
+    if let (Some(false), Some(item)) = (is_free, price.get("free")) {
+        let message = "`free` is `true`, or is left out";
+        let finding = item.place.finding(Problem::Conflict, message);
+        findings.add(finding.hint("write `input_per_million` and `output_per_million`"));
+    }
+    is_free == Some(true)
+}
+
+/// A budget counts only what costs something.
+fn budget_has_effect(name: &str, object: &Object, names: &Names<'_>, findings: &mut Findings) {
+    if let (true, Some(budget)) = (names.is_free(name), object.get("budget")) {
+        let message = "the budget has no effect: the model is free";
+        let finding = budget.place.finding(Problem::Conflict, message);
+        findings.add(finding.hint("give the model a price, or leave the budget out"));
+    }
+}
+
+/// An answer is part of the conversation.
+fn tokens_fit(object: &Object, findings: &mut Findings) {
+    let key = match object.is_written("context_length") {
+        true => "context_length",
+        false => "context_window",
+    };
+    let (Some(window), Some(item)) = (object.integer(key), object.get("output_tokens_max")) else {
+        return;
+    };
+    if object.integer("output_tokens_max") > Some(window) {
+        let message =
+            format!("`output_tokens_max` is more than `{key}` and would never be reached");
+        findings.add(item.place.finding(Problem::Conflict, message));
+    }
+}
+
+fn hedge(object: &Object, timeout: Option<&Timeouts>, findings: &mut Findings) -> Option<Duration> {
+    let hedge = object.object("hedge")?;
+    if let (Some(false), Some(item)) = (object.boolean("idempotent"), object.get("hedge")) {
+        let message = "a call that must not be repeated cannot be made twice";
+        let finding = item.place.finding(Problem::Conflict, message);
+        findings.add(finding.hint("leave `hedge` out, or `idempotent: false`"));
+    }
+    let after = hedge.duration("after")?;
+    if let (true, Some(item)) = (
+        timeout.is_some_and(|it| after >= it.total),
+        hedge.get("after"),
+    ) {
+        let message = "`after` is not shorter than `timeout.total` and would never be reached";
+        findings.add(item.place.finding(Problem::Conflict, message));
+    }
+    Some(after)
 }

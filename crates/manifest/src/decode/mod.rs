@@ -1,5 +1,6 @@
 //! From the tree to values, as [`crate::sections`] describes them; everything that differs is reported.
 
+mod either;
 mod object;
 mod scalar;
 
@@ -51,6 +52,7 @@ impl Decoder<'_> {
             Kind::OneOrMany(of) => return self.one_or_many(node, of, place, owner),
             Kind::Map(of) => return self.map(node, of, place),
             Kind::Object(shape) => return self.shape(node, shape, place, owner),
+            Kind::Or(first, second) => return self.either(node, (first, second), place, owner),
             Kind::Tagged(variants) => return self.tagged(node, variants, place),
             Kind::Later => None,
         };

@@ -3,7 +3,7 @@
 use super::Decoder;
 use crate::finding::{Place, Position, Problem, shorten};
 use crate::near::near;
-use crate::shape::{Case, Field, Kind, Need, Shape};
+use crate::shape::{Case, Field, Kind, Need, Shape, When};
 use crate::value::{Item, Object, Value, default};
 use crate::yaml::{Content, Key, Node};
 
@@ -116,23 +116,45 @@ impl Decoder<'_> {
     }
 
     fn case(&mut self, case: &'static Case, owner: &Place, object: &Object) {
-        let Some(word) = object
-            .text(case.key)
-            .filter(|word| case.words.contains(word))
-        else {
+        let Some((needs, refuses)) = applies(&case.when, object) else {
             return;
         };
         for &key in case.required {
             if !object.is_written(key) && !object.meant.contains(key) {
-                self.missing(key, owner, &format!("; {} `{word}` needs it", case.key));
+                self.missing(key, owner, &needs);
             }
         }
         for &key in case.refused {
             if let Some(at) = object.key_at(key) {
-                let message = format!("`{key}` means nothing for {} `{word}`", case.key);
+                let message = format!("`{key}` means nothing {refuses}");
                 let finding = owner.key(key, at).finding(Problem::Conflict, message);
                 self.findings.add(finding.hint("leave it out"));
             }
+        }
+    }
+}
+
+/// Where a case applies: why it needs a key, and beside what another means nothing.
+fn applies(when: &When, object: &Object) -> Option<(String, String)> {
+    match when {
+        When::Is {
+            key,
+            words,
+            without,
+        } => {
+            let word = object.text(key).filter(|word| words.contains(word))?;
+            let is_complete = without.is_none_or(|other| !object.is_written(other));
+            let needs = format!("; {key} `{word}` needs it");
+            is_complete.then(|| (needs, format!("for {key} `{word}`")))
+        }
+        When::Present(key) => {
+            let is_there = object.is_written(key);
+            is_there.then(|| (format!("; `{key}` needs it"), format!("beside `{key}`")))
+        }
+        When::Absent(key) => {
+            let is_absent = !object.is_written(key) && !object.meant.contains(key);
+            let needs = format!("; it or `{key}` has to be there");
+            is_absent.then(|| (needs, format!("without `{key}`")))
         }
     }
 }

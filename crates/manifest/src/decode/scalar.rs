@@ -201,18 +201,14 @@ impl Decoder<'_> {
         words: &'static [Word],
         place: &Place,
     ) -> Option<Value> {
-        let supported = words.iter().filter(|word| !word.is_later);
-        let names: Vec<String> = supported.map(|word| format!("`{}`", word.word)).collect();
+        let names = words.iter().map(|word| format!("`{}`", word.word));
+        let names: Vec<String> = names.collect();
         let expected = format!("one of {}", names.join(", "));
         let Content::Scalar { text, is_plain } = &node.content else {
             self.mistyped(node, place, &expected, None);
             return None;
         };
         if let Some(word) = words.iter().find(|word| word.word == text) {
-            if word.is_later {
-                self.later(place, word.word);
-                return None;
-            }
             return Some(Value::Word(word.word));
         }
         if *is_plain && matches!(plain(text), Plain::Nothing) {

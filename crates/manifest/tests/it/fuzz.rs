@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use std::time::{Duration, Instant};
 
 const FULL: &str = include_str!("../manifests/full.yaml");
+const INFERENCE: &str = include_str!("../manifests/inference.yaml");
 
 fn hold(bytes: &[u8]) -> usize {
     let checked = mainstay_manifest::check("mainstay.yaml", bytes);
@@ -35,6 +36,30 @@ fn hold_quickly(what: &str, bytes: &[u8]) -> usize {
     println!("{what}: {took:?}, {count} findings");
     assert!(took < PATIENCE, "{what} took {took:?}");
     count
+}
+
+/// Models of which each falls back to the next, and to the first where there are to be circles.
+fn fallbacks(has_circles: bool) -> String {
+    let back = if has_circles { ", m0" } else { "" };
+    let model = |n: usize| {
+        let next = n + 1;
+        format!("  m{n}: {{provider: script, file: x, fallback: [m{next}{back}]}}\n")
+    };
+    let models: String = (0..50_000).map(model).collect();
+    format!("version: 1\nmodels:\n{models}  m50000: {{provider: script, file: x}}\n")
+}
+
+/// A pool of many models, and many agents with a budget for it.
+fn pools() -> String {
+    let models = (0..20_000).map(|n| format!("  m{n}: {{provider: script, file: x}}\n"));
+    let names: Vec<String> = (0..20_000).map(|n| format!("m{n}")).collect();
+    let agents = (0..20_000).map(|n| format!("  a{n}: {{model: p, budget: {{usd: 1}}}}\n"));
+    format!(
+        "version: 1\nmodels:\n  p: {{pool: [{}]}}\n{}agents:\n{}",
+        names.join(", "),
+        models.collect::<String>(),
+        agents.collect::<String>()
+    )
 }
 
 fn filled(unit: &str) -> String {
@@ -113,6 +138,9 @@ fn large_files_take_bounded_time() {
             "unknown references",
             format!("version: 1\nmodels:\n{models}agents:\n{agents}"),
         ),
+        ("a long way of fallbacks", fallbacks(false)),
+        ("a long way of fallbacks with circles", fallbacks(true)),
+        ("a wide pool", pools()),
         ("NUL", filled("\0")),
     ] {
         let text = &text[..text.len().min(LARGE)];
@@ -132,23 +160,27 @@ fn endless_findings_are_counted() {
 
 #[test]
 fn every_beginning_of_a_manifest_is_harmless() {
-    for end in 0..FULL.len() {
-        hold(&FULL.as_bytes()[..end]);
+    for text in [FULL, INFERENCE] {
+        for end in 0..text.len() {
+            hold(&text.as_bytes()[..end]);
+        }
     }
 }
 
 #[test]
 fn every_single_byte_change_is_harmless() {
-    let mut bytes = FULL.as_bytes().to_vec();
-    for index in 0..bytes.len() {
-        let kept = bytes[index];
-        for byte in [
-            0, b'\t', b'\n', b' ', b'"', b'[', b'{', b'}', b':', b'*', b'-', 0xFF,
-        ] {
-            bytes[index] = byte;
-            hold(&bytes);
+    for text in [FULL, INFERENCE] {
+        let mut bytes = text.as_bytes().to_vec();
+        for index in 0..bytes.len() {
+            let kept = bytes[index];
+            for byte in [
+                0, b'\t', b'\n', b' ', b'"', b'[', b'{', b'}', b':', b'*', b'-', 0xFF,
+            ] {
+                bytes[index] = byte;
+                hold(&bytes);
+            }
+            bytes[index] = kept;
         }
-        bytes[index] = kept;
     }
 }
 

@@ -4,6 +4,7 @@
 mod fuzz;
 mod gallery;
 mod import;
+mod inference;
 mod references;
 mod schema;
 mod support;

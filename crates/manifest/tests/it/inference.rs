@@ -1,0 +1,199 @@
+//! Models, pools, fallbacks and keys: what arrives, and each rule with what it finds.
+
+use crate::support::{check, listing, valid};
+use mainstay_manifest::{FailureClass, Limits, Manifest, Model, Problem, Provider};
+use mainstay_resilience::BreakerConfig;
+use serde_json::{Value, json};
+
+const INFERENCE: &str = include_str!("../manifests/inference.yaml");
+
+#[test]
+fn every_field_arrives() {
+    let manifest = valid(INFERENCE);
+    let shown = json!({
+        "models": manifest.models, "keys": manifest.keys, "prices": manifest.prices,
+    });
+    insta::assert_json_snapshot!("inference", shown);
+    let json = serde_json::to_string(&manifest).unwrap();
+    let back: Manifest = serde_json::from_str(&json).unwrap();
+    assert_eq!(back, manifest);
+}
+
+#[test]
+fn defaults_are_what_the_description_says() {
+    let manifest = valid("version: 1\nmodels: {m: {provider: anthropic, model: c}}");
+    let model = &manifest.models["m"];
+    assert_eq!(model.limits, Limits::default());
+    assert_eq!(model.breaker, BreakerConfig::default());
+    assert!(model.is_idempotent && !model.costs_nothing() && !model.timeout.first_token_written);
+    let text = "version: 1\nmodels: {m: {provider: openai, model: c, fallback: [n, {to: o}]}, n: {provider: gemini, model: g}, o: {provider: local, path: p}}";
+    let manifest = valid(text);
+    let fallback = &manifest.models["m"].fallback;
+    assert_eq!(fallback.len(), 2);
+    assert!(fallback.iter().all(|it| it.on == FailureClass::USUAL));
+    assert!(manifest.models["o"].costs_nothing());
+}
+
+#[test]
+fn each_provider_has_its_address() {
+    let manifest = valid(INFERENCE);
+    let shown = |name: &str| {
+        let provider = &manifest.models[name].provider;
+        (provider.word(), provider.base_url(), provider.model())
+    };
+    assert_eq!(
+        shown("main"),
+        (
+            "openai",
+            Some("https://api.openai.com/v1"),
+            Some("gpt-4.1-mini")
+        )
+    );
+    assert_eq!(shown("claude").1, Some("https://api.anthropic.com"));
+    let google = "https://generativelanguage.googleapis.com/v1beta";
+    assert_eq!(shown("google").1, Some(google));
+    let azure = "https://mine.openai.azure.com";
+    assert_eq!(
+        shown("azure"),
+        ("azure_openai", Some(azure), Some("our-mini"))
+    );
+    assert_eq!(shown("cellar"), ("local", None, None));
+    assert_eq!(shown("many"), ("pool", None, None));
+    assert_eq!(manifest.models["many"].pool().len(), 3);
+    assert_eq!(manifest.models["cellar"].context_window, Some(8192));
+}
+
+/// What a turn of an older version is pinned to.
+#[test]
+fn an_old_model_is_read_and_written_as_it_was() {
+    let old = r#"{"provider":{"provider":"open_ai_compatible","base_url":"https://api.openai.com/v1","model":"gpt","api_key":{"secret":"openai"}},"timeout":{"connect":3000,"first_token":30000,"idle":15000,"total":120000},"retry":{"retries_max":3,"base_ms":200,"cap_ms":10000},"price":{"input_per_million":"0.4","output_per_million":"1.6"}}"#;
+    let model: Model = serde_json::from_str(old).unwrap();
+    assert!(matches!(model.provider, Provider::OpenAiCompatible { .. }));
+    assert!(model.is_idempotent);
+    assert_eq!(model.limits, Limits::default());
+    assert_eq!(serde_json::to_string(&model).unwrap(), old);
+    let text = "version: 1\nmodels: {m: {provider: script, file: s}}";
+    let written = serde_json::to_value(&valid(text).models["m"]).unwrap();
+    let keys: Vec<&String> = written.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["provider", "timeout", "retry", "price"]);
+    assert_eq!(written["price"], Value::Null);
+}
+
+/// The findings of a manifest with these models, and of agents and keys that use them.
+fn found(models: &str) -> String {
+    let text = format!(
+        "version: 1\nsecrets: {{k: {{env: K}}, l: {{env: L}}}}\nmodels:\n  a: {{provider: openai, model: x}}\n  b: {{provider: openai, model: y}}\n  p: {{pool: [a, b]}}\n{models}"
+    );
+    listing(&check(&text).findings)
+}
+
+#[test]
+fn each_rule_is_a_finding() {
+    let rules = [
+        "  m: {}",
+        "  m: {poool: [a]}",
+        "  m: {provider: openai_compatible, model: x}",
+        "  m: {provider: openai_compatible, model: x, service: db}",
+        "  m: {provider: azure_openai, model: x}",
+        "  m: {provider: azure_openai, base_url: 'https://x', model: x, api_version: '1&x'}",
+        "  m: {provider: anthropic}",
+        "  m: {provider: gemini, model: x, api_version: '1'}",
+        "  m: {provider: local}",
+        "  m: {provider: local, path: x, device: gpu}",
+        "  m: {provider: local, path: x, model: x, context_window: 5}",
+        "  m: {provider: openai, model: x, path: x, threads: 2}",
+        "  m: {provider: script, file: x, headers: {A: b}, if_price_unknown: allow}",
+        "  m: {provider: openai, model: x, headers: {A: b, a: c}}",
+        "  m: {provider: openai, model: x, headers: {'A:B': c}}",
+        "  m: {provider: openai, model: x, headers: {Host: c, Content-Type: d}}",
+        "  m: {provider: openai, model: x, headers: {A: {secret: nope}}}",
+        "  m: {provider: openai, model: x, headers: {A: [sk-live-12345]}}",
+        "  m: {provider: openai, model: x, headers: {A: 'sk-live-12345 '}}",
+        "  m: {provider: anthropic, model: x, api_key: {secret: k}, headers: {X-Api-Key: d}}",
+        "  m: {provider: openai, model: x, limits: {requests_per_minute: 0, tokens_per_minute: -1, concurrency: many}}",
+        "  m: {provider: openai, model: x, limits: {queue: 3, queue_timeout: 1s}}",
+        "  m: {provider: openai, model: x, limits: {concurrency: 1, queue: 0, queue_timeout: 1s}}",
+        "  m: {provider: openai, model: x, breaker: {failures: 0, windows: 3s}}",
+        "  m: {provider: openai, model: x, context_window: 10, output_tokens_max: 11}",
+        "  m: {provider: local, path: x, context_length: 10, output_tokens_max: 11}",
+        "  m: {provider: openai, model: x, budget: {per: week}}",
+        "  m: {provider: openai, model: x, budget: {usd: 1, action: throttle}}",
+        "  m: {provider: openai, model: x, price: {free: true}, budget: {usd: 1}}",
+        "  m: {provider: local, path: x, budget: {usd: 1}}",
+        "  m: {provider: openai, model: x, price: {}}",
+        "  m: {provider: openai, model: x, price: {free: false}}",
+        "  m: {provider: openai, model: x, price: {free: true, input_per_million: 1}}",
+        "  m: {provider: openai, model: x, price: {input_per_million: 0, output_per_million: 0}}",
+        "  m: {provider: openai, model: x, price: {free: true}, if_price_unknown: allow}",
+        "  m: {provider: openai, model: x, fallback: [c, m, a, a]}",
+        "  m: {provider: openai, model: x, fallback: [p]}",
+        "  m: {provider: openai, model: x, fallback: a}",
+        "  m: {provider: openai, model: x, fallback: [[a], {on: [failed]}]}",
+        "  m: {provider: openai, model: x, fallback: [{to: a, on: [failed, broken, failed]}]}",
+        "  m: {provider: openai, model: x, fallback: [n]}\n  n: {provider: openai, model: x, fallback: [{to: o, on: [budget]}, a]}\n  o: {provider: openai, model: x, fallback: [m]}",
+        "  m: {provider: openai, model: x, hedge: {after: 2s}, idempotent: false}",
+        "  m: {provider: openai, model: x, hedge: {after: 2m}}",
+        "  m: {provider: openai, model: x, cache: {}}",
+        "  m: {pool: [a], provider: openai, model: x, limits: {}}",
+        "  m: {pool: [], cache: {ttl: 1s}}",
+        "  m: {pool: {}}",
+        "  m: {pool: a}",
+        "  m: {pool: [a, c, a]}",
+        "  m: {pool: [a, p, m]}",
+        "  m: {pool: {a: 0, b: 0}}",
+        "  m: {pool: {a: -1, c: 1}}",
+        "  m: {pool: [a], fallback: [b, a]}",
+        "  m: {pool: [n]}\n  n: {provider: local, path: x}\nagents: {x: {model: m, budget: {usd: 1}}}",
+        "keys: {x: {models: [a]}}",
+        "keys: {x: {secret: nope, models: [c]}}",
+        "keys: {x: {secret: k}, y: {secret: k}, z: {secret: l}}",
+        "keys: {x: {secret: k, models: [a, a], limits: {queue: 1}}}",
+        "keys: {x: {secret: k, priority: urgent, budget: {usd: 1, action: throttle}}}",
+        "keys: {x: sk-live-12345}",
+        "prices: [x]",
+    ];
+    let mut text = String::new();
+    for rule in rules {
+        let found = found(rule);
+        assert!(!found.is_empty(), "{rule}");
+        assert!(!found.contains("12345"), "{found}");
+        text += &format!("{rule}\n{}\n", indented(&found));
+    }
+    insta::assert_snapshot!("rules", text);
+}
+
+fn indented(text: &str) -> String {
+    let lines = text.lines().map(|line| format!("    {line}\n"));
+    lines.collect::<String>().replace("mainstay.yaml:", "")
+}
+
+#[test]
+fn what_is_no_mistake_is_none() {
+    let fine = [
+        "  m: {provider: script, file: x, price: {input_per_million: 1, output_per_million: 0}, budget: {usd: 1}}",
+        "  m: {provider: local, path: x, fallback: [a]}\nagents: {x: {model: m, budget: {usd: 1}}}",
+        "  m: {pool: {p2: 1}}\n  p2: {provider: openai, model: x, fallback: [a, b]}",
+        "  m: {provider: openai, model: x, fallback: [n, o]}\n  n: {provider: openai, model: x, fallback: [o]}\n  o: {provider: openai, model: x}",
+        "  m: {provider: openai, model: x, headers: {Authorization: {secret: k}}}",
+        "agents: {x: {model: a, budget: {usd: 1}}, y: {model: p, budget: {usd: 1}}}",
+    ];
+    for models in fine {
+        assert_eq!(found(models), "", "{models}");
+    }
+}
+
+#[test]
+fn a_long_circle_is_told_by_its_beginning() {
+    let model = |n: usize| {
+        let next = (n + 1) % 100;
+        format!("  m{n}: {{provider: script, file: x, fallback: [m{next}]}}\n")
+    };
+    let models: String = (0..100).map(model).collect();
+    let findings = check(&format!("version: 1\nmodels:\n{models}")).findings;
+    assert_eq!(findings.len(), 1, "{}", listing(&findings));
+    let Problem::FallbackCycle { models } = &findings[0].problem else {
+        panic!("{}", findings[0]);
+    };
+    assert_eq!(models.len(), 8);
+    assert!(findings[0].message.ends_with("→ … → `m0`"));
+}
