@@ -44,7 +44,3 @@ pub use price::{
 };
 pub use sse::{Frame, Sse, SseError, SseReader};
 pub use usage::Tokens;
-/// tmp
-pub fn read_embedding_request(_b: &[u8]) -> Result<EmbeddingRequest, InvalidRequest> { Err(InvalidRequest{param:None,message:String::new()}) }
-/// tmp
-pub fn write_embeddings(_e: &Embeddings, _r: &EmbeddingRequest) -> Vec<u8> { Vec::new() }

@@ -1,0 +1,176 @@
+//! Opens the providers that the manifest names. One that did not change stays open, with its connections.
+
+use crate::secrets;
+use mainstay_contract::{Code, Coded, ErrorReport, Secret};
+use mainstay_inference::Provider;
+use mainstay_manifest::{HeaderValue, Model, Provider as Source, SecretSource, Timeouts as Written};
+use mainstay_providers::{
+    Form, HttpSettings, ProviderSettings, Recorder, ResponseLimits, Script, SecretReader, Service,
+    Timeouts, open,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Open providers, by the model as it stands in the manifest.
+#[derive(Default)]
+pub(crate) struct Opened(HashMap<String, (Model, Arc<dyn Provider>)>);
+
+/// What a provider is opened with beside its model.
+pub(crate) struct Place<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) secrets: &'a BTreeMap<String, SecretSource>,
+    pub(crate) record: Option<&'a Path>,
+    /// The content of a script that is not read from its file.
+    pub(crate) script: Option<Vec<u8>>,
+}
+
+impl Opened {
+    /// Opens the providers of these models and forgets all others.
+    pub(super) fn exchange(
+        &mut self,
+        models: &BTreeMap<String, Model>,
+        place: &Place<'_>,
+    ) -> Result<HashMap<Arc<str>, Arc<dyn Provider>>, Box<ErrorReport>> {
+        let mut opened = HashMap::new();
+        for (name, model) in models {
+            if !model.pool().is_empty() {
+                continue;
+            }
+            // A script may change without the manifest.
+            let is_script = matches!(model.provider, Source::Script { .. });
+            let known = self.0.get(name).filter(|(known, _)| known == model && !is_script);
+            let provider = match known {
+                Some((_, provider)) => Arc::clone(provider),
+                None => open_pinned(name, model, place)?,
+            };
+            opened.insert(name.clone(), (model.clone(), provider));
+        }
+        self.0 = opened;
+        let by_name = self.0.iter();
+        Ok(by_name.map(|(name, (_, provider))| (Arc::from(name.as_str()), Arc::clone(provider))).collect())
+    }
+}
+
+/// A secret of the manifest, read whenever it is asked for.
+struct FromManifest {
+    name: String,
+    source: SecretSource,
+    folder: PathBuf,
+}
+
+impl SecretReader for FromManifest {
+    fn read(&self) -> Result<Secret, Box<ErrorReport>> {
+        secrets::read(&self.name, &self.source, &self.folder)
+    }
+}
+
+/// Opens one model.
+pub(crate) fn open_pinned(
+    name: &str,
+    model: &Model,
+    place: &Place<'_>,
+) -> Result<Arc<dyn Provider>, Box<ErrorReport>> {
+    let settings = match &model.provider {
+        Source::Script { file } => script(file, place)?,
+        Source::Local { .. } => {
+            let message = format!("the model {name} is local, and this program was built without local models");
+            return Err(Box::new(ErrorReport::new(Code::ManifestInvalid, message)));
+        }
+        Source::Pool { .. } => {
+            let message = format!("the model {name} is a pool and has no provider of its own");
+            return Err(Box::new(ErrorReport::new(Code::Internal, message)));
+        }
+        _ => ProviderSettings::Http(Box::new(http(model, place)?)),
+    };
+    let provider = open(settings).map_err(|error| Box::new(error.report()))?;
+    recorded(provider, place.record)
+}
+
+fn script(file: &str, place: &Place<'_>) -> Result<ProviderSettings, Box<ErrorReport>> {
+    let failed = |message: String| Box::new(ErrorReport::new(Code::ManifestInvalid, message));
+    let bytes = match &place.script {
+        Some(bytes) => bytes.clone(),
+        None => std::fs::read(place.folder.join(file))
+            .map_err(|error| failed(format!("the script {file} cannot be read: {error}")))?,
+    };
+    let steps = Script::parse(file, &bytes).map_err(|error| failed(error.to_string()))?;
+    Ok(ProviderSettings::Script { steps })
+}
+
+fn http(model: &Model, place: &Place<'_>) -> Result<HttpSettings, Box<ErrorReport>> {
+    let service = match &model.provider {
+        Source::OpenAi { .. } => Service::OpenAi,
+        Source::Anthropic { .. } => Service::Anthropic,
+        Source::Gemini { .. } => Service::Gemini,
+        Source::AzureOpenAi { api_version, .. } => Service::AzureOpenAi {
+            api_version: api_version.clone(),
+        },
+        _ => Service::OpenAiCompatible,
+    };
+    let api_key = match model.provider.api_key() {
+        None => None,
+        Some(key) => Some(Arc::new(secret(&key.secret, place)?) as Arc<dyn SecretReader>),
+    };
+    let header = |(name, value): (&String, &HeaderValue)| {
+        let value = match value {
+            HeaderValue::Text(text) => Secret::new(text.clone()),
+            HeaderValue::Secret(name) => secret(name, place)?.read()?,
+        };
+        Ok((name.clone(), value))
+    };
+    let headers: Result<_, Box<ErrorReport>> = model.headers.iter().map(header).collect();
+    Ok(HttpSettings {
+        provider: model.provider.word().to_owned(),
+        service,
+        base_url: model.provider.base_url().unwrap_or_default().to_owned(),
+        model: model.provider.model().unwrap_or_default().to_owned(),
+        api_key,
+        headers: headers?,
+        timeouts: timeouts(model.timeout),
+        limits: ResponseLimits::default(),
+    })
+}
+
+fn secret(name: &str, place: &Place<'_>) -> Result<FromManifest, Box<ErrorReport>> {
+    let source = place.secrets.get(name).cloned().ok_or_else(|| {
+        let message = format!("the secret `{name}` is not declared");
+        Box::new(ErrorReport::new(Code::SecretUnavailable, message).about("secret", name))
+    })?;
+    Ok(FromManifest {
+        name: name.to_owned(),
+        source,
+        folder: place.folder.to_owned(),
+    })
+}
+
+/// An answer that comes whole begins when it is complete: the bound of its beginning is that of the whole
+/// call, where the manifest does not say otherwise.
+fn timeouts(written: Written) -> Timeouts {
+    let first_token_whole = match written.first_token_written {
+        true => written.first_token,
+        false => written.total,
+    };
+    Timeouts {
+        connect: written.connect,
+        first_token: written.first_token,
+        first_token_whole,
+        idle: written.idle,
+        total: written.total,
+    }
+}
+
+fn recorded(
+    provider: Arc<dyn Provider>,
+    record: Option<&Path>,
+) -> Result<Arc<dyn Provider>, Box<ErrorReport>> {
+    let Some(path) = record else {
+        return Ok(provider);
+    };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    let file = file.map_err(|error| {
+        let message = format!("the recording {} cannot be written: {error}", path.display());
+        Box::new(ErrorReport::new(Code::InvalidRequest, message))
+    })?;
+    Ok(Arc::new(Recorder::new(provider, file, Form::of(path))))
+}
