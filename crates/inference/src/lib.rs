@@ -20,12 +20,11 @@ pub use chat::{
     Opaque, OutputFormat, Part, PartKind, Reasoning, Request, Role, Sampling, Tool, ToolCall,
     ToolChoice,
 };
-pub use dialects::anthropic;
 pub use dialects::{
     AnswerContext, DecodeError, Dialect, EncodedRequest, Failure, InvalidRequest, StreamDecoder,
     StreamEncoder, Unsupported, WriteOptions,
 };
-pub use dialects::anthropic::{read_count_request, write_count};
+
 pub use embeddings::{EmbeddingInput, EmbeddingRequest, Embeddings};
 pub use error::{
     CircuitClass, InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase,

@@ -50,12 +50,16 @@ impl Dialect {
                 };
                 openai_chat::write_request(request, model, &flavour)
             }
-            Self::OpenAiResponses => openai_chat::write_request(request, model, &openai_chat::Flavour::openai()),
+            Self::OpenAiResponses => {
+                openai_chat::write_request(request, model, &openai_chat::Flavour::openai())
+            }
             Self::Anthropic => {
                 let options = anthropic::Options::of_model(model);
                 anthropic::write_request(request, model, &options)
             }
-            Self::Gemini => openai_chat::write_request(request, model, &openai_chat::Flavour::openai()),
+            Self::Gemini => {
+                openai_chat::write_request(request, model, &openai_chat::Flavour::openai())
+            }
         }
     }
 

@@ -4,10 +4,13 @@
 //! Between two dialects a request passes through [`Request`]. What the other wire cannot say is refused
 //! with the name of the field where it would change the answer, and named as dropped where it would not.
 
-pub mod anthropic;
+mod anthropic;
+mod arguments;
 mod dispatch;
+mod gemini;
 mod openai;
 mod openai_chat;
+mod proof;
 mod reading;
 
 pub use dispatch::WriteOptions;
@@ -128,4 +131,9 @@ pub struct AnswerContext<'a> {
     pub created: u64,
     /// Our id of the request, for answers that came without one.
     pub request_id: &'a str,
+}
+
+/// The media type and bytes of a `data:` address.
+fn url_base64(url: &str) -> Option<(&str, &str)> {
+    url.strip_prefix("data:")?.split_once(";base64,")
 }

@@ -1,9 +1,10 @@
 //! Whole answers.
 
 use super::block_read::read_block;
-use super::block_write::{Block, Input};
+use super::block_write::Block;
 use super::ids::with_proof;
 use super::usage::{Usage, Written};
+use crate::dialects::arguments::Input;
 use crate::{
     Answer, AnswerContext, DecodeError, Dialect, FinishReason, InvalidRequest, Part, ToolCall,
 };

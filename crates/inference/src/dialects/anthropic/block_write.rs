@@ -1,12 +1,13 @@
 //! Content blocks, written.
 
 use super::ids::accepted;
+use crate::dialects::arguments::Input;
+use crate::dialects::{proof, url_base64};
 use crate::{Dialect, FileSource, Part, ToolCall, Unsupported};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// A block on the wire.
@@ -129,46 +130,6 @@ pub(super) enum Source<'a> {
     },
 }
 
-/// The arguments of a call as an object.
-pub(super) enum Input<'a> {
-    Object(&'a RawValue),
-    Nothing,
-    Invalid(&'a str),
-}
-
-impl<'a> Input<'a> {
-    /// Reads what a model wrote.
-    pub(super) fn of(arguments: &'a str) -> Self {
-        let arguments = arguments.trim();
-        match serde_json::from_str::<&RawValue>(arguments) {
-            Ok(raw) if arguments.starts_with('{') => Self::Object(raw),
-            _ if arguments.is_empty() => Self::Nothing,
-            _ => Self::Invalid(arguments),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct InvalidArguments<'a> {
-    invalid_arguments: &'a str,
-}
-
-#[derive(Serialize)]
-struct Nothing {}
-
-impl Serialize for Input<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Object(raw) => raw.serialize(serializer),
-            Self::Nothing => Nothing {}.serialize(serializer),
-            Self::Invalid(text) => InvalidArguments {
-                invalid_arguments: text,
-            }
-            .serialize(serializer),
-        }
-    }
-}
-
 /// Writes parts, and names what was left out.
 pub(super) struct Blocks<'a, 'd> {
     pub(super) written: Vec<Block<'a>>,
@@ -210,6 +171,10 @@ impl<'a> Blocks<'a, '_> {
                 sealed,
                 id,
             } => match (signature, sealed, id) {
+                (Some(signature), ..) if proof::is_geminis(signature) => {
+                    self.dropped.push(place());
+                    return Ok(());
+                }
                 (Some(signature), ..) => Block::Thinking {
                     thinking: text,
                     signature,
@@ -304,7 +269,7 @@ fn image_source<'a>(
 ) -> Result<Source<'a>, Unsupported> {
     Ok(match source {
         FileSource::Base64 { media_type, data } => Source::Base64 { media_type, data },
-        FileSource::Url(url) => match base64_of(url) {
+        FileSource::Url(url) => match url_base64(url) {
             Some((media_type, data)) => Source::Base64 { media_type, data },
             None if url.starts_with("data:") => {
                 return Err(cannot(place, "a `data:` address has to be base64"));
@@ -338,9 +303,4 @@ fn document_source<'a>(
         )),
         source => Ok(source),
     }
-}
-
-/// The media type and bytes of a `data:` address.
-fn base64_of(url: &str) -> Option<(&str, &str)> {
-    url.strip_prefix("data:")?.split_once(";base64,")
 }
