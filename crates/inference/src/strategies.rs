@@ -4,8 +4,8 @@
 //! [`Limits`] tells what a wire can say; whatever comes of it has to survive that wire unchanged.
 
 use crate::{
-    Answer, Effort, FileSource, FinishReason, Message, OutputFormat, Part, Reasoning, Request,
-    Role, Sampling, Tokens, Tool, ToolCall, ToolChoice,
+    Answer, Effort, Event, FileSource, FinishReason, Message, OutputFormat, Part, Reasoning,
+    Request, Role, Sampling, Tokens, Tool, ToolCall, ToolChoice,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -631,4 +631,29 @@ pub(crate) fn near_json(names: &'static [&'static str]) -> BoxedStrategy<Value> 
         ]
     })
     .boxed()
+}
+
+/// Cuts pieces of text into smaller ones.
+pub(crate) fn cut(events: Vec<Event>, sizes: &[usize]) -> Vec<Event> {
+    let mut sizes = sizes.iter().copied().cycle();
+    let mut pieces = Vec::new();
+    for event in events {
+        let Event::Delta { part, text } = event else {
+            pieces.push(event);
+            continue;
+        };
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let wanted = sizes.next().unwrap_or(1).max(1);
+            let end = rest
+                .char_indices()
+                .nth(wanted)
+                .map_or(rest.len(), |(at, _)| at);
+            let (piece, left) = rest.split_at(end);
+            let text = piece.to_owned();
+            pieces.push(Event::Delta { part, text });
+            rest = left;
+        }
+    }
+    pieces
 }

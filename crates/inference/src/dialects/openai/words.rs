@@ -142,3 +142,12 @@ pub(crate) fn not_sayable(param: impl Into<String>, message: impl Into<String>) 
         message: message.into(),
     }
 }
+
+/// A mark for the prompt cache: how long, empty for the provider's default.
+pub(crate) fn cache_mark(fields: &mut Object) -> Option<String> {
+    let mark = fields
+        .get("cache_control")
+        .or_else(|| fields.get("prompt_cache_breakpoint"))?;
+    let time = mark.as_object()?.get("ttl").and_then(Value::as_str);
+    Some(time.unwrap_or_default().to_owned())
+}

@@ -1,13 +1,12 @@
 //! Whole answers of providers.
 
-use super::super::openai::{Content, Text};
+use super::super::openai::{CallIds, Content, Text, fault_in, malformed, signature_of};
 use super::message_read::opaque;
 use super::thoughts::{self, Block};
 use super::usage::Usage;
 use crate::{Answer, DecodeError, FinishReason, Part, ToolCall};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::HashSet;
 
 /// Reads a whole answer. `choices` is what the request asked for: where it is absent, more than one
 /// choice is an error; otherwise the first is read.
@@ -177,37 +176,6 @@ fn tool_call(call: WireCall, ids: &mut CallIds) -> Result<Part, DecodeError> {
     }))
 }
 
-/// The proof in `extra_content`.
-pub(super) fn signature_of(extra: &Value) -> Option<String> {
-    let signature = extra.pointer("/google/thought_signature")?.as_str()?;
-    Some(signature.to_owned())
-}
-
-/// The ids of an answer's calls.
-#[derive(Debug, Default)]
-pub(super) struct CallIds(HashSet<String>);
-
-impl CallIds {
-    /// Takes the next call's id, or makes one.
-    ///
-    /// # Errors
-    /// Another call has it.
-    pub(super) fn take(&mut self, id: Option<String>) -> Result<String, DecodeError> {
-        let id = id.filter(|id| !id.is_empty()).unwrap_or_else(|| {
-            let mut number = self.0.len();
-            while self.0.contains(&format!("call_{number}")) {
-                number += 1;
-            }
-            format!("call_{number}")
-        });
-        if self.0.insert(id.clone()) {
-            Ok(id)
-        } else {
-            Err(DecodeError::DuplicateToolId(id))
-        }
-    }
-}
-
 /// Why it ended. Servers exist that say `stop` beside tool calls, or nothing at all.
 ///
 /// # Errors
@@ -233,18 +201,6 @@ pub(super) fn stop_text(value: Option<Value>) -> Option<String> {
         Value::String(text) => Some(text),
         _ => None,
     }
-}
-
-/// The whole of what is sent, if it reports a failure.
-pub(super) fn fault_in(body: &[u8]) -> Option<DecodeError> {
-    let value: Value = serde_json::from_slice(body).ok()?;
-    let error = value.get("error")?;
-    (!error.is_null()).then_some(DecodeError::Fault(value))
-}
-
-/// It is not JSON, or of another shape.
-pub(super) fn malformed(error: &serde_json::Error) -> DecodeError {
-    DecodeError::Malformed(format!("the answer has another shape than agreed: {error}"))
 }
 
 fn owned(text: Option<Text<'_>>) -> String {

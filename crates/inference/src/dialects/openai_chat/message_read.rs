@@ -1,7 +1,8 @@
 //! Messages of callers' requests.
 
 use super::super::openai::{
-    Object, Path, array, file_source, object, optional_text, string, text_of,
+    Object, Path, array, cache_mark, file_source, object, optional_text, signature_of, string,
+    text_of,
 };
 use super::thoughts;
 use crate::{Dialect, FileSource, InvalidRequest, Message, Opaque, Part, Role, ToolCall};
@@ -128,11 +129,7 @@ fn tool_call(value: Value, at: &Path<'_>) -> Result<Part, InvalidRequest> {
         return Ok(opaque(fields.into()));
     }
     let id = text_of(&mut fields, "id", at)?;
-    let signature = fields
-        .get("extra_content")
-        .and_then(|extra| extra.pointer("/google/thought_signature"))
-        .and_then(Value::as_str)
-        .map(str::to_owned);
+    let signature = fields.get("extra_content").and_then(signature_of);
     let at = at.key("function");
     let Some(function) = fields.get_mut("function").map(Value::take) else {
         return Err(at.wrong("is missing"));
@@ -236,15 +233,6 @@ fn file(mut fields: Object, at: &Path<'_>) -> Result<Part, InvalidRequest> {
         (None, None) => return Err(at.wrong("must have `file_data` or `file_id`")),
     };
     Ok(Part::File { source, name })
-}
-
-/// A mark for the prompt cache: how long, empty for the provider's default.
-pub(super) fn cache_mark(fields: &mut Object) -> Option<String> {
-    let mark = fields
-        .get("cache_control")
-        .or_else(|| fields.get("prompt_cache_breakpoint"))?;
-    let time = mark.as_object()?.get("ttl").and_then(Value::as_str);
-    Some(time.unwrap_or_default().to_owned())
 }
 
 pub(super) fn opaque(value: Value) -> Part {

@@ -1,6 +1,6 @@
 //! Messages of requests to providers.
 
-use super::super::openai::{foreign_opaque, not_sayable, source_url};
+use super::super::openai::{ExtraContent, foreign_opaque, not_sayable, source_url};
 use super::request_write::{CacheMarks, Flavour, Thoughts};
 use super::thoughts::Block;
 use crate::{Dialect, FileSource, Message, Opaque, Part, Role, ToolCall, Unsupported};
@@ -130,28 +130,6 @@ pub(super) enum WireCall<'a> {
 pub(super) struct CalledFunction<'a> {
     name: &'a str,
     arguments: &'a str,
-}
-
-/// `{"google": {"thought_signature": "…"}}`.
-#[derive(Debug, Serialize)]
-pub(super) struct ExtraContent<'a> {
-    google: Google<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct Google<'a> {
-    thought_signature: &'a str,
-}
-
-impl<'a> ExtraContent<'a> {
-    /// The proof of a call.
-    pub(super) const fn of(signature: &'a str) -> Self {
-        Self {
-            google: Google {
-                thought_signature: signature,
-            },
-        }
-    }
 }
 
 impl<'a> WireCall<'a> {

@@ -1,8 +1,8 @@
 //! Requests of callers.
 
 use super::super::openai::{
-    Object, Path, array, boolean, effort, format, integer, number, object, optional_text, parse,
-    string, strings, text_of, whole_number,
+    Object, Path, array, boolean, cache_mark, effort, format, integer, number, object,
+    optional_text, parse, string, strings, text_of, whole_number,
 };
 use super::message_read::messages;
 use crate::{Dialect, Extra, InvalidRequest, OutputFormat, Reasoning, Request, Tool, ToolChoice};
@@ -178,7 +178,7 @@ fn tool(value: Value, at: &Path<'_>) -> Result<Tool, InvalidRequest> {
         }
         None => return Err(at.key("type").wrong("must be a string, such as `function`")),
     }
-    let cache = super::message_read::cache_mark(&mut fields);
+    let cache = cache_mark(&mut fields);
     let at = at.key("function");
     let Some(function) = fields.get_mut("function").map(Value::take) else {
         return Err(at.wrong("is missing"));

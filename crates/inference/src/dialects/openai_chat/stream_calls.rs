@@ -1,7 +1,6 @@
 //! Tool calls, put together out of a stream's pieces.
 
-use super::super::openai::Text;
-use super::answer_read::{CallIds, signature_of};
+use super::super::openai::{CallIds, Text, signature_of};
 use super::stream_read::{Open, Parts};
 use crate::{DecodeError, Dialect, Event, Opaque, PartKind};
 use serde::Deserialize;

@@ -4,8 +4,8 @@
 //! may come again with every piece; usage may come with every chunk. The stream is whole once `[DONE]` or
 //! a finish reason was seen: servers exist that never send the one, and nothing says the other by chance.
 
-use super::super::openai::{Content, Text};
-use super::answer_read::{fault_in, finish_reason, malformed, stop_text};
+use super::super::openai::{Content, Text, fault_in, malformed};
+use super::answer_read::{finish_reason, stop_text};
 use super::stream_calls::{Calls, WireCall};
 use super::thoughts::Block;
 use super::usage::Usage;

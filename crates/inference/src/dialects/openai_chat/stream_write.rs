@@ -1,8 +1,8 @@
 //! Streams to callers.
 
-use super::super::openai::{end_line, error_object, json, line};
+use super::super::openai::{ExtraContent, end_line, error_object, json, line};
 use super::answer_write::{answer_id, finish_word};
-use super::message_write::{ExtraContent, is_call};
+use super::message_write::is_call;
 use super::thoughts::Block;
 use super::usage::Usage;
 use crate::{

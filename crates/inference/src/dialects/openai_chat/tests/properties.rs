@@ -2,8 +2,8 @@ use super::super::{
     StreamReader, read_answer, read_request, stream_writer, write_answer, write_request,
 };
 use super::{EVERYTHING, assemble, context, limits, read_stream, write_stream};
-use crate::strategies::{answer, any_json, near_json, request};
-use crate::{Event, Request};
+use crate::Request;
+use crate::strategies::{answer, any_json, cut, near_json, request};
 use proptest::prelude::*;
 
 const NAMES: &[&str] = &[
@@ -40,31 +40,6 @@ const NAMES: &[&str] = &[
     "extra_content",
     "data:a,b",
 ];
-
-/// Cuts pieces of text into smaller ones.
-pub(super) fn cut(events: Vec<Event>, sizes: &[usize]) -> Vec<Event> {
-    let mut sizes = sizes.iter().copied().cycle();
-    let mut pieces = Vec::new();
-    for event in events {
-        let Event::Delta { part, text } = event else {
-            pieces.push(event);
-            continue;
-        };
-        let mut rest = text.as_str();
-        while !rest.is_empty() {
-            let wanted = sizes.next().unwrap_or(1).max(1);
-            let end = rest
-                .char_indices()
-                .nth(wanted)
-                .map_or(rest.len(), |(at, _)| at);
-            let (piece, left) = rest.split_at(end);
-            let text = piece.to_owned();
-            pieces.push(Event::Delta { part, text });
-            rest = left;
-        }
-    }
-    pieces
-}
 
 proptest! {
     #[test]
