@@ -1,1 +1,346 @@
+use super::super::{read_request, write_request};
+use crate::{
+    Dialect, FileSource, InvalidRequest, Message, OutputFormat, Part, Request, Role, Tool,
+    ToolCall, ToolChoice, Unsupported,
+};
+use serde_json::{Value, json};
 
+fn read(value: &Value) -> Request {
+    read_request(value.to_string().as_bytes()).unwrap()
+}
+
+fn refused(value: &Value) -> (String, String) {
+    let InvalidRequest { param, message } = read_request(value.to_string().as_bytes()).unwrap_err();
+    (param.unwrap_or_default(), message)
+}
+
+fn written(request: &Request) -> Value {
+    let written = write_request(request, "provider-model").unwrap();
+    serde_json::from_slice(&written.body).unwrap()
+}
+
+#[test]
+fn text_alone_is_one_message_of_the_user() {
+    let request = read(
+        &json!({"model": "m", "input": "Hi.", "instructions": "Be brief.",
+        "store": true, "background": false, "stream": true}),
+    );
+    assert_eq!(
+        request,
+        Request {
+            model: "m".to_owned(),
+            messages: vec![
+                Message::text(Role::System, "Be brief."),
+                Message::text(Role::User, "Hi."),
+            ],
+            stream: true,
+            stream_usage: true,
+            ..Request::default()
+        }
+    );
+    assert_eq!(
+        written(&request),
+        json!({"model": "provider-model", "instructions": "Be brief.", "store": false, "stream": true,
+            "input": [{"type": "message", "role": "user",
+                "content": [{"type": "input_text", "text": "Hi."}]}]})
+    );
+}
+
+#[test]
+fn items_become_turns() {
+    let search = json!({"type": "web_search_call", "id": "ws_1", "status": "completed"});
+    let reference = json!({"type": "item_reference", "id": "msg_9"});
+    let request = read(&json!({"model": "m", "input": [
+        {"role": "developer", "content": "Be brief."},
+        {"type": "message", "role": "user", "content": [
+            {"type": "input_text", "text": "Look."},
+            {"type": "input_image", "image_url": "data:image/png;base64,iVBO", "detail": "auto"},
+            {"type": "input_image", "file_id": "file-1"},
+            {"type": "input_file", "file_data": "data:application/pdf;base64,JVBE", "filename": "a.pdf"},
+            {"type": "input_file", "file_url": "https://x.example/b.pdf"},
+            {"type": "input_hologram", "rays": 3},
+        ]},
+        {"type": "reasoning", "id": "rs_1", "encrypted_content": "gAAA",
+         "summary": [{"type": "summary_text", "text": "One."}, {"type": "summary_text", "text": "Two."}]},
+        search,
+        {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [
+            {"type": "output_text", "text": "Wait.", "annotations": []},
+            {"type": "refusal", "refusal": "No."},
+        ]},
+        {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "f", "arguments": "{}", "status": "completed"},
+        {"type": "function_call", "call_id": "b", "name": "g", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "a", "output": "one"},
+        {"type": "function_call_output", "call_id": "b", "output": [{"type": "input_text", "text": "two"}]},
+        reference,
+    ]}));
+    let roles: Vec<Role> = request
+        .messages
+        .iter()
+        .map(|message| message.role)
+        .collect();
+    assert_eq!(
+        roles,
+        [Role::Developer, Role::User, Role::Assistant, Role::User]
+    );
+    let said = &request.messages[1].parts;
+    assert!(matches!(
+        &said[1],
+        Part::Image {
+            source: FileSource::Base64 { .. },
+            ..
+        }
+    ));
+    assert!(matches!(&said[2], Part::Image { source: FileSource::Id(id), .. } if id == "file-1"));
+    assert!(matches!(
+        &said[4],
+        Part::File {
+            source: FileSource::Url(_),
+            ..
+        }
+    ));
+    let opaque = |part: &Part, value: &Value| {
+        matches!(part, Part::Opaque(opaque)
+            if opaque.dialect == Dialect::OpenAiResponses && opaque.value == *value)
+    };
+    assert!(opaque(
+        &said[5],
+        &json!({"type": "input_hologram", "rays": 3})
+    ));
+    let model = &request.messages[2].parts;
+    assert_eq!(
+        model[0],
+        Part::Reasoning {
+            text: "One.\n\nTwo.".to_owned(),
+            signature: None,
+            sealed: Some("gAAA".to_owned()),
+            id: Some("rs_1".to_owned()),
+        }
+    );
+    assert!(opaque(&model[1], &search));
+    assert_eq!(model[2], Part::text("Wait."));
+    assert!(matches!(&model[5], Part::ToolCall(ToolCall { id, .. }) if id == "b"));
+    let results = &request.messages[3].parts;
+    assert!(
+        matches!(&results[1], Part::ToolResult { content, .. } if content[..] == [Part::text("two")])
+    );
+    assert!(opaque(&results[2], &reference));
+    assert_eq!(read(&written(&request)).messages, request.messages);
+    assert_eq!(written(&request)["input"].as_array().unwrap().len(), 10);
+}
+
+#[test]
+fn every_setting_has_its_place() {
+    let request = read(&json!({
+        "model": "m", "input": "x", "max_output_tokens": 9, "temperature": 0.5, "top_p": 1,
+        "parallel_tool_calls": false, "top_logprobs": 2, "user": "u",
+        "include": ["reasoning.encrypted_content", "message.output_text.logprobs", "file_search_call.results"],
+        "reasoning": {"effort": "minimal", "summary": "auto", "mode": "pro"},
+        "text": {"verbosity": "low", "format": {"type": "json_schema", "name": "s", "strict": true,
+            "schema": {"type": "object"}}},
+        "tools": [
+            {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": true},
+            {"type": "web_search"},
+        ],
+        "tool_choice": {"type": "function", "name": "f"},
+        "metadata": {"a": "b"}, "truncation": "auto", "previous_response_id": "resp_0",
+        "prompt_cache_key": "k", "of_tomorrow": true,
+    }));
+    assert_eq!(request.logprobs, Some(2));
+    assert_eq!(request.tool_choice, Some(ToolChoice::Tool("f".to_owned())));
+    assert!(matches!(&request.format, Some(OutputFormat::JsonSchema { name, .. }) if name == "s"));
+    assert!(matches!(&request.tools[1], Tool::Opaque(_)));
+    let again = written(&request);
+    assert_eq!(
+        again["include"],
+        json!([
+            "file_search_call.results",
+            "reasoning.encrypted_content",
+            "message.output_text.logprobs"
+        ])
+    );
+    assert_eq!(
+        again["reasoning"],
+        json!({"effort": "minimal", "summary": "auto", "mode": "pro"})
+    );
+    assert_eq!(again["text"]["verbosity"], "low");
+    assert_eq!(again["previous_response_id"], "resp_0");
+    assert_eq!(again["store"], false);
+    let mut read_again = read(&again);
+    read_again.model = "m".to_owned();
+    assert_eq!(read_again, request);
+}
+
+#[test]
+fn a_choice_that_only_this_dialect_knows_is_kept() {
+    for choice in [
+        json!({"type": "allowed_tools", "mode": "auto", "tools": []}),
+        json!({"type": "file_search"}),
+    ] {
+        let request = read(&json!({"model": "m", "input": "x", "tool_choice": choice}));
+        assert_eq!(request.tool_choice, None);
+        assert_eq!(written(&request)["tool_choice"], choice);
+    }
+}
+
+#[test]
+fn what_the_provider_keeps_may_stand_in_for_the_input() {
+    for field in ["previous_response_id", "conversation", "prompt"] {
+        let request = read(&json!({"model": "m", field: "x"}));
+        assert!(request.messages.is_empty());
+        let background = read(&json!({"model": "m", "input": "x", "background": true}));
+        assert_eq!(background.extra.unwrap().fields["background"], true);
+    }
+}
+
+#[test]
+fn complaints_name_the_field_in_words() {
+    let of_item = |item: Value| json!({"model": "m", "input": [item]});
+    let cases = [
+        (json!({"model": "m"}), "input", "is missing"),
+        (
+            json!({"model": "m", "input": []}),
+            "input",
+            "at least one item",
+        ),
+        (json!({"input": "x"}), "model", "is missing"),
+        (json!({"input": 5}), "input", "a string or an array"),
+        (of_item(json!(5)), "input[0]", "must be an object"),
+        (of_item(json!({"id": "x"})), "input[0].type", "is missing"),
+        (
+            of_item(json!({"role": "clown", "content": "x"})),
+            "input[0].role",
+            "`assistant`",
+        ),
+        (
+            of_item(json!({"role": "user"})),
+            "input[0].content",
+            "is missing",
+        ),
+        (
+            of_item(json!({"role": "user", "content": [{"type": "input_text", "text": 4}]})),
+            "input[0].content[0].text",
+            "must be a string, not a number",
+        ),
+        (
+            of_item(json!({"role": "user", "content": [{"type": "input_image"}]})),
+            "input[0].content[0]",
+            "`image_url` or `file_id`",
+        ),
+        (
+            of_item(json!({"type": "function_call_output", "output": "x"})),
+            "input[0].call_id",
+            "is missing",
+        ),
+        (
+            of_item(json!({"type": "function_call_output", "call_id": "a"})),
+            "input[0].output",
+            "missing",
+        ),
+        (
+            of_item(json!({"type": "function_call", "call_id": "a", "name": "f"})),
+            "input[0].arguments",
+            "missing",
+        ),
+        (
+            json!({"text": {"format": {"type": "json_schema"}}}),
+            "text.format.name",
+            "is missing",
+        ),
+        (
+            json!({"reasoning": {"effort": 3}}),
+            "reasoning.effort",
+            "must be a string",
+        ),
+        (
+            json!({"tools": [{"type": "function"}]}),
+            "tools[0].name",
+            "is missing",
+        ),
+        (
+            json!({"tool_choice": {"type": "function"}}),
+            "tool_choice.name",
+            "must be a string",
+        ),
+    ];
+    for (value, param, says) in cases {
+        let (named, message) = refused(&value);
+        assert_eq!(named, param, "{message}");
+        assert!(message.contains(says), "{message}");
+    }
+}
+
+#[test]
+fn what_cannot_be_said_is_refused_by_name() {
+    let base = Request {
+        messages: vec![Message::text(Role::User, "x")],
+        ..Request::default()
+    };
+    let cases: [(&str, fn(&mut Request)); 5] = [
+        ("stop", |request| {
+            request.sampling.stop = vec!["END".to_owned()]
+        }),
+        ("top_k", |request| request.sampling.top_k = Some(1)),
+        ("presence_penalty", |request| {
+            request.sampling.presence_penalty = Some(0.5)
+        }),
+        ("logit_bias", |request| {
+            request.sampling.logit_bias.insert("1".to_owned(), 1.0);
+        }),
+        ("n", |request| request.choices = Some(2)),
+    ];
+    for (name, change) in cases {
+        let mut request = base.clone();
+        change(&mut request);
+        let Unsupported { param, .. } = write_request(&request, "m").unwrap_err();
+        assert_eq!(param, name);
+    }
+    let mut seeded = base;
+    seeded.sampling.seed = Some(1);
+    seeded.sampling.presence_penalty = Some(0.0);
+    assert_eq!(write_request(&seeded, "m").unwrap().dropped, ["seed"]);
+}
+
+#[test]
+fn thoughts_of_others_are_left_out() {
+    let thought = |sealed: Option<&str>, id: Option<&str>| Part::Reasoning {
+        text: "Hm.".to_owned(),
+        signature: Some("sig".to_owned()),
+        sealed: sealed.map(str::to_owned),
+        id: id.map(str::to_owned),
+    };
+    let request = Request {
+        messages: vec![Message {
+            role: Role::Assistant,
+            parts: vec![thought(None, None), thought(Some("s"), Some("rs_1"))],
+            name: None,
+        }],
+        ..Request::default()
+    };
+    let encoded = write_request(&request, "m").unwrap();
+    assert_eq!(encoded.dropped, ["reasoning"]);
+    let body: Value = serde_json::from_slice(&encoded.body).unwrap();
+    assert_eq!(
+        body["input"],
+        json!([{"type": "reasoning", "id": "rs_1", "encrypted_content": "s",
+            "summary": [{"type": "summary_text", "text": "Hm."}]}])
+    );
+}
+
+#[test]
+fn a_tool_is_strict_only_where_that_is_said() {
+    let request = Request {
+        messages: vec![Message::text(Role::User, "x")],
+        tools: vec![Tool::Function {
+            name: "f".to_owned(),
+            description: None,
+            parameters: None,
+            strict: None,
+            cache: None,
+        }],
+        ..Request::default()
+    };
+    assert_eq!(
+        written(&request)["tools"],
+        json!([{"type": "function", "name": "f", "parameters": null, "strict": false}])
+    );
+}
