@@ -22,7 +22,7 @@ pub use chat::{
 };
 pub use dialects::{
     AnswerContext, DecodeError, Dialect, EncodedRequest, Failure, InvalidRequest, StreamDecoder,
-    StreamEncoder, Unsupported, WriteOptions,
+    StreamEncoder, Unsupported, WriteOptions, read_count_request, write_count,
 };
 
 pub use embeddings::{EmbeddingInput, EmbeddingRequest, Embeddings};

@@ -1,6 +1,6 @@
 //! Each dialect's reading and writing, by its name.
 
-use super::{anthropic, openai_chat};
+use super::{anthropic, gemini, openai_chat, openai_responses};
 use crate::{
     Answer, AnswerContext, DecodeError, Dialect, EncodedRequest, Failure, InvalidRequest, Request,
     StreamDecoder, StreamEncoder, Unsupported,
@@ -23,7 +23,7 @@ impl Dialect {
     pub fn read_request(self, body: &[u8]) -> Result<Request, InvalidRequest> {
         match self {
             Self::OpenAiChat => openai_chat::read_request(body),
-            Self::OpenAiResponses => openai_chat::read_request(body),
+            Self::OpenAiResponses => openai_responses::read_request(body),
             Self::Anthropic => anthropic::read_request(body),
             Self::Gemini => Err(InvalidRequest {
                 param: None,
@@ -50,16 +50,12 @@ impl Dialect {
                 };
                 openai_chat::write_request(request, model, &flavour)
             }
-            Self::OpenAiResponses => {
-                openai_chat::write_request(request, model, &openai_chat::Flavour::openai())
-            }
+            Self::OpenAiResponses => openai_responses::write_request(request, model),
             Self::Anthropic => {
                 let options = anthropic::Options::of_model(model);
                 anthropic::write_request(request, model, &options)
             }
-            Self::Gemini => {
-                openai_chat::write_request(request, model, &openai_chat::Flavour::openai())
-            }
+            Self::Gemini => gemini::write_request(request, &gemini::Options::of_model(model)),
         }
     }
 
@@ -70,9 +66,9 @@ impl Dialect {
     pub fn read_answer(self, body: &[u8], request: &Request) -> Result<Answer, DecodeError> {
         match self {
             Self::OpenAiChat => openai_chat::read_answer(body, request.choices),
-            Self::OpenAiResponses => openai_chat::read_answer(body, None),
+            Self::OpenAiResponses => openai_responses::read_answer(body),
             Self::Anthropic => anthropic::read_answer(body),
-            Self::Gemini => openai_chat::read_answer(body, None),
+            Self::Gemini => gemini::read_answer(body),
         }
     }
 
@@ -81,7 +77,7 @@ impl Dialect {
     pub fn write_answer(self, answer: &Answer, context: &AnswerContext<'_>) -> Vec<u8> {
         match self {
             Self::OpenAiChat | Self::Gemini => openai_chat::write_answer(answer, context),
-            Self::OpenAiResponses => openai_chat::write_answer(answer, context),
+            Self::OpenAiResponses => openai_responses::write_answer(answer, context),
             Self::Anthropic => anthropic::write_answer(answer, context),
         }
     }
@@ -91,9 +87,9 @@ impl Dialect {
     pub fn stream_reader(self, request: &Request) -> Box<dyn StreamDecoder> {
         match self {
             Self::OpenAiChat => Box::new(openai_chat::StreamReader::new(request.choices)),
-            Self::OpenAiResponses => Box::new(openai_chat::StreamReader::new(None)),
+            Self::OpenAiResponses => Box::new(openai_responses::StreamReader::default()),
             Self::Anthropic => Box::new(anthropic::StreamReader::default()),
-            Self::Gemini => Box::new(openai_chat::StreamReader::new(None)),
+            Self::Gemini => Box::new(gemini::StreamReader::default()),
         }
     }
 
@@ -102,7 +98,7 @@ impl Dialect {
     pub fn stream_writer(self, context: &AnswerContext<'_>) -> Box<dyn StreamEncoder> {
         match self {
             Self::OpenAiChat | Self::Gemini => Box::new(openai_chat::stream_writer(context)),
-            Self::OpenAiResponses => Box::new(openai_chat::stream_writer(context)),
+            Self::OpenAiResponses => Box::new(openai_responses::stream_writer(context)),
             Self::Anthropic => Box::new(anthropic::stream_writer(context)),
         }
     }
@@ -117,4 +113,18 @@ impl Dialect {
             Self::Anthropic => anthropic::write_failure(failure),
         }
     }
+}
+
+/// Reads a request to count the tokens of a conversation, as Anthropic's clients send it.
+///
+/// # Errors
+/// [`InvalidRequest`], with the field.
+pub fn read_count_request(body: &[u8]) -> Result<Request, InvalidRequest> {
+    anthropic::read_count_request(body)
+}
+
+/// Writes the answer to it.
+#[must_use]
+pub fn write_count(input_tokens: u64) -> Vec<u8> {
+    anthropic::write_count(input_tokens)
 }

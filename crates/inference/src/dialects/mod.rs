@@ -10,10 +10,11 @@ mod dispatch;
 mod gemini;
 mod openai;
 mod openai_chat;
+mod openai_responses;
 mod proof;
 mod reading;
 
-pub use dispatch::WriteOptions;
+pub use dispatch::{WriteOptions, read_count_request, write_count};
 
 use crate::{Event, Request, Sse};
 use serde_json::Value;

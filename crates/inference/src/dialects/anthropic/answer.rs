@@ -29,7 +29,7 @@ struct Wire<'a> {
 ///
 /// # Errors
 /// [`DecodeError`]; a failure in an answer's place is its `Fault`.
-pub fn read_answer(body: &[u8]) -> Result<Answer, DecodeError> {
+pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, DecodeError> {
     let wire: Wire<'_> = match serde_json::from_slice(body) {
         Ok(wire) => wire,
         Err(error) => return Err(fault_or(body, &error)),
@@ -123,7 +123,7 @@ struct WrittenAnswer<'a> {
 
 /// Writes the body of an answer. What this wire cannot say (parts of other dialects) is left out.
 #[must_use]
-pub fn write_answer(answer: &Answer, context: &AnswerContext<'_>) -> Vec<u8> {
+pub(crate) fn write_answer(answer: &Answer, context: &AnswerContext<'_>) -> Vec<u8> {
     let is_refusal = answer
         .parts
         .iter()

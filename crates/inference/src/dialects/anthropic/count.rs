@@ -7,12 +7,12 @@ use crate::{InvalidRequest, Request};
 ///
 /// # Errors
 /// [`InvalidRequest`], naming the field.
-pub fn read_count_request(body: &[u8]) -> Result<Request, InvalidRequest> {
+pub(crate) fn read_count_request(body: &[u8]) -> Result<Request, InvalidRequest> {
     read_any_request(body)
 }
 
 /// Writes the count.
 #[must_use]
-pub fn write_count(input_tokens: u64) -> Vec<u8> {
+pub(crate) fn write_count(input_tokens: u64) -> Vec<u8> {
     format!("{{\"input_tokens\":{input_tokens}}}").into_bytes()
 }

@@ -20,7 +20,7 @@ struct Told<'a> {
 
 /// Writes the body of a failed response, and the data of a stream's `error` event.
 #[must_use]
-pub fn write_failure(failure: &Failure<'_>) -> Vec<u8> {
+pub(crate) fn write_failure(failure: &Failure<'_>) -> Vec<u8> {
     let named;
     let message = match failure.param {
         // The wire has no field for the name, so the sentence has to say it.

@@ -36,11 +36,12 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{read_answer, write_answer};
-pub use count::{read_count_request, write_count};
-pub use failure::write_failure;
-pub use request_read::read_request;
-pub use request_write::{Options, write_request};
-pub use stream_read::StreamReader;
-pub use stream_write::{StreamWriter, stream_writer};
-pub use thinking::Thinking;
+pub(crate) use answer::{read_answer, write_answer};
+pub(crate) use count::{read_count_request, write_count};
+pub(crate) use failure::write_failure;
+pub(crate) use request_read::read_request;
+pub(crate) use request_write::{Options, write_request};
+pub(crate) use stream_read::StreamReader;
+pub(crate) use stream_write::stream_writer;
+#[cfg(test)]
+pub(crate) use thinking::Thinking;

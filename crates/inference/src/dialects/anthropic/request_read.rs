@@ -19,7 +19,7 @@ const SCHEMA_NAME: &str = "output";
 ///
 /// # Errors
 /// [`InvalidRequest`], naming the field.
-pub fn read_request(body: &[u8]) -> Result<Request, InvalidRequest> {
+pub(crate) fn read_request(body: &[u8]) -> Result<Request, InvalidRequest> {
     let request = read_any_request(body)?;
     if request.output_tokens_max.is_none() {
         return Err(InvalidRequest::at("max_tokens", "the field is required"));

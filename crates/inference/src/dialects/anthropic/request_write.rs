@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 
 /// What a request cannot tell and its form depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
+pub(crate) struct Options {
     /// The tokens of an answer whose request sets no limit: the wire requires one.
-    pub output_tokens_default: u64,
+    pub(crate) output_tokens_default: u64,
     /// How the model is told to think.
-    pub thinking: Thinking,
+    pub(crate) thinking: Thinking,
     /// Whether the model knows messages of the system within a conversation.
-    pub system_in_place: bool,
+    pub(crate) system_in_place: bool,
 }
 
 impl Options {
     /// The options for a model by its name; what is not known counts as new.
     #[must_use]
-    pub fn of_model(model: &str) -> Self {
+    pub(crate) fn of_model(model: &str) -> Self {
         const BUDGET: &[&str] = &[
             "claude-3",
             "opus-4-0",
@@ -60,7 +60,7 @@ impl Options {
 ///
 /// # Errors
 /// [`Unsupported`], naming what this wire cannot say.
-pub fn write_request(
+pub(crate) fn write_request(
     request: &Request,
     model: &str,
     options: &Options,

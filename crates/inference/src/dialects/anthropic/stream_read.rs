@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 /// Reads a stream of Messages.
 #[derive(Debug, Default)]
-pub struct StreamReader {
+pub(crate) struct StreamReader {
     /// Blocks that began and did not end, by their index on the wire.
     open: Vec<(u64, Open)>,
     /// How many parts have begun.

@@ -16,7 +16,7 @@ use std::io::Write as _;
 
 /// A writer of streams.
 #[must_use]
-pub fn stream_writer(context: &AnswerContext<'_>) -> StreamWriter {
+pub(crate) fn stream_writer(context: &AnswerContext<'_>) -> StreamWriter {
     StreamWriter {
         id: id_of("", context.request_id).into_owned(),
         model: context.request.model.clone(),
@@ -30,7 +30,7 @@ pub fn stream_writer(context: &AnswerContext<'_>) -> StreamWriter {
 
 /// Writes a stream of Messages.
 #[derive(Debug)]
-pub struct StreamWriter {
+pub(crate) struct StreamWriter {
     id: String,
     model: String,
     tokens: Tokens,

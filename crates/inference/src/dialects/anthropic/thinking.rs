@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 /// How a model is told to think where the caller gave an effort and no budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Thinking {
+pub(crate) enum Thinking {
     /// Models up to 4.5: `thinking` with a budget of tokens. Minimal and low are 1024 and 4096, medium 8192,
     /// high 16384, extra high 32768 and max 65536 tokens, but at most half of the answer's tokens. There is
     /// no thinking where that leaves less than 1024, where a tool has to be called, and where the model's

@@ -7,7 +7,7 @@ use crate::{Answer, Assembly, DecodeError, StreamDecoder as _};
 ///
 /// # Errors
 /// [`DecodeError`]; a failure in an answer's place is its `Fault`.
-pub fn read_answer(body: &[u8]) -> Result<Answer, DecodeError> {
+pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, DecodeError> {
     let json = std::str::from_utf8(body)
         .map_err(|_| DecodeError::Malformed("the answer is no UTF-8".to_owned()))?;
     let mut reader = StreamReader::default();

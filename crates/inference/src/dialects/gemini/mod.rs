@@ -22,6 +22,8 @@ mod stream_read;
 #[cfg(test)]
 mod tests;
 
-pub use answer::read_answer;
-pub use request_write::{Options, Thinking, write_request};
-pub use stream_read::StreamReader;
+pub(crate) use answer::read_answer;
+#[cfg(test)]
+pub(crate) use request_write::Thinking;
+pub(crate) use request_write::{Options, write_request};
+pub(crate) use stream_read::StreamReader;

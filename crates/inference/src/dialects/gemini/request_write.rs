@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 /// How a model is told to think where the caller gave an effort and no budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Thinking {
+pub(crate) enum Thinking {
     /// Models up to 2.5: `thinkingBudget`, 0 for none, 1024 tokens for minimal and low, 8192 for medium and
     /// 24576 for more.
     Budget,
@@ -21,15 +21,15 @@ pub enum Thinking {
 
 /// What a request cannot tell and its form depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
+pub(crate) struct Options {
     /// How the model is told to think.
-    pub thinking: Thinking,
+    pub(crate) thinking: Thinking,
 }
 
 impl Options {
     /// The options for a model by its name; what is not known counts as new.
     #[must_use]
-    pub fn of_model(model: &str) -> Self {
+    pub(crate) fn of_model(model: &str) -> Self {
         const BUDGET: &[&str] = &["gemini-1", "gemini-2", "gemma"];
         let is_old = BUDGET.iter().any(|name| model.contains(name));
         Self {
@@ -47,7 +47,10 @@ impl Options {
 ///
 /// # Errors
 /// [`Unsupported`], naming what this wire cannot say.
-pub fn write_request(request: &Request, options: &Options) -> Result<EncodedRequest, Unsupported> {
+pub(crate) fn write_request(
+    request: &Request,
+    options: &Options,
+) -> Result<EncodedRequest, Unsupported> {
     refuse(request)?;
     let mut dropped = Vec::new();
     let (system, contents) = conversation(request, options, &mut dropped)?;

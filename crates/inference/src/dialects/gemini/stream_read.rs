@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 /// Reads a stream of `generateContent`.
 #[derive(Debug, Default)]
-pub struct StreamReader {
+pub(crate) struct StreamReader {
     id: String,
     is_started: bool,
     /// How many parts have begun.

@@ -190,6 +190,7 @@ impl<'a> Writer<'a, '_> {
             Part::Audio { data, format } => TypedPart::InputAudio {
                 input_audio: InputAudio { data, format },
             },
+            Part::CacheMark { .. } => return Ok(None),
             Part::Opaque(opaque) if opaque.dialect != Dialect::OpenAiResponses => {
                 return foreign_opaque(opaque, &param()).map(|()| None);
             }

@@ -31,10 +31,9 @@ mod stream_write;
 mod tests;
 mod usage;
 
-pub(crate) use super::openai::write_failure;
 pub(crate) use answer_read::read_answer;
 pub(crate) use answer_write::write_answer;
 pub(crate) use request_read::read_request;
 pub(crate) use request_write::write_request;
 pub(crate) use stream_read::StreamReader;
-pub(crate) use stream_write::{StreamWriter, stream_writer};
+pub(crate) use stream_write::stream_writer;

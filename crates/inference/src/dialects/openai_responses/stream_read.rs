@@ -31,6 +31,7 @@ struct Open {
 
 impl StreamReader {
     /// Reads one stream.
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
         Self::default()
     }
