@@ -12,6 +12,7 @@ const LAYERS: &[(&str, u8, &str)] = &[
     ("mainstay-manifest", 2, "core"),
     ("mainstay-sessions", 2, "core"),
     ("mainstay-tasks", 2, "core"),
+    ("mainstay-gateway", 3, "adapter"),
     ("mainstay-storage", 3, "adapter"),
     ("mainstay-runner", 3, "adapter"),
     ("mainstay-runtimes", 3, "adapter"),

@@ -17,6 +17,9 @@ pub enum NodeOpenError {
     /// The sandbox cannot be prepared.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// What was spent on models cannot be known.
+    #[error(transparent)]
+    Ledger(#[from] mainstay_gateway::LedgerError),
     /// A directory cannot be made.
     #[error("{path} cannot be made: {error}")]
     Directory {
@@ -35,6 +38,7 @@ impl Coded for NodeOpenError {
         match self {
             Self::Store(error) => error.code(),
             Self::Sandbox(error) => error.code(),
+            Self::Ledger(error) => error.code(),
             Self::Directory { .. } => Code::StoreReadOnly,
             Self::Internal(_) => Code::Internal,
         }
@@ -44,6 +48,7 @@ impl Coded for NodeOpenError {
         match self {
             Self::Store(error) => error.report(),
             Self::Sandbox(error) => error.report(),
+            Self::Ledger(error) => error.report(),
             Self::Directory { .. } | Self::Internal(_) => {
                 ErrorReport::new(self.code(), self.to_string())
             }

@@ -12,6 +12,7 @@ mod effects;
 mod error;
 mod export;
 mod feed;
+mod inference;
 mod journal;
 mod manifest_file;
 mod metrics;

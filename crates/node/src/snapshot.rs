@@ -58,7 +58,7 @@ pub(crate) fn take(
             blobs.push(blob);
             Some(digest)
         }
-        Provider::OpenAiCompatible { .. } => None,
+        _ => None,
     };
     let home = std::env::var_os("HOME")
         .map(PathBuf::from)

@@ -29,7 +29,7 @@ struct Shared {
 
 /// The routes below `/v1`. Who calls is judged before: a [`Caller`] among the extensions of the request, the
 /// owner where there is none.
-pub fn router(gateway: Gateway) -> Router {
+pub fn router<S: Clone + Send + Sync + 'static>(gateway: Gateway) -> Router<S> {
     let cache = Arc::new(AnswerCache::default());
     Router::new()
         .route("/v1/chat/completions", post(chat))

@@ -1,6 +1,7 @@
 //! The file of the ledger: JSON lines, the first of which may be the fold of all before.
 
 use super::fold::{Fold, Folded};
+use mainstay_contract::{Code, Coded, ErrorReport};
 use mainstay_inference::LedgerEntry;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -28,6 +29,31 @@ pub enum LedgerError {
         /// What is wrong with it.
         error: serde_json::Error,
     },
+}
+
+impl Coded for LedgerError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Io { error, .. } => match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::StoreDiskFull,
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Code::StoreReadOnly
+                }
+                _ => Code::StoreIoFailed,
+            },
+            Self::Damaged { .. } => Code::StoreCorrupt,
+        }
+    }
+
+    fn report(&self) -> ErrorReport {
+        let report = ErrorReport::new(self.code(), self.to_string());
+        match self {
+            Self::Io { .. } => report,
+            Self::Damaged { .. } => report.hint(
+                "mend the line, or move the file away: what was spent before is then forgotten",
+            ),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

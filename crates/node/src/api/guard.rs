@@ -5,12 +5,16 @@ use super::key::Key;
 use super::problem::Problem;
 use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
 use mainstay_contract::Code;
+use mainstay_gateway::Caller;
 use std::net::{IpAddr, SocketAddr};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The one path that is open without a key: it tells no more than that a node answers.
 const OPEN: &str = "/healthz";
+
+/// Below this path are the routes of the gateway, for which callers may have keys of their own.
+pub(super) const GATEWAY: &str = "/v1/";
 
 /// How callers of one listener are judged.
 #[derive(Debug, Clone)]
@@ -28,15 +32,17 @@ pub enum Access {
 }
 
 impl Access {
-    /// Judges a request before anything else looks at it.
+    /// Judges a request before anything else looks at it. Says who calls, where it is not the owner:
+    /// `callers` knows the keys of those who may use the models.
     pub(super) fn judge(
         &self,
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
-    ) -> Result<(), Problem> {
+        callers: impl Fn(&str) -> Option<Caller>,
+    ) -> Result<Option<Caller>, Problem> {
         let Self::Key { key, address } = self else {
-            return Ok(());
+            return Ok(None);
         };
         let host = host(uri, headers)?;
         if !is_ours(host, *address) {
@@ -48,11 +54,19 @@ impl Access {
         }
         judge_origin(host, headers)?;
         if uri.path() == OPEN && matches!(*method, Method::GET | Method::HEAD) {
-            return Ok(());
+            return Ok(None);
         }
+        let is_gateway = uri.path().starts_with(GATEWAY);
         match shown(headers) {
-            Some(text) if key.is(text) => Ok(()),
-            Some(_) => Err(unauthorized("the key is not this node's")),
+            Some(text) if key.is(text) => Ok(None),
+            Some(text) => match callers(text) {
+                Some(caller) if is_gateway => Ok(Some(caller)),
+                Some(_) => Err(Problem::new(
+                    Code::Forbidden,
+                    "this key is for models only, below /v1",
+                )),
+                None => Err(unauthorized("the key is not this node's")),
+            },
             None => Err(unauthorized("there is no key in the request")),
         }
     }
@@ -190,7 +204,7 @@ mod tests {
                 headers.append(name, value.parse().unwrap());
             }
             access
-                .judge(&Method::GET, &Uri::from_static(path), &headers)
+                .judge(&Method::GET, &Uri::from_static(path), &headers, |_| None)
                 .is_ok()
         };
         let host = (header::HOST, "localhost:1");

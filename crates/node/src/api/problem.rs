@@ -34,6 +34,10 @@ impl Problem {
         }
     }
 
+    pub(super) fn report(&self) -> &ErrorReport {
+        &self.report
+    }
+
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new(Code::InvalidRequest, message)
     }

@@ -2,7 +2,7 @@
 //! document come.
 
 use super::call::{Answer, Call};
-use super::guard::Access;
+use super::guard::{Access, GATEWAY};
 use super::problem::{self, Problem};
 use super::{document, events, observe, sessions, steps, task_events, task_runs, turns};
 use crate::Node;
@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use futures_util::FutureExt;
 use mainstay_contract::Code;
+use mainstay_gateway::Caller;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -83,6 +84,7 @@ pub(super) fn router_until(node: Node, access: Access, stopped: watch::Receiver<
         router = router.route(path, handler);
     }
     router
+        .merge(mainstay_gateway::router(shared.node.gateway().clone()))
         .fallback(lost)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(shared.clone(), guard))
@@ -92,14 +94,26 @@ pub(super) fn router_until(node: Node, access: Access, stopped: watch::Receiver<
 /// Judges who comes in, before anything reads the request, and keeps panics inside.
 async fn guard(
     State(shared): State<Shared>,
-    request: Request,
+    mut request: Request,
     next: axum::middleware::Next,
 ) -> Response {
-    if let Err(problem) = shared
+    let caller = |secret: &str| {
+        let (key, priority) = shared.node.gateway().key(secret)?;
+        let key = Some(key);
+        Some(Caller { key, priority })
+    };
+    let judged = shared
         .access
-        .judge(request.method(), request.uri(), request.headers())
-    {
-        return problem.into_response();
+        .judge(request.method(), request.uri(), request.headers(), caller);
+    match judged {
+        Ok(Some(caller)) => {
+            request.extensions_mut().insert(caller);
+        }
+        Ok(None) => {}
+        Err(problem) if request.uri().path().starts_with(GATEWAY) => {
+            return mainstay_gateway::unauthorized(request.uri().path(), problem.report());
+        }
+        Err(problem) => return problem.into_response(),
     }
     let route = format!("{} {}", request.method(), request.uri().path());
     kept(&route, next.run(request)).await

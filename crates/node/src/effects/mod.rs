@@ -5,7 +5,7 @@ mod model;
 mod tool;
 mod workspace;
 
-pub(crate) use model::Providers;
+pub(crate) use model::Pinned;
 
 use crate::node::Inner;
 use mainstay_contract::{Code, Coded, Digest, ErrorReport, SessionId};

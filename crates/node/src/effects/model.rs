@@ -2,18 +2,16 @@
 
 use super::{Performed, config, reported};
 use crate::clock::now;
+use crate::inference::{Place, open_pinned};
 use crate::node::Inner;
 use crate::snapshot::ShellConfig;
-use crate::{secrets, tools};
+use crate::{secrets, tools, wiring};
 use mainstay_contract::{Code, Digest, ErrorReport, Message, Role, SessionId, StepId, TurnId};
 use mainstay_manifest::Provider;
-use mainstay_providers::{
-    Form, ModelProvider, ModelRequest, OpenAiSettings, ProviderSettings, Recorder, Script, Timeouts,
-};
+use mainstay_providers::{Direct, ModelAnswer, ModelProvider, ModelRequest};
 use mainstay_sessions::{Blob, BlobContent, CallRef, Input, ModelOutcome, encode_message};
 use serde_json::json;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -44,8 +42,7 @@ pub(super) async fn call(
 }
 
 async fn answer(inner: &Inner, call: &Call) -> Result<(ModelOutcome, Blob), Box<ErrorReport>> {
-    let (_, shell) = config(inner, call.config).await?;
-    let provider = inner.providers.get(inner, &shell).await?;
+    let (turn, shell) = config(inner, call.config).await?;
     let stored = inner.reader.messages(call.messages.clone()).await;
     let stored = stored.map_err(|error| reported(&error))?;
     let instructions = shell
@@ -69,11 +66,16 @@ async fn answer(inner: &Inner, call: &Call) -> Result<(ModelOutcome, Blob), Box<
     let mut on_text = |text: &str| {
         preview("text_delta", json!({ "step": call.step, "text": text }));
     };
-    let answered = provider.call(&request, &mut on_text).await;
-    let answer = answered.map_err(|error| {
-        let report = *reported(&error);
-        Box::new(report.about("model", shell.agent.model.clone()))
-    })?;
+    let answer = ask(
+        inner,
+        call,
+        (turn.agent.as_str(), &shell),
+        &request,
+        &mut on_text,
+    )
+    .await;
+    let answer =
+        answer.map_err(|report| Box::new(report.about("model", shell.agent.model.clone())))?;
     let message = Message {
         tool_calls: answer.tool_calls,
         ..Message::text(Role::Assistant, answer.text)
@@ -98,30 +100,47 @@ async fn answer(inner: &Inner, call: &Call) -> Result<(ModelOutcome, Blob), Box<
     ))
 }
 
-/// Open providers, so that connections are used again.
-pub(crate) struct Providers {
-    record: Option<PathBuf>,
-    open: Mutex<HashMap<String, Arc<dyn ModelProvider>>>,
+/// Asks the model that the turn is pinned to: through the gateway where it is still served as it was, and
+/// past it where the manifest says something else by now. A script is pinned with its content.
+async fn ask(
+    inner: &Inner,
+    call: &Call,
+    (agent, shell): (&str, &ShellConfig),
+    request: &ModelRequest,
+    on_text: &mut (dyn FnMut(&str) + Send),
+) -> Result<ModelAnswer, Box<ErrorReport>> {
+    let is_script = matches!(shell.model.provider, Provider::Script { .. });
+    if !is_script && inner.models.serves(&shell.agent.model, &shell.model) {
+        let gateway = inner.models.gateway();
+        let asked = wiring::Asked {
+            model: &shell.agent.model,
+            agent,
+            session: call.session.as_str(),
+            request,
+        };
+        return wiring::ask_model(gateway, &asked, on_text).await;
+    }
+    let provider = inner.pinned.get(inner, shell).await?;
+    let answered = provider.call(request, on_text).await;
+    answered.map_err(|error| reported(&error))
 }
 
-impl Providers {
-    pub(crate) fn new(record: Option<PathBuf>) -> Self {
-        Self {
-            record,
-            open: Mutex::default(),
-        }
-    }
+/// Open providers of turns that are pinned to something that is not served, so that connections are used
+/// again.
+#[derive(Default)]
+pub(crate) struct Pinned {
+    open: Mutex<HashMap<String, Arc<Direct>>>,
+}
 
+impl Pinned {
     async fn get(
         &self,
         inner: &Inner,
         shell: &ShellConfig,
-    ) -> Result<Arc<dyn ModelProvider>, Box<ErrorReport>> {
-        let secret = match &shell.model.provider {
-            Provider::OpenAiCompatible {
-                api_key: Some(key), ..
-            } => Some(secret(shell, &key.secret)?),
-            _ => None,
+    ) -> Result<Arc<Direct>, Box<ErrorReport>> {
+        let secret = match shell.model.provider.api_key() {
+            Some(key) => Some(secret(shell, &key.secret)?),
+            None => None,
         };
         // A changed secret makes another provider; what the key holds of it cannot be read back.
         let mark = secret
@@ -131,77 +150,36 @@ impl Providers {
         if let Some(provider) = self.lock().get(&key) {
             return Ok(Arc::clone(provider));
         }
-        let settings = settings(inner, shell, secret).await?;
-        let provider = mainstay_providers::open(settings).map_err(|error| reported(&error))?;
-        let provider = self.recorded(provider)?;
+        let place = Place {
+            folder: &shell.folder,
+            secrets: &shell.secrets,
+            record: inner.models.record(),
+            script: script(inner, shell).await?,
+        };
+        let provider = open_pinned(&shell.agent.model, &shell.model, &place)?;
+        let provider = Arc::new(Direct::new(provider, shell.agent.model.clone()));
         self.lock().insert(key, Arc::clone(&provider));
         Ok(provider)
     }
 
-    fn recorded(
-        &self,
-        provider: Arc<dyn ModelProvider>,
-    ) -> Result<Arc<dyn ModelProvider>, Box<ErrorReport>> {
-        let Some(path) = &self.record else {
-            return Ok(provider);
-        };
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path);
-        let file = file.map_err(|error| {
-            let message = format!(
-                "the recording {} cannot be written: {error}",
-                path.display()
-            );
-            Box::new(ErrorReport::new(Code::InvalidRequest, message))
-        })?;
-        Ok(Arc::new(Recorder::new(provider, file, Form::of(path))))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<dyn ModelProvider>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Direct>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn settings(
-    inner: &Inner,
-    shell: &ShellConfig,
-    secret: Option<mainstay_contract::Secret>,
-) -> Result<ProviderSettings, Box<ErrorReport>> {
-    match &shell.model.provider {
-        Provider::Script { file } => {
-            let missing = || {
-                let what = format!("the pinned script {file} is missing");
-                reported(&mainstay_sessions::StoreError::Corrupt { what })
-            };
-            let digest = shell.script.ok_or_else(missing)?;
-            let bytes = inner
-                .reader
-                .with(move |journal| journal.blob(&digest))
-                .await;
-            let bytes = bytes
-                .map_err(|error| reported(&error))?
-                .ok_or_else(missing)?;
-            let steps = Script::parse(file, &bytes).map_err(|error| {
-                Box::new(ErrorReport::new(Code::ManifestInvalid, error.to_string()))
-            })?;
-            Ok(ProviderSettings::Script { steps })
-        }
-        Provider::OpenAiCompatible {
-            base_url, model, ..
-        } => {
-            let mut settings = OpenAiSettings::new(base_url.clone(), model.clone());
-            settings.api_key = secret;
-            settings.timeouts = Timeouts {
-                connect: shell.model.timeout.connect,
-                first_token: shell.model.timeout.first_token,
-                idle: shell.model.timeout.idle,
-                total: shell.model.timeout.total,
-            };
-            Ok(ProviderSettings::OpenAiCompatible(settings))
-        }
-    }
+/// The content of the script that a turn is pinned to.
+async fn script(inner: &Inner, shell: &ShellConfig) -> Result<Option<Vec<u8>>, Box<ErrorReport>> {
+    let Provider::Script { file } = &shell.model.provider else {
+        return Ok(None);
+    };
+    let missing = || {
+        let what = format!("the pinned script {file} is missing");
+        reported(&mainstay_sessions::StoreError::Corrupt { what })
+    };
+    let digest = shell.script.ok_or_else(missing)?;
+    let read = inner.reader.with(move |journal| journal.blob(&digest));
+    let bytes = read.await.map_err(|error| reported(&error))?;
+    Ok(Some(bytes.ok_or_else(missing)?))
 }
 
 /// A secret that the snapshot names.

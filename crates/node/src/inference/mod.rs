@@ -5,7 +5,9 @@ mod prices;
 mod provider;
 mod settings;
 
-pub(crate) use provider::{Opened, open_pinned};
+pub(crate) use provider::{Place, open_pinned};
+
+use provider::Opened;
 
 use crate::manifest_file::ManifestFile;
 use crate::secrets;
@@ -65,7 +67,10 @@ impl Models {
     /// Whether a model is served as it stands here.
     pub(crate) fn serves(&self, name: &str, model: &Model) -> bool {
         let known = self.lock();
-        let served = known.manifest.as_ref().and_then(|manifest| manifest.models.get(name));
+        let served = known
+            .manifest
+            .as_ref()
+            .and_then(|manifest| manifest.models.get(name));
         served == Some(model)
     }
 
@@ -83,7 +88,10 @@ impl Models {
         };
         let mut known = self.lock();
         let keys = hashes(&manifest, folder);
-        let is_same = known.manifest.as_ref().is_some_and(|now| Arc::ptr_eq(now, &manifest));
+        let is_same = known
+            .manifest
+            .as_ref()
+            .is_some_and(|now| Arc::ptr_eq(now, &manifest));
         if is_same && keys == known.keys {
             return;
         }

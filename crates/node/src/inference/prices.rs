@@ -14,7 +14,8 @@ pub(super) fn table(manifest: &Manifest, folder: &Path) -> Result<PriceTable, Bo
         return Ok(table);
     };
     let text = std::fs::read_to_string(folder.join(file));
-    let text = text.map_err(|error| failed(format!("the prices in {file} cannot be read: {error}")))?;
+    let text =
+        text.map_err(|error| failed(format!("the prices in {file} cannot be read: {error}")))?;
     let table = table.with_overrides(&text);
     table.map_err(|error| failed(format!("the prices in {file} cannot be used: {error}")))
 }

@@ -3,7 +3,9 @@
 use crate::secrets;
 use mainstay_contract::{Code, Coded, ErrorReport, Secret};
 use mainstay_inference::Provider;
-use mainstay_manifest::{HeaderValue, Model, Provider as Source, SecretSource, Timeouts as Written};
+use mainstay_manifest::{
+    HeaderValue, Model, Provider as Source, SecretSource, Timeouts as Written,
+};
 use mainstay_providers::{
     Form, HttpSettings, ProviderSettings, Recorder, ResponseLimits, Script, SecretReader, Service,
     Timeouts, open,
@@ -14,7 +16,7 @@ use std::sync::Arc;
 
 /// Open providers, by the model as it stands in the manifest.
 #[derive(Default)]
-pub(crate) struct Opened(HashMap<String, (Model, Arc<dyn Provider>)>);
+pub(super) struct Opened(HashMap<String, (Model, Arc<dyn Provider>)>);
 
 /// What a provider is opened with beside its model.
 pub(crate) struct Place<'a> {
@@ -39,7 +41,10 @@ impl Opened {
             }
             // A script may change without the manifest.
             let is_script = matches!(model.provider, Source::Script { .. });
-            let known = self.0.get(name).filter(|(known, _)| known == model && !is_script);
+            let known = self
+                .0
+                .get(name)
+                .filter(|(known, _)| known == model && !is_script);
             let provider = match known {
                 Some((_, provider)) => Arc::clone(provider),
                 None => open_pinned(name, model, place)?,
@@ -48,7 +53,9 @@ impl Opened {
         }
         self.0 = opened;
         let by_name = self.0.iter();
-        Ok(by_name.map(|(name, (_, provider))| (Arc::from(name.as_str()), Arc::clone(provider))).collect())
+        Ok(by_name
+            .map(|(name, (_, provider))| (Arc::from(name.as_str()), Arc::clone(provider)))
+            .collect())
     }
 }
 
@@ -74,7 +81,9 @@ pub(crate) fn open_pinned(
     let settings = match &model.provider {
         Source::Script { file } => script(file, place)?,
         Source::Local { .. } => {
-            let message = format!("the model {name} is local, and this program was built without local models");
+            let message = format!(
+                "the model {name} is local, and this program was built without local models"
+            );
             return Err(Box::new(ErrorReport::new(Code::ManifestInvalid, message)));
         }
         Source::Pool { .. } => {
@@ -167,9 +176,15 @@ fn recorded(
     let Some(path) = record else {
         return Ok(provider);
     };
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path);
     let file = file.map_err(|error| {
-        let message = format!("the recording {} cannot be written: {error}", path.display());
+        let message = format!(
+            "the recording {} cannot be written: {error}",
+            path.display()
+        );
         Box::new(ErrorReport::new(Code::InvalidRequest, message))
     })?;
     Ok(Arc::new(Recorder::new(provider, file, Form::of(path))))

@@ -61,13 +61,19 @@ fn add_model(settings: &mut Settings, name: &str, model: &Model, table: &gate::P
             weight: 1,
         });
         let deployment = deployment(&name, model, table);
-        settings.gate.deployments.insert(Arc::clone(&name), deployment);
+        settings
+            .gate
+            .deployments
+            .insert(Arc::clone(&name), deployment);
     }
     members.sort_by_key(|member| std::cmp::Reverse(member.weight));
     let info = ModelInfo {
         provider: model.provider.word().to_owned(),
         context_window: model.context_window.or_else(|| known?.context_window),
-        deployments: members.iter().map(|member| Arc::clone(&member.deployment)).collect(),
+        deployments: members
+            .iter()
+            .map(|member| Arc::clone(&member.deployment))
+            .collect(),
         cached_for: model.cache.map(|cache| cache.ttl),
         total: None,
     };
@@ -92,12 +98,18 @@ fn deployment(name: &Arc<str>, model: &Model, table: &gate::PriceTable) -> gate:
     let place = model.provider.base_url().unwrap_or(name);
     let limits = model.limits;
     let known = prices::known(model, table).and_then(|price| price.output_tokens_max);
-    let output = model.output_tokens_max.or(known).unwrap_or(OUTPUT_TOKENS_USUAL);
+    let output = model
+        .output_tokens_max
+        .or(known)
+        .unwrap_or(OUTPUT_TOKENS_USUAL);
     gate::DeploymentConfig {
         provider: Arc::from(provider),
         model: Arc::from(model.provider.model().unwrap_or(name)),
         // Providers fail by model more often than as a whole.
-        endpoint: Arc::from(format!("{provider} {place} {}", model.provider.model().unwrap_or(name))),
+        endpoint: Arc::from(format!(
+            "{provider} {place} {}",
+            model.provider.model().unwrap_or(name)
+        )),
         limits: gate::Limits {
             requests: limits.requests_per_minute.map(Rate::per_minute),
             tokens: limits.tokens_per_minute.map(Rate::per_minute),
@@ -121,14 +133,22 @@ fn add_key(
     key: &manifest::Key,
     hashes: &[(String, Option<[u8; 32]>)],
 ) {
-    let hash = hashes.iter().find(|(known, _)| known == name).and_then(|(_, hash)| *hash);
+    let hash = hashes
+        .iter()
+        .find(|(known, _)| known == name)
+        .and_then(|(_, hash)| *hash);
     let name: Arc<str> = Arc::from(name);
     if let Some(hash) = hash {
-        settings.keys.insert(hash, (Arc::clone(&name), key.priority));
+        settings
+            .keys
+            .insert(hash, (Arc::clone(&name), key.priority));
     }
     let rate = |per_minute: Option<NonZeroU64>| per_minute.map(Rate::per_minute);
     let config = gate::KeyConfig {
-        models: key.models.as_ref().map(|names| names.iter().map(|name| Arc::from(name.as_str())).collect()),
+        models: key
+            .models
+            .as_ref()
+            .map(|names| names.iter().map(|name| Arc::from(name.as_str())).collect()),
         limits: gate::Limits {
             requests: rate(key.limits.requests_per_minute),
             tokens: rate(key.limits.tokens_per_minute),

@@ -10,9 +10,10 @@ pub use turns::{ResolveWord, TurnAccepted, TurnRequest};
 use crate::actor::Actors;
 use crate::config::{NodeConfig, StoreUrl};
 use crate::doctor::{self, DoctorReport};
-use crate::effects::Providers;
+use crate::effects::Pinned;
 use crate::error::{NodeOpenError, RequestError};
 use crate::feed::Feeds;
+use crate::inference::{self, Models};
 use crate::journal::Reader;
 use crate::manifest_file::ManifestFile;
 use crate::metrics::Metrics;
@@ -46,7 +47,8 @@ pub(crate) struct Inner {
     pub(crate) manifest: ManifestFile,
     pub(crate) sandbox: Sandbox,
     pub(crate) workspaces: Workspaces,
-    pub(crate) providers: Providers,
+    pub(crate) models: Models,
+    pub(crate) pinned: Pinned,
     pub(crate) tls: rustls::ClientConfig,
     pub(crate) feeds: Feeds,
     pub(crate) metrics: Metrics,
@@ -104,13 +106,16 @@ impl Node {
         };
         let journal: Arc<dyn Journal> = Arc::clone(&store) as Arc<dyn Journal>;
         let views = Blobs(Arc::clone(&journal));
+        let manifest = ManifestFile::new(config.manifest);
+        let models = Models::open(&config.data_dir, &manifest, config.record)?;
         let results = config.cache_dir.join("tasks");
         let tasks = TaskRuns::new(config.exe, config.workspace_manifest, results);
         let inner = Arc::new(Inner {
             reader: Reader::new(Arc::clone(&journal)),
-            manifest: ManifestFile::new(config.manifest),
+            manifest,
             workspaces: Workspaces::new(config.data_dir, config.cache_dir, mode, views),
-            providers: Providers::new(config.record),
+            models,
+            pinned: Pinned::default(),
             tls: tls().map_err(|error| NodeOpenError::Internal(error.to_string()))?,
             feeds: Feeds::default(),
             metrics: Metrics::new(),
@@ -125,6 +130,7 @@ impl Node {
             _lock: lock,
         });
         let node = Self { inner };
+        tokio::spawn(inference::keep(Arc::downgrade(&node.inner)));
         if config.works_on_turns {
             node.recover().await?;
         }
@@ -162,7 +168,17 @@ impl Node {
     /// What the node counted, for Prometheus.
     #[must_use]
     pub fn metrics_text(&self) -> String {
-        self.inner.metrics.text()
+        let mut text = self.inner.metrics.text();
+        // The text format ends with a mark, and two texts make one.
+        text.truncate(text.trim_end().trim_end_matches("# EOF").len());
+        text.push_str(&self.inner.models.gateway().metrics_text());
+        text
+    }
+
+    /// The models behind their gateway.
+    #[must_use]
+    pub fn gateway(&self) -> &mainstay_gateway::Gateway {
+        self.inner.models.gateway()
     }
 
     /// Ends the node in good order: effects under way are given up and begin again at the next start.
