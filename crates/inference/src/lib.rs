@@ -25,7 +25,6 @@ pub use dialects::{
     StreamEncoder, Unsupported, WriteOptions, read_count_request, write_count,
 };
 
-pub use embeddings::{EmbeddingInput, EmbeddingRequest, Embeddings};
 pub use error::{
     CircuitClass, InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase,
 };
@@ -42,4 +41,5 @@ pub use price::{
     Cost, ModelKind, ModelPrice, PriceTable, PriceTableError, Rates, Tier, provider_of_host,
 };
 pub use sse::{Frame, Sse, SseError, SseReader};
+pub use embeddings::{EmbeddingEncoding, EmbeddingInput, EmbeddingRequest, Embeddings};
 pub use usage::Tokens;

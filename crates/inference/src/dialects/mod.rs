@@ -10,6 +10,7 @@ mod dispatch;
 mod gemini;
 mod openai;
 mod openai_chat;
+mod openai_embeddings;
 mod openai_responses;
 mod proof;
 mod reading;
