@@ -1,3 +1,4 @@
+mod complaints;
 mod properties;
 mod requests;
 mod streams;

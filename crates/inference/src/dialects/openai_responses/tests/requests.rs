@@ -1,17 +1,12 @@
 use super::super::{read_request, write_request};
 use crate::{
-    Dialect, FileSource, InvalidRequest, Message, OutputFormat, Part, Request, Role, Tool,
-    ToolCall, ToolChoice, Unsupported,
+    Dialect, FileSource, Message, OutputFormat, Part, Request, Role, Tool, ToolCall, ToolChoice,
+    Unsupported,
 };
 use serde_json::{Value, json};
 
 fn read(value: &Value) -> Request {
     read_request(value.to_string().as_bytes()).unwrap()
-}
-
-fn refused(value: &Value) -> (String, String) {
-    let InvalidRequest { param, message } = read_request(value.to_string().as_bytes()).unwrap_err();
-    (param.unwrap_or_default(), message)
 }
 
 fn written(request: &Request) -> Value {
@@ -46,33 +41,35 @@ fn text_alone_is_one_message_of_the_user() {
     );
 }
 
+const TURNS: &str = r#"{"model": "m", "input": [
+    {"role": "developer", "content": "Be brief."},
+    {"type": "message", "role": "user", "content": [
+        {"type": "input_text", "text": "Look."},
+        {"type": "input_image", "image_url": "data:image/png;base64,iVBO", "detail": "auto"},
+        {"type": "input_image", "file_id": "file-1"},
+        {"type": "input_file", "file_data": "data:application/pdf;base64,JVBE", "filename": "a.pdf"},
+        {"type": "input_file", "file_url": "https://x.example/b.pdf"},
+        {"type": "input_hologram", "rays": 3}
+    ]},
+    {"type": "reasoning", "id": "rs_1", "encrypted_content": "gAAA",
+     "summary": [{"type": "summary_text", "text": "One."}, {"type": "summary_text", "text": "Two."}]},
+    {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+    {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [
+        {"type": "output_text", "text": "Wait.", "annotations": []},
+        {"type": "refusal", "refusal": "No."}
+    ]},
+    {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "f", "arguments": "{}", "status": "completed"},
+    {"type": "function_call", "call_id": "b", "name": "g", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "a", "output": "one"},
+    {"type": "function_call_output", "call_id": "b", "output": [{"type": "input_text", "text": "two"}]},
+    {"type": "item_reference", "id": "msg_9"}
+]}"#;
+
 #[test]
 fn items_become_turns() {
     let search = json!({"type": "web_search_call", "id": "ws_1", "status": "completed"});
     let reference = json!({"type": "item_reference", "id": "msg_9"});
-    let request = read(&json!({"model": "m", "input": [
-        {"role": "developer", "content": "Be brief."},
-        {"type": "message", "role": "user", "content": [
-            {"type": "input_text", "text": "Look."},
-            {"type": "input_image", "image_url": "data:image/png;base64,iVBO", "detail": "auto"},
-            {"type": "input_image", "file_id": "file-1"},
-            {"type": "input_file", "file_data": "data:application/pdf;base64,JVBE", "filename": "a.pdf"},
-            {"type": "input_file", "file_url": "https://x.example/b.pdf"},
-            {"type": "input_hologram", "rays": 3},
-        ]},
-        {"type": "reasoning", "id": "rs_1", "encrypted_content": "gAAA",
-         "summary": [{"type": "summary_text", "text": "One."}, {"type": "summary_text", "text": "Two."}]},
-        search,
-        {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [
-            {"type": "output_text", "text": "Wait.", "annotations": []},
-            {"type": "refusal", "refusal": "No."},
-        ]},
-        {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "f", "arguments": "{}", "status": "completed"},
-        {"type": "function_call", "call_id": "b", "name": "g", "arguments": "{}"},
-        {"type": "function_call_output", "call_id": "a", "output": "one"},
-        {"type": "function_call_output", "call_id": "b", "output": [{"type": "input_text", "text": "two"}]},
-        reference,
-    ]}));
+    let request = read(&serde_json::from_str(TURNS).unwrap());
     let roles: Vec<Role> = request
         .messages
         .iter()
@@ -192,82 +189,7 @@ fn what_the_provider_keeps_may_stand_in_for_the_input() {
     }
 }
 
-#[test]
-fn complaints_name_the_field_in_words() {
-    let of_item = |item: Value| json!({"model": "m", "input": [item]});
-    let cases = [
-        (json!({"model": "m"}), "input", "is missing"),
-        (
-            json!({"model": "m", "input": []}),
-            "input",
-            "at least one item",
-        ),
-        (json!({"input": "x"}), "model", "is missing"),
-        (json!({"input": 5}), "input", "a string or an array"),
-        (of_item(json!(5)), "input[0]", "must be an object"),
-        (of_item(json!({"id": "x"})), "input[0].type", "is missing"),
-        (
-            of_item(json!({"role": "clown", "content": "x"})),
-            "input[0].role",
-            "`assistant`",
-        ),
-        (
-            of_item(json!({"role": "user"})),
-            "input[0].content",
-            "is missing",
-        ),
-        (
-            of_item(json!({"role": "user", "content": [{"type": "input_text", "text": 4}]})),
-            "input[0].content[0].text",
-            "must be a string, not a number",
-        ),
-        (
-            of_item(json!({"role": "user", "content": [{"type": "input_image"}]})),
-            "input[0].content[0]",
-            "`image_url` or `file_id`",
-        ),
-        (
-            of_item(json!({"type": "function_call_output", "output": "x"})),
-            "input[0].call_id",
-            "is missing",
-        ),
-        (
-            of_item(json!({"type": "function_call_output", "call_id": "a"})),
-            "input[0].output",
-            "missing",
-        ),
-        (
-            of_item(json!({"type": "function_call", "call_id": "a", "name": "f"})),
-            "input[0].arguments",
-            "missing",
-        ),
-        (
-            json!({"text": {"format": {"type": "json_schema"}}}),
-            "text.format.name",
-            "is missing",
-        ),
-        (
-            json!({"reasoning": {"effort": 3}}),
-            "reasoning.effort",
-            "must be a string",
-        ),
-        (
-            json!({"tools": [{"type": "function"}]}),
-            "tools[0].name",
-            "is missing",
-        ),
-        (
-            json!({"tool_choice": {"type": "function"}}),
-            "tool_choice.name",
-            "must be a string",
-        ),
-    ];
-    for (value, param, says) in cases {
-        let (named, message) = refused(&value);
-        assert_eq!(named, param, "{message}");
-        assert!(message.contains(says), "{message}");
-    }
-}
+type Change = fn(&mut Request);
 
 #[test]
 fn what_cannot_be_said_is_refused_by_name() {
@@ -275,13 +197,13 @@ fn what_cannot_be_said_is_refused_by_name() {
         messages: vec![Message::text(Role::User, "x")],
         ..Request::default()
     };
-    let cases: [(&str, fn(&mut Request)); 5] = [
+    let cases: [(&str, Change); 5] = [
         ("stop", |request| {
-            request.sampling.stop = vec!["END".to_owned()]
+            request.sampling.stop = vec!["END".to_owned()];
         }),
         ("top_k", |request| request.sampling.top_k = Some(1)),
         ("presence_penalty", |request| {
-            request.sampling.presence_penalty = Some(0.5)
+            request.sampling.presence_penalty = Some(0.5);
         }),
         ("logit_bias", |request| {
             request.sampling.logit_bias.insert("1".to_owned(), 1.0);
