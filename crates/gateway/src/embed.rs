@@ -38,6 +38,10 @@ impl Gateway {
         ask: Ask,
         request: Arc<EmbeddingRequest>,
     ) -> Result<(Embeddings, Success), FlowError> {
+        let estimated = Tokens {
+            input: ask.input_tokens,
+            ..Tokens::default()
+        };
         let (flight, mut mail) = self.ask(ask);
         let mut leaving = Leaving {
             gateway: self,
@@ -51,7 +55,12 @@ impl Gateway {
                     attempt,
                     deployment,
                     ..
-                }) => made = self.vectors(attempt, &deployment, &request).await.or(made),
+                }) => {
+                    made = self
+                        .vectors(attempt, &deployment, &request, estimated)
+                        .await
+                        .or(made)
+                }
                 Some(Directive::Cancel(_)) => {}
                 Some(Directive::Finish(ending)) => {
                     leaving.is_over = true;
@@ -71,6 +80,7 @@ impl Gateway {
         attempt: AttemptId,
         deployment: &str,
         request: &Arc<EmbeddingRequest>,
+        estimated: Tokens,
     ) -> Option<Embeddings> {
         let made = match self.provider(deployment) {
             Some(provider) => {
@@ -81,7 +91,7 @@ impl Gateway {
         };
         let (outcome, made) = match made {
             Ok(embeddings) => {
-                let tokens = Some(embeddings.tokens);
+                let tokens = embeddings.tokens.or(Some(estimated));
                 (Outcome::Answered { tokens }, Some(embeddings))
             }
             Err(error) => {

@@ -22,9 +22,11 @@ pub use chat::{
 };
 pub use dialects::{
     AnswerContext, DecodeError, Dialect, EncodedRequest, Failure, InvalidRequest, StreamDecoder,
-    StreamEncoder, Unsupported, WriteOptions, read_count_request, write_count,
+    StreamEncoder, Unsupported, WriteOptions, read_count_request, read_embedding_request,
+    read_embeddings, write_count, write_embedding_request, write_embeddings,
 };
 
+pub use embeddings::{EmbeddingEncoding, EmbeddingInput, EmbeddingRequest, Embeddings};
 pub use error::{
     CircuitClass, InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase,
 };
@@ -41,5 +43,4 @@ pub use price::{
     Cost, ModelKind, ModelPrice, PriceTable, PriceTableError, Rates, Tier, provider_of_host,
 };
 pub use sse::{Frame, Sse, SseError, SseReader};
-pub use embeddings::{EmbeddingEncoding, EmbeddingInput, EmbeddingRequest, Embeddings};
 pub use usage::Tokens;

@@ -43,7 +43,7 @@ pub(super) async fn embeddings(State(shared): State<Shared>, request: Request) -
     let request: Arc<EmbeddingRequest> = Arc::new(request);
     match shared.gateway.embed(ask, Arc::clone(&request)).await {
         Ok((embeddings, success)) => {
-            let body = mainstay_inference::write_embeddings(&embeddings, &request);
+            let body = mainstay_inference::write_embeddings(&embeddings, request.encoding);
             let mut response = json(body, &arrival.request_id);
             insert(&mut response, MODEL, &success.deployment);
             insert(&mut response, COST, &success.usd.to_string());

@@ -1,9 +1,9 @@
 //! Each dialect's reading and writing, by its name.
 
-use super::{anthropic, gemini, openai_chat, openai_responses};
+use super::{anthropic, gemini, openai_chat, openai_embeddings, openai_responses};
 use crate::{
-    Answer, AnswerContext, DecodeError, Dialect, EncodedRequest, Failure, InvalidRequest, Request,
-    StreamDecoder, StreamEncoder, Unsupported,
+    Answer, AnswerContext, DecodeError, Dialect, EmbeddingEncoding, EmbeddingRequest, Embeddings,
+    EncodedRequest, Failure, InvalidRequest, Request, StreamDecoder, StreamEncoder, Unsupported,
 };
 
 /// What a request's form depends on beside the request.
@@ -127,4 +127,32 @@ pub fn read_count_request(body: &[u8]) -> Result<Request, InvalidRequest> {
 #[must_use]
 pub fn write_count(input_tokens: u64) -> Vec<u8> {
     anthropic::write_count(input_tokens)
+}
+
+/// Reads a caller's request for vectors, as OpenAI's clients send it.
+///
+/// # Errors
+/// [`InvalidRequest`], with the field.
+pub fn read_embedding_request(body: &[u8]) -> Result<EmbeddingRequest, InvalidRequest> {
+    openai_embeddings::read_request(body)
+}
+
+/// Writes a request for vectors to a provider that follows OpenAI.
+#[must_use]
+pub fn write_embedding_request(request: &EmbeddingRequest, model: &str) -> EncodedRequest {
+    openai_embeddings::write_request(request, model)
+}
+
+/// Reads vectors from such a provider.
+///
+/// # Errors
+/// [`DecodeError`].
+pub fn read_embeddings(body: &[u8]) -> Result<Embeddings, DecodeError> {
+    openai_embeddings::read_answer(body)
+}
+
+/// Writes vectors for a caller.
+#[must_use]
+pub fn write_embeddings(embeddings: &Embeddings, encoding: EmbeddingEncoding) -> Vec<u8> {
+    openai_embeddings::write_answer(embeddings, encoding)
 }

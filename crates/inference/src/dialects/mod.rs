@@ -15,7 +15,10 @@ mod openai_responses;
 mod proof;
 mod reading;
 
-pub use dispatch::{WriteOptions, read_count_request, write_count};
+pub use dispatch::{
+    WriteOptions, read_count_request, read_embedding_request, read_embeddings, write_count,
+    write_embedding_request, write_embeddings,
+};
 
 use crate::{Event, Request, Sse};
 use serde_json::Value;

@@ -72,6 +72,36 @@ impl Body {
     }
 }
 
+impl Sent {
+    /// The next bytes of the body, within the limits of time and size.
+    pub(super) async fn next_bytes(
+        &mut self,
+        provider: &HttpProvider,
+    ) -> Result<Option<Bytes>, InferenceError> {
+        let answering = self.clock.has_token();
+        match self.clock.limit(self.body.next()).await {
+            Err(expired) => Err(timed_out(
+                provider,
+                &expired,
+                self.clock.elapsed(),
+                answering,
+            )),
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(BodyError::TooLarge)) => Err(bad_response(
+                provider,
+                answering,
+                ResponseProblem::TooLarge,
+                "it is larger than accepted".to_owned(),
+            )),
+            Ok(Err(BodyError::Broken(error))) => Err(InferenceError::NetworkError {
+                origin: provider.origin(answering),
+                phase: NetworkPhase::Stream,
+                message: self.keyed.cleaner.clean(&error.to_string()),
+            }),
+        }
+    }
+}
+
 /// An answer on its way.
 pub(super) struct HttpAnswering {
     provider: Arc<HttpProvider>,
@@ -247,28 +277,7 @@ impl HttpAnswering {
     }
 
     async fn next_bytes(&mut self) -> Result<Option<Bytes>, InferenceError> {
-        let answering = self.sent.clock.has_token();
-        let provider = Arc::clone(&self.provider);
-        match self.sent.clock.limit(self.sent.body.next()).await {
-            Err(expired) => Err(timed_out(
-                &provider,
-                &expired,
-                self.sent.clock.elapsed(),
-                answering,
-            )),
-            Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(BodyError::TooLarge)) => Err(bad_response(
-                &provider,
-                answering,
-                ResponseProblem::TooLarge,
-                "it is larger than accepted".to_owned(),
-            )),
-            Ok(Err(BodyError::Broken(error))) => Err(InferenceError::NetworkError {
-                origin: provider.origin(answering),
-                phase: NetworkPhase::Stream,
-                message: self.sent.keyed.cleaner.clean(&error.to_string()),
-            }),
-        }
+        self.sent.next_bytes(&self.provider).await
     }
 
     fn provider(&self) -> &HttpProvider {
