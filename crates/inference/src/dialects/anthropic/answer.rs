@@ -2,7 +2,7 @@
 
 use super::block_read::read_block;
 use super::block_write::Block;
-use super::ids::with_proof;
+use super::ids::{seal, seal_data, with_proof};
 use super::usage::{Usage, Written};
 use crate::dialects::arguments::Input;
 use crate::{
@@ -15,14 +15,15 @@ use std::collections::HashSet;
 
 #[derive(Deserialize)]
 struct Wire<'a> {
+    #[serde(default)]
     id: String,
+    #[serde(default)]
     model: String,
     #[serde(borrow)]
     content: Vec<&'a RawValue>,
     stop_reason: Option<String>,
     stop_sequence: Option<String>,
-    #[serde(default)]
-    usage: Usage,
+    usage: Option<Usage>,
 }
 
 /// Reads the body of an answer.
@@ -53,7 +54,7 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, DecodeError> {
         parts,
         reason: reason.ok_or_else(without_reason)?,
         stop: wire.stop_sequence,
-        tokens: wire.usage.tokens(),
+        tokens: wire.usage.and_then(|usage| usage.tokens()),
     })
 }
 
@@ -163,20 +164,35 @@ fn block(part: &Part) -> Option<Block<'_>> {
             text,
             signature,
             sealed,
-            ..
-        } => match (signature, sealed) {
-            (None, Some(data)) if text.is_empty() => Block::RedactedThinking { data },
-            (None, None) if text.is_empty() => return None,
-            _ => Block::Thinking {
-                thinking: text,
-                signature: signature.as_deref().unwrap_or_default(),
-            },
-        },
+            id,
+        } => return thought(text, signature.as_deref(), sealed.as_deref(), id.as_deref()),
         Part::ToolCall(call) => tool_use(call),
         Part::Opaque(opaque) if opaque.dialect == Dialect::Anthropic => {
             Block::Opaque(&opaque.value)
         }
         _ => return None,
+    })
+}
+
+fn thought<'a>(
+    text: &'a str,
+    signature: Option<&'a str>,
+    sealed: Option<&'a str>,
+    id: Option<&str>,
+) -> Option<Block<'a>> {
+    Some(match (signature, sealed) {
+        (None, Some(sealed)) if text.is_empty() => Block::RedactedThinking {
+            data: seal_data(id, sealed),
+        },
+        (None, None) if text.is_empty() => return None,
+        (Some(signature), _) => Block::Thinking {
+            thinking: text,
+            signature: Cow::Borrowed(signature),
+        },
+        (None, sealed) => Block::Thinking {
+            thinking: text,
+            signature: seal(id, sealed).map_or(Cow::Borrowed(""), Cow::Owned),
+        },
     })
 }
 

@@ -1,6 +1,6 @@
 //! Content blocks, read. A block that says more than the neutral form can is kept whole.
 
-use super::ids::without_proof;
+use super::ids::{unseal, without_proof};
 use crate::dialects::reading::read_at;
 use crate::{Dialect, FileSource, InvalidRequest, Opaque, Part, ToolCall};
 use base64::Engine as _;
@@ -217,18 +217,20 @@ fn known(block: Block<'_>, place: &dyn Fn() -> String) -> Result<Option<Part>, I
             let source = block.source.ok_or_else(|| lacks("source"))?;
             document(source, block.title, place)?
         }
-        "thinking" => Some(Part::Reasoning {
-            text: block.thinking.ok_or_else(|| lacks("thinking"))?,
-            signature: block.signature.filter(|signature| !signature.is_empty()),
-            sealed: None,
-            id: None,
-        }),
-        "redacted_thinking" => Some(Part::Reasoning {
-            text: String::new(),
-            signature: None,
-            sealed: Some(block.data.ok_or_else(|| lacks("data"))?),
-            id: None,
-        }),
+        "thinking" => {
+            let text = block.thinking.ok_or_else(|| lacks("thinking"))?;
+            Some(thought(text, block.signature))
+        }
+        "redacted_thinking" => {
+            let data = block.data.ok_or_else(|| lacks("data"))?;
+            let (id, sealed) = unseal(&data).unwrap_or((None, Some(data)));
+            Some(Part::Reasoning {
+                text: String::new(),
+                signature: None,
+                sealed,
+                id,
+            })
+        }
         "tool_use" if is_called_directly => {
             let (id, signature) = without_proof(block.id.ok_or_else(|| lacks("id"))?);
             let input = block.input.ok_or_else(|| lacks("input"))?.get();
@@ -253,6 +255,19 @@ fn known(block: Block<'_>, place: &dyn Fn() -> String) -> Result<Option<Part>, I
         }
         _ => None,
     })
+}
+
+fn thought(text: String, signature: Option<String>) -> Part {
+    let signature = signature.filter(|signature| !signature.is_empty());
+    let foreign = signature.as_deref().and_then(unseal);
+    let signature = signature.filter(|_| foreign.is_none());
+    let (id, sealed) = foreign.unwrap_or_default();
+    Part::Reasoning {
+        text,
+        signature,
+        sealed,
+        id,
+    }
 }
 
 /// Whether the model itself calls the tool, not code that it runs.

@@ -33,10 +33,10 @@ pub(super) enum Block<'a> {
     },
     Thinking {
         thinking: &'a str,
-        signature: &'a str,
+        signature: Cow<'a, str>,
     },
     RedactedThinking {
-        data: &'a str,
+        data: Cow<'a, str>,
     },
     ToolUse {
         id: Cow<'a, str>,
@@ -177,9 +177,11 @@ impl<'a> Blocks<'a, '_> {
                 }
                 (Some(signature), ..) => Block::Thinking {
                     thinking: text,
-                    signature,
+                    signature: Cow::Borrowed(signature),
                 },
-                (None, Some(data), None) => Block::RedactedThinking { data },
+                (None, Some(data), None) if text.is_empty() => Block::RedactedThinking {
+                    data: Cow::Borrowed(data),
+                },
                 _ => {
                     self.dropped.push(place());
                     return Ok(());

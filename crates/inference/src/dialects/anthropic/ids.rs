@@ -1,5 +1,6 @@
-//! Ids of tool calls. Clients keep them whatever else they forget, so the proof of a call that some
-//! providers want back rides in the id, in letters that every client accepts.
+//! What clients have to bring back and this wire has no field for. The proof of a tool call rides in the
+//! call's id, in letters that every client accepts; the id and sealed form of a foreign thought ride in the
+//! thought's signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -35,4 +36,30 @@ pub(super) fn accepted(id: &str) -> Cow<'_, str> {
     }
     let replaced = |letter| if is_accepted(letter) { letter } else { '_' };
     Cow::Owned(id.chars().map(replaced).collect())
+}
+
+const SEALED: &str = "sealed:";
+
+/// A foreign thought's id and sealed form as a signature; nothing where it has neither.
+pub(super) fn seal(id: Option<&str>, sealed: Option<&str>) -> Option<String> {
+    if id.is_none() && sealed.is_none() {
+        return None;
+    }
+    let (id, sealed) = (id.unwrap_or_default(), sealed.unwrap_or_default());
+    Some(format!("{SEALED}{id}:{sealed}"))
+}
+
+/// A sealed thought as data: Anthropic's own have no id, and stay as they are.
+pub(super) fn seal_data<'a>(id: Option<&str>, sealed: &'a str) -> Cow<'a, str> {
+    match id {
+        None => Cow::Borrowed(sealed),
+        Some(id) => Cow::Owned(format!("{SEALED}{id}:{sealed}")),
+    }
+}
+
+/// The id and sealed form that a signature holds.
+pub(super) fn unseal(signature: &str) -> Option<(Option<String>, Option<String>)> {
+    let (id, sealed) = signature.strip_prefix(SEALED)?.split_once(':')?;
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Some((some(id), some(sealed)))
 }

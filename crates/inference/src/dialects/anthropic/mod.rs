@@ -15,7 +15,8 @@
 //!   the end of a last message of the assistant is, because the provider refuses both.
 //! - Arguments of a tool call that are no JSON object travel as `{"invalid_arguments": "…"}`: refusing them
 //!   would end a conversation for a mistake that the model can correct.
-//! - Thoughts without Anthropic's signature are left out.
+//! - Thoughts without Anthropic's signature are left out. Towards clients, what other providers want back
+//!   with a thought (its id, its sealed form) rides in the signature.
 //! - An effort becomes adaptive thinking, or a budget: see [`Thinking`].
 //! - The proof of a tool call, which some providers want back, rides in the call's id towards clients.
 
@@ -27,6 +28,7 @@ mod failure;
 mod ids;
 mod request_read;
 mod request_write;
+mod stream_block;
 mod stream_read;
 mod stream_write;
 mod thinking;

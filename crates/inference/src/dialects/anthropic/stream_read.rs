@@ -58,10 +58,11 @@ struct Wire<'a> {
 
 #[derive(Deserialize)]
 struct Start {
-    id: String,
-    model: String,
     #[serde(default)]
-    usage: Usage,
+    id: String,
+    #[serde(default)]
+    model: String,
+    usage: Option<Usage>,
 }
 
 #[derive(Deserialize)]
@@ -107,7 +108,7 @@ impl StreamDecoder for StreamReader {
         match wire.kind.as_ref() {
             "message_start" => {
                 let start = wire.message.ok_or_else(|| lacks("message"))?;
-                self.usage = start.usage;
+                self.usage = start.usage.unwrap_or_default();
                 let (id, model) = (start.id, start.model);
                 events.push(Event::Started { id, model });
                 events.extend(self.usage.tokens().map(Event::Counted));

@@ -16,16 +16,13 @@ pub(super) struct Usage {
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
 struct CacheCreation {
-    #[serde(default)]
-    ephemeral_5m_input_tokens: u64,
-    #[serde(default)]
-    ephemeral_1h_input_tokens: u64,
+    ephemeral_5m_input_tokens: Option<u64>,
+    ephemeral_1h_input_tokens: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
 struct OutputDetails {
-    #[serde(default)]
-    thinking_tokens: u64,
+    thinking_tokens: Option<u64>,
 }
 
 impl Usage {
@@ -60,12 +57,12 @@ impl Usage {
         }
         let cache_read = self.cache_read_input_tokens.unwrap_or(0);
         let split = self.cache_creation.unwrap_or_default();
-        let split_sum = split
-            .ephemeral_5m_input_tokens
-            .saturating_add(split.ephemeral_1h_input_tokens);
-        let written = self.cache_creation_input_tokens.unwrap_or(split_sum);
+        let hour = split.ephemeral_1h_input_tokens.unwrap_or(0);
+        let minutes = split.ephemeral_5m_input_tokens.unwrap_or(0);
+        let sum = || minutes.saturating_add(hour);
+        let written = self.cache_creation_input_tokens.unwrap_or_else(sum);
         // A stream may repeat the sum without its parts; the hour's part is then at most the sum.
-        let cache_write_hour = split.ephemeral_1h_input_tokens.min(written);
+        let cache_write_hour = hour.min(written);
         let input = self.input_tokens.unwrap_or(0);
         Some(Tokens {
             input: input.saturating_add(cache_read).saturating_add(written),
@@ -75,8 +72,8 @@ impl Usage {
             output: self.output_tokens.unwrap_or(0),
             reasoning: self
                 .output_tokens_details
-                .unwrap_or_default()
-                .thinking_tokens,
+                .and_then(|details| details.thinking_tokens)
+                .unwrap_or(0),
             ..Tokens::default()
         })
     }
@@ -104,12 +101,12 @@ impl Written {
             cache_creation_input_tokens: written,
             cache_read_input_tokens: tokens.cache_read,
             cache_creation: (written > 0).then_some(CacheCreation {
-                ephemeral_5m_input_tokens: tokens.cache_write,
-                ephemeral_1h_input_tokens: tokens.cache_write_hour,
+                ephemeral_5m_input_tokens: Some(tokens.cache_write),
+                ephemeral_1h_input_tokens: Some(tokens.cache_write_hour),
             }),
             output_tokens: tokens.output,
             output_tokens_details: (tokens.reasoning > 0).then_some(OutputDetails {
-                thinking_tokens: tokens.reasoning,
+                thinking_tokens: Some(tokens.reasoning),
             }),
         }
     }

@@ -1,6 +1,7 @@
 //! Round trips, and bytes of any kind.
 
 use super::{decode, options, split};
+use crate::dialects::anthropic::ids::unseal;
 use crate::dialects::anthropic::{
     StreamReader, read_answer, read_count_request, read_request, stream_writer, write_answer,
     write_request,
@@ -153,7 +154,26 @@ fn assembled(events: Vec<Event>) -> Answer {
     for event in events {
         assembly.add(event).unwrap();
     }
-    assembly.finish().unwrap()
+    let mut answer = assembly.finish().unwrap();
+    for part in &mut answer.parts {
+        came_back(part);
+    }
+    answer
+}
+
+/// What a client would bring back: foreign thoughts are themselves again.
+fn came_back(part: &mut Part) {
+    if let Part::Reasoning {
+        signature,
+        sealed,
+        id,
+        ..
+    } = part
+        && let Some(own) = signature.as_deref().or(sealed.as_deref()).and_then(unseal)
+    {
+        (*id, *sealed) = own;
+        *signature = None;
+    }
 }
 
 /// The same answer with all parts begun at once and their pieces in turns.
@@ -186,12 +206,19 @@ fn interleaved(events: Vec<Event>) -> Vec<Event> {
     started
 }
 
+/// Answers of Anthropic, and of others whose thoughts have ids and are sealed together with their text.
 fn answers() -> impl Strategy<Value = Answer> {
-    let limits = Limits {
+    let own = Limits {
         call_signatures: true,
         ..limits()
     };
-    strategies::answer(limits)
+    let foreign = Limits {
+        reasoning_ids: true,
+        sealed_text: true,
+        signatures: false,
+        ..own
+    };
+    prop_oneof![strategies::answer(own), strategies::answer(foreign)]
 }
 
 proptest! {

@@ -130,13 +130,18 @@ fn thoughts_of_others_are_left_out() {
         thought(None, None, None),
         thought(None, Some("enc"), Some("rs_1")),
         thought(Some("sig"), None, None),
+        thought(Some("gemini:sig"), None, None),
         Part::text("x"),
     ];
     let request = asked(vec![message(Role::Assistant, parts)]);
     let written = write_request(&request, "m", &options()).unwrap();
     assert_eq!(
         written.dropped,
-        ["messages[0].content[0]", "messages[0].content[1]"]
+        [
+            "messages[0].content[0]",
+            "messages[0].content[1]",
+            "messages[0].content[3]"
+        ]
     );
 }
 

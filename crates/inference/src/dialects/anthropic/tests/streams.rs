@@ -148,6 +148,16 @@ fn a_stream_with_everything_is_read() {
 }
 
 #[test]
+fn counts_may_be_missing() {
+    let mut first = start();
+    first["message"]["usage"] = Value::Null;
+    let last =
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": null});
+    let answer = read(&[first, last, json!({"type": "message_stop"})]);
+    assert_eq!(answer.tokens, None);
+}
+
+#[test]
 fn there_is_one_end_and_it_is_required() {
     let [last, done] = end("tool_use");
     let mut reader = StreamReader::default();
