@@ -2,7 +2,8 @@
 
 use crate::dialects::gemini::{StreamReader, read_answer};
 use crate::{
-    Answer, Assembly, DecodeError, FinishReason, Part, Sse, StreamDecoder as _, Tokens, ToolCall,
+    Answer, Assembly, DecodeError, Event, FinishReason, Part, Sse, StreamDecoder as _, Tokens,
+    ToolCall,
 };
 use serde_json::{Value, json};
 
@@ -170,6 +171,7 @@ fn a_stream_ends_with_the_connection() {
         assert!(!reader.is_complete());
     }
     reader.end(&mut events).unwrap();
+    assert!(events.contains(&Event::PartEnded { part: 0 }));
     let mut assembly = Assembly::default();
     for event in events {
         assembly.add(event).unwrap();
