@@ -5,9 +5,11 @@ use super::{Names, header, route};
 use crate::finding::{Findings, Problem};
 use crate::value::{Item, Object};
 use crate::{
-    Device, IfPriceUnknown, Model, PoolMember, Price, Provider, ResponseCache, SecretRef, Timeouts,
+    Device, IfPriceUnknown, Limits, Model, PoolMember, Price, Provider, ResponseCache, SecretRef,
+    Timeouts,
 };
 use mainstay_contract::Usd;
+use mainstay_resilience::BreakerConfig;
 use std::time::Duration;
 
 const OPENAI: &str = "https://api.openai.com/v1";
@@ -29,7 +31,14 @@ pub(super) fn model(
     let fallback = route::fallback(name, object, pool.as_deref(), names, findings);
     let retry = retry(object.object("retry"), findings);
     let timeout = timeouts(object.object("timeout"), findings);
-    let limits = limits(object.object("limits"), findings);
+    let limits = match object.is_written("limits") {
+        true => limits(object.object("limits"), findings),
+        false => Some(Limits::default()),
+    };
+    let breaker = match object.is_written("breaker") {
+        true => breaker(object.object("breaker")),
+        false => Some(BreakerConfig::default()),
+    };
     let budget = budget(object, findings);
     budget_has_effect(name, object, names, findings);
     tokens_fit(object, findings);
@@ -47,7 +56,7 @@ pub(super) fn model(
         },
         headers,
         limits: limits?,
-        breaker: breaker(object.object("breaker"))?,
+        breaker: breaker?,
         budget,
         context_window: object
             .integer("context_window")

@@ -102,16 +102,14 @@ pub(super) static MODEL: Shape = Shape {
             "{}",
             "How failed calls are repeated.",
         ),
-        Field::default(
+        Field::optional(
             "limits",
             Kind::Object(&LIMITS),
-            "{}",
             "How many requests and tokens, in a minute and at once.",
         ),
-        Field::default(
+        Field::optional(
             "breaker",
             Kind::Object(&BREAKER),
-            "{}",
             "When to stop calling a failing provider.",
         ),
         Field::optional(
@@ -149,10 +147,9 @@ pub(super) static MODEL: Shape = Shape {
             "\"refuse\"",
             "What happens where a budget counts and nobody knows the price.",
         ),
-        Field::default(
+        Field::optional(
             "fallback",
             FALLBACK,
-            "[]",
             "Models that answer where this one cannot, in order.",
         )
         .example(r#"["backup", {"to": "large", "on": ["context_length"]}]"#),

@@ -169,13 +169,12 @@ fn every_beginning_of_a_manifest_is_harmless() {
 
 #[test]
 fn every_single_byte_change_is_harmless() {
-    for text in [FULL, INFERENCE] {
+    let all = b"\0\t\n \"[{}:*-\xFF".as_slice();
+    for (text, others) in [(FULL, all), (INFERENCE, b"\n{:".as_slice())] {
         let mut bytes = text.as_bytes().to_vec();
         for index in 0..bytes.len() {
             let kept = bytes[index];
-            for byte in [
-                0, b'\t', b'\n', b' ', b'"', b'[', b'{', b'}', b':', b'*', b'-', 0xFF,
-            ] {
+            for &byte in others {
                 bytes[index] = byte;
                 hold(&bytes);
             }

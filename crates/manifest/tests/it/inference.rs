@@ -21,11 +21,15 @@ fn every_field_arrives() {
 
 #[test]
 fn defaults_are_what_the_description_says() {
-    let manifest = valid("version: 1\nmodels: {m: {provider: anthropic, model: c}}");
-    let model = &manifest.models["m"];
-    assert_eq!(model.limits, Limits::default());
-    assert_eq!(model.breaker, BreakerConfig::default());
-    assert!(model.is_idempotent && !model.costs_nothing() && !model.timeout.first_token_written);
+    for fields in ["", ", limits: {}, breaker: {}, timeout: {}"] {
+        let text = format!("version: 1\nmodels: {{m: {{provider: anthropic, model: c{fields}}}}}");
+        let manifest = valid(&text);
+        let model = &manifest.models["m"];
+        assert_eq!(model.limits, Limits::default());
+        assert_eq!(model.breaker, BreakerConfig::default());
+        assert!(model.is_idempotent && !model.costs_nothing());
+        assert!(!model.timeout.first_token_written);
+    }
     let text = "version: 1\nmodels: {m: {provider: openai, model: c, fallback: [n, {to: o}]}, n: {provider: gemini, model: g}, o: {provider: local, path: p}}";
     let manifest = valid(text);
     let fallback = &manifest.models["m"].fallback;
@@ -87,73 +91,75 @@ fn found(models: &str) -> String {
     listing(&check(&text).findings)
 }
 
+/// Additions of which each has something wrong.
+const RULES: &[&str] = &[
+    "  m: {}",
+    "  m: {poool: [a]}",
+    "  m: {provider: openai_compatible, model: x}",
+    "  m: {provider: openai_compatible, model: x, service: db}",
+    "  m: {provider: azure_openai, model: x}",
+    "  m: {provider: azure_openai, base_url: 'https://x', model: x, api_version: '1&x'}",
+    "  m: {provider: anthropic}",
+    "  m: {provider: gemini, model: x, api_version: '1'}",
+    "  m: {provider: local}",
+    "  m: {provider: local, path: x, device: gpu}",
+    "  m: {provider: local, path: x, model: x, context_window: 5}",
+    "  m: {provider: openai, model: x, path: x, threads: 2}",
+    "  m: {provider: script, file: x, headers: {A: b}, if_price_unknown: allow}",
+    "  m: {provider: openai, model: x, headers: {A: b, a: c}}",
+    "  m: {provider: openai, model: x, headers: {'A:B': c}}",
+    "  m: {provider: openai, model: x, headers: {Host: c, Content-Type: d}}",
+    "  m: {provider: openai, model: x, headers: {A: {secret: nope}}}",
+    "  m: {provider: openai, model: x, headers: {A: [sk-live-12345]}}",
+    "  m: {provider: openai, model: x, headers: {A: 'sk-live-12345 '}}",
+    "  m: {provider: anthropic, model: x, api_key: {secret: k}, headers: {X-Api-Key: d}}",
+    "  m: {provider: openai, model: x, limits: {requests_per_minute: 0, tokens_per_minute: -1, concurrency: many}}",
+    "  m: {provider: openai, model: x, limits: {queue: 3, queue_timeout: 1s}}",
+    "  m: {provider: openai, model: x, limits: {concurrency: 1, queue: 0, queue_timeout: 1s}}",
+    "  m: {provider: openai, model: x, breaker: {failures: 0, windows: 3s}}",
+    "  m: {provider: openai, model: x, context_window: 10, output_tokens_max: 11}",
+    "  m: {provider: local, path: x, context_length: 10, output_tokens_max: 11}",
+    "  m: {provider: openai, model: x, budget: {per: week}}",
+    "  m: {provider: openai, model: x, budget: {usd: 1, action: throttle}}",
+    "  m: {provider: openai, model: x, price: {free: true}, budget: {usd: 1}}",
+    "  m: {provider: local, path: x, budget: {usd: 1}}",
+    "  m: {provider: openai, model: x, price: {}}",
+    "  m: {provider: openai, model: x, price: {free: false}}",
+    "  m: {provider: openai, model: x, price: {free: true, input_per_million: 1}}",
+    "  m: {provider: openai, model: x, price: {input_per_million: 0, output_per_million: 0}}",
+    "  m: {provider: openai, model: x, price: {free: true}, if_price_unknown: allow}",
+    "  m: {provider: openai, model: x, fallback: [c, m, a, a]}",
+    "  m: {provider: openai, model: x, fallback: [p]}",
+    "  m: {provider: openai, model: x, fallback: a}",
+    "  m: {provider: openai, model: x, fallback: [[a], {on: [failed]}]}",
+    "  m: {provider: openai, model: x, fallback: [{to: a, on: [failed, broken, failed]}]}",
+    "  m: {provider: openai, model: x, fallback: [n]}\n  n: {provider: openai, model: x, fallback: [{to: o, on: [budget]}, a]}\n  o: {provider: openai, model: x, fallback: [m]}",
+    "  m: {provider: openai, model: x, hedge: {after: 2s}, idempotent: false}",
+    "  m: {provider: openai, model: x, hedge: {after: 2m}}",
+    "  m: {provider: openai, model: x, cache: {}}",
+    "  m: {pool: [a], provider: openai, model: x, limits: {}}",
+    "  m: {pool: [], cache: {ttl: 1s}}",
+    "  m: {pool: {}}",
+    "  m: {pool: a}",
+    "  m: {pool: [a, c, a]}",
+    "  m: {pool: [a, p, m]}",
+    "  m: {pool: {a: 0, b: 0}}",
+    "  m: {pool: {a: -1, c: 1}}",
+    "  m: {pool: [a], fallback: [b, a]}",
+    "  m: {pool: [n]}\n  n: {provider: local, path: x}\nagents: {x: {model: m, budget: {usd: 1}}}",
+    "keys: {x: {models: [a]}}",
+    "keys: {x: {secret: nope, models: [c]}}",
+    "keys: {x: {secret: k}, y: {secret: k}, z: {secret: l}}",
+    "keys: {x: {secret: k, models: [a, a], limits: {queue: 1}}}",
+    "keys: {x: {secret: k, priority: urgent, budget: {usd: 1, action: throttle}}}",
+    "keys: {x: sk-live-12345}",
+    "prices: [x]",
+];
+
 #[test]
 fn each_rule_is_a_finding() {
-    let rules = [
-        "  m: {}",
-        "  m: {poool: [a]}",
-        "  m: {provider: openai_compatible, model: x}",
-        "  m: {provider: openai_compatible, model: x, service: db}",
-        "  m: {provider: azure_openai, model: x}",
-        "  m: {provider: azure_openai, base_url: 'https://x', model: x, api_version: '1&x'}",
-        "  m: {provider: anthropic}",
-        "  m: {provider: gemini, model: x, api_version: '1'}",
-        "  m: {provider: local}",
-        "  m: {provider: local, path: x, device: gpu}",
-        "  m: {provider: local, path: x, model: x, context_window: 5}",
-        "  m: {provider: openai, model: x, path: x, threads: 2}",
-        "  m: {provider: script, file: x, headers: {A: b}, if_price_unknown: allow}",
-        "  m: {provider: openai, model: x, headers: {A: b, a: c}}",
-        "  m: {provider: openai, model: x, headers: {'A:B': c}}",
-        "  m: {provider: openai, model: x, headers: {Host: c, Content-Type: d}}",
-        "  m: {provider: openai, model: x, headers: {A: {secret: nope}}}",
-        "  m: {provider: openai, model: x, headers: {A: [sk-live-12345]}}",
-        "  m: {provider: openai, model: x, headers: {A: 'sk-live-12345 '}}",
-        "  m: {provider: anthropic, model: x, api_key: {secret: k}, headers: {X-Api-Key: d}}",
-        "  m: {provider: openai, model: x, limits: {requests_per_minute: 0, tokens_per_minute: -1, concurrency: many}}",
-        "  m: {provider: openai, model: x, limits: {queue: 3, queue_timeout: 1s}}",
-        "  m: {provider: openai, model: x, limits: {concurrency: 1, queue: 0, queue_timeout: 1s}}",
-        "  m: {provider: openai, model: x, breaker: {failures: 0, windows: 3s}}",
-        "  m: {provider: openai, model: x, context_window: 10, output_tokens_max: 11}",
-        "  m: {provider: local, path: x, context_length: 10, output_tokens_max: 11}",
-        "  m: {provider: openai, model: x, budget: {per: week}}",
-        "  m: {provider: openai, model: x, budget: {usd: 1, action: throttle}}",
-        "  m: {provider: openai, model: x, price: {free: true}, budget: {usd: 1}}",
-        "  m: {provider: local, path: x, budget: {usd: 1}}",
-        "  m: {provider: openai, model: x, price: {}}",
-        "  m: {provider: openai, model: x, price: {free: false}}",
-        "  m: {provider: openai, model: x, price: {free: true, input_per_million: 1}}",
-        "  m: {provider: openai, model: x, price: {input_per_million: 0, output_per_million: 0}}",
-        "  m: {provider: openai, model: x, price: {free: true}, if_price_unknown: allow}",
-        "  m: {provider: openai, model: x, fallback: [c, m, a, a]}",
-        "  m: {provider: openai, model: x, fallback: [p]}",
-        "  m: {provider: openai, model: x, fallback: a}",
-        "  m: {provider: openai, model: x, fallback: [[a], {on: [failed]}]}",
-        "  m: {provider: openai, model: x, fallback: [{to: a, on: [failed, broken, failed]}]}",
-        "  m: {provider: openai, model: x, fallback: [n]}\n  n: {provider: openai, model: x, fallback: [{to: o, on: [budget]}, a]}\n  o: {provider: openai, model: x, fallback: [m]}",
-        "  m: {provider: openai, model: x, hedge: {after: 2s}, idempotent: false}",
-        "  m: {provider: openai, model: x, hedge: {after: 2m}}",
-        "  m: {provider: openai, model: x, cache: {}}",
-        "  m: {pool: [a], provider: openai, model: x, limits: {}}",
-        "  m: {pool: [], cache: {ttl: 1s}}",
-        "  m: {pool: {}}",
-        "  m: {pool: a}",
-        "  m: {pool: [a, c, a]}",
-        "  m: {pool: [a, p, m]}",
-        "  m: {pool: {a: 0, b: 0}}",
-        "  m: {pool: {a: -1, c: 1}}",
-        "  m: {pool: [a], fallback: [b, a]}",
-        "  m: {pool: [n]}\n  n: {provider: local, path: x}\nagents: {x: {model: m, budget: {usd: 1}}}",
-        "keys: {x: {models: [a]}}",
-        "keys: {x: {secret: nope, models: [c]}}",
-        "keys: {x: {secret: k}, y: {secret: k}, z: {secret: l}}",
-        "keys: {x: {secret: k, models: [a, a], limits: {queue: 1}}}",
-        "keys: {x: {secret: k, priority: urgent, budget: {usd: 1, action: throttle}}}",
-        "keys: {x: sk-live-12345}",
-        "prices: [x]",
-    ];
     let mut text = String::new();
-    for rule in rules {
+    for rule in RULES {
         let found = found(rule);
         assert!(!found.is_empty(), "{rule}");
         assert!(!found.contains("12345"), "{found}");

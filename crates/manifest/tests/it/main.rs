@@ -1,6 +1,7 @@
 //! Tests of the manifest from outside.
 #![cfg(test)]
 
+mod changes;
 mod fuzz;
 mod gallery;
 mod import;
