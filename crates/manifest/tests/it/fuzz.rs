@@ -45,8 +45,8 @@ fn fallbacks(has_circles: bool) -> String {
         let next = n + 1;
         format!("  m{n}: {{provider: script, file: x, fallback: [m{next}{back}]}}\n")
     };
-    let models: String = (0..50_000).map(model).collect();
-    format!("version: 1\nmodels:\n{models}  m50000: {{provider: script, file: x}}\n")
+    let models: String = (0..20_000).map(model).collect();
+    format!("version: 1\nmodels:\n{models}  m20000: {{provider: script, file: x}}\n")
 }
 
 /// A pool of many models, and many agents with a budget for it.
