@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use mainstay_contract::{Code, Coded, ErrorReport, RetryAdvice, Spent};
+use mainstay_contract::{Code, Coded, ErrorReport, Responsible, RetryAdvice, Spent};
 use mainstay_inference::{Dialect, Failure, InferenceError};
 
 const CODE: HeaderName = HeaderName::from_static("x-mainstay-code");
@@ -36,7 +36,7 @@ impl Refusal {
     /// A request that cannot be read.
     pub(super) fn invalid(message: impl Into<String>, param: Option<String>) -> Self {
         let mut report = ErrorReport::new(Code::BadRequest, message);
-        report.responsible = mainstay_contract::Responsible::Caller;
+        report.responsible = Responsible::Caller;
         Self {
             param,
             ..Self::of(&report)
@@ -82,6 +82,8 @@ fn status(report: &ErrorReport) -> u16 {
     match report.code {
         Code::BadRequest | Code::ContextLengthExceeded | Code::ContentFiltered => 400,
         Code::ModelNotFound => 404,
+        // The caller's own key, not the operator's at the provider.
+        Code::ProviderForbidden if report.responsible == Responsible::Caller => 403,
         _ => report.code.info().http,
     }
 }
