@@ -20,8 +20,8 @@ pub(crate) use reading::{
     Object, Path, array, boolean, integer, number, object, optional_text, parse, string, strings,
     text_of, whole_number,
 };
-pub(crate) use sse_writing::{end_line, json, line, named_line};
+pub(crate) use sse_writing::{end_line, json, line};
 pub(crate) use text::{Content, Text};
 pub(crate) use words::{
-    FormatFields, cache_mark, effort, effort_asked, effort_name, format, format_fields, not_sayable,
+    FormatFields, cache_mark, effort, effort_asked, format, format_fields, not_sayable,
 };

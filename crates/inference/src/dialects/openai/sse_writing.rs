@@ -1,7 +1,6 @@
 //! Lines of server-sent events, written straight into the buffer that is sent.
 
 use serde::Serialize;
-use std::io::Write as _;
 
 /// Writes JSON. Our own types always can be written.
 pub(crate) fn json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
@@ -14,12 +13,6 @@ pub(crate) fn line<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
     out.extend_from_slice(b"data: ");
     json(value, out);
     end_line(out);
-}
-
-/// Writes one event with a name.
-pub(crate) fn named_line<T: Serialize + ?Sized>(name: &str, value: &T, out: &mut Vec<u8>) {
-    let _ = writeln!(out, "event: {name}");
-    line(value, out);
 }
 
 /// Ends an event.

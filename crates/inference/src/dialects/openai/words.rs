@@ -28,7 +28,7 @@ pub(crate) fn effort(value: Value, at: &Path<'_>) -> Result<Effort, InvalidReque
 }
 
 /// The word for an effort.
-pub(crate) const fn effort_name(effort: Effort) -> &'static str {
+const fn effort_name(effort: Effort) -> &'static str {
     match effort {
         Effort::None => "none",
         Effort::Minimal => "minimal",

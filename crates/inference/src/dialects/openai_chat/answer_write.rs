@@ -1,7 +1,7 @@
 //! Whole answers to callers.
 
 use super::super::openai::json;
-use super::message_write::{WireCall, is_call};
+use super::message_wire::{WireCall, is_call};
 use super::thoughts::Block;
 use super::usage::Usage;
 use crate::{Answer, AnswerContext, Dialect, FinishReason, Part};

@@ -17,7 +17,9 @@
 
 mod answer_read;
 mod answer_write;
+mod deltas;
 mod message_read;
+mod message_wire;
 mod message_write;
 mod request_read;
 mod request_write;

@@ -3,7 +3,8 @@
 use super::super::openai::{
     FormatFields, effort_asked, foreign_fields, format_fields, json, not_sayable,
 };
-use super::message_write::{Messages, WireMessage};
+use super::message_wire::{CacheControl, WireMessage};
+use super::message_write::Messages;
 use crate::{Dialect, EncodedRequest, Extra, OutputFormat, Request, Tool, ToolChoice, Unsupported};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -236,7 +237,7 @@ enum WireTool<'a> {
         r#type: &'static str,
         function: WireFunction<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        cache_control: Option<super::message_write::CacheControl<'a>>,
+        cache_control: Option<CacheControl<'a>>,
     },
     Opaque(&'a Value),
 }

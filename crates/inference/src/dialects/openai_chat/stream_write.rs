@@ -2,14 +2,14 @@
 
 use super::super::openai::{ExtraContent, end_line, error_object, json, line};
 use super::answer_write::{answer_id, finish_word};
-use super::message_write::is_call;
+use super::deltas::{Delta, DeltaCall, DeltaFunction};
+use super::message_wire::is_call;
 use super::thoughts::Block;
 use super::usage::Usage;
 use crate::{
     AnswerContext, Dialect, Event, Failure, FinishReason, Opaque, PartKind, StreamEncoder, Tokens,
 };
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 /// A writer for one stream. Usage is told at the end if the request asks for it.
 pub(crate) fn stream_writer(context: &AnswerContext<'_>) -> StreamWriter {
@@ -57,68 +57,6 @@ enum Written {
 struct Thought {
     block: Block<'static>,
     is_written: bool,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Delta<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refusal: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_blocks: Option<[&'a Block<'a>; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_calls: Option<[DeltaCall<'a>; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    audio: Option<&'a Value>,
-    #[serde(flatten)]
-    aside: Option<&'a Map<String, Value>>,
-}
-
-#[derive(Debug, Serialize)]
-struct DeltaCall<'a> {
-    index: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    r#type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    function: Option<DeltaFunction<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    extra_content: Option<ExtraContent<'a>>,
-    #[serde(flatten)]
-    whole: Option<&'a Map<String, Value>>,
-}
-
-#[derive(Debug, Serialize)]
-struct DeltaFunction<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    arguments: &'a str,
-}
-
-impl<'a> Delta<'a> {
-    fn call(index: usize, function: DeltaFunction<'a>) -> Self {
-        Self::calls(DeltaCall {
-            index,
-            id: None,
-            r#type: None,
-            function: Some(function),
-            extra_content: None,
-            whole: None,
-        })
-    }
-
-    fn calls(call: DeltaCall<'a>) -> Self {
-        Self {
-            tool_calls: Some([call]),
-            ..Self::default()
-        }
-    }
 }
 
 impl StreamWriter {
@@ -228,7 +166,7 @@ impl StreamWriter {
             ..Block::default()
         };
         if index > 0 || id.is_some() {
-            self.chunk(&of_block(&block), out);
+            self.chunk(&Delta::block(&block), out);
         }
         self.thoughts.push(Thought {
             block,
@@ -248,7 +186,7 @@ impl StreamWriter {
         let mut block = std::mem::take(&mut thought.block);
         // It was told when the thought began, and clients join what comes twice.
         block.id = None;
-        self.chunk(&of_block(&block), out);
+        self.chunk(&Delta::block(&block), out);
     }
 
     fn whole(&mut self, opaque: &Opaque, out: &mut Vec<u8>) {
@@ -357,13 +295,6 @@ impl StreamWriter {
             end_line(out);
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
-    }
-}
-
-fn of_block<'a>(block: &'a Block<'a>) -> Delta<'a> {
-    Delta {
-        reasoning_blocks: Some([block]),
-        ..Delta::default()
     }
 }
 

@@ -18,6 +18,7 @@
 mod answer_read;
 mod answer_write;
 mod echo;
+mod frames;
 mod input_read;
 mod input_write;
 mod items;

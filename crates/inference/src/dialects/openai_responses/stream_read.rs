@@ -2,11 +2,11 @@
 
 use super::super::openai::{CallIds, Text, malformed};
 use super::answer_read::{Head, is_of_namespace, item_parts, tool_call};
+use super::frames::{Frame, fault, is_unknown, item_of};
 use super::items::BETWEEN_SUMMARIES;
 use super::sealed;
 use crate::{Answer, DecodeError, Event, FinishReason, Part, PartKind, Sse, StreamDecoder};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Reads a stream of Responses.
 #[derive(Debug, Default)]
@@ -323,45 +323,6 @@ impl StreamReader {
     }
 }
 
-fn fault(data: &str) -> DecodeError {
-    DecodeError::Fault(serde_json::from_str(data).unwrap_or_else(|_| Value::from(data)))
-}
-
-/// Whether this is an event, but none of those that make an answer.
-fn is_unknown(data: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Kind<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: Text<'a>,
-    }
-    let ours = [
-        "response.output_text.",
-        "response.refusal.",
-        "response.function_call_arguments.",
-        "response.reasoning_",
-        "response.output_item.",
-        "response.c",
-        "response.in",
-        "response.failed",
-        "error",
-    ];
-    serde_json::from_str::<Kind<'_>>(data).is_ok_and(|kind| {
-        let kind = kind.kind.as_str();
-        let is_tool = kind.starts_with("response.code_interpreter");
-        is_tool || !ours.iter().any(|ours| kind.starts_with(ours))
-    })
-}
-
-fn item_of(data: &str) -> Result<Value, DecodeError> {
-    #[derive(Deserialize)]
-    struct WithItem {
-        #[serde(default)]
-        item: Option<Map<String, Value>>,
-    }
-    let with_item: WithItem = serde_json::from_str(data).map_err(|error| malformed(&error))?;
-    Ok(with_item.item.unwrap_or_default().into())
-}
-
 impl StreamDecoder for StreamReader {
     fn decode(&mut self, sse: &Sse<'_>, events: &mut Vec<Event>) -> Result<(), DecodeError> {
         let data = sse.data.trim();
@@ -390,28 +351,4 @@ impl StreamDecoder for StreamReader {
             Err(DecodeError::Cut)
         }
     }
-}
-
-#[derive(Deserialize)]
-struct Frame<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Option<Text<'a>>,
-    #[serde(default)]
-    output_index: u64,
-    #[serde(default)]
-    content_index: u64,
-    #[serde(default)]
-    summary_index: Option<u64>,
-    #[serde(borrow, default)]
-    delta: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    text: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    refusal: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    arguments: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    response: Option<Head<'a>>,
-    #[serde(default)]
-    error: Option<Value>,
 }

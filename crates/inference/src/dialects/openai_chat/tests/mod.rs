@@ -4,7 +4,7 @@ mod requests;
 mod streams;
 mod whole_answers;
 
-use super::request_write::{CacheMarks, Flavour, Thoughts};
+use super::{CacheMarks, Flavour, Thoughts};
 use crate::strategies::Limits;
 use crate::{
     Answer, AnswerContext, Assembly, DecodeError, Event, Request, Sse, StreamDecoder, StreamEncoder,

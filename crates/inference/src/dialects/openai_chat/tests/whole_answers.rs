@@ -1,6 +1,6 @@
-use super::super::{read_answer, write_answer};
+use super::super::{read_answer, write_answer, write_failure};
 use super::context;
-use crate::{Answer, DecodeError, FinishReason, Part, Request, Tokens, ToolCall};
+use crate::{Answer, DecodeError, Failure, FinishReason, Part, Request, Tokens, ToolCall};
 use serde_json::{Value, json};
 
 fn read(value: &Value) -> Result<Answer, DecodeError> {
@@ -202,4 +202,22 @@ fn annotations_come_through() {
     let body: Value = serde_json::from_slice(&write_answer(&answer, &context(&request))).unwrap();
     assert_eq!(body["choices"][0]["message"]["annotations"], list);
     assert!(body.get("usage").is_none());
+}
+
+#[test]
+fn a_failure_is_a_body_with_an_error() {
+    let failure = Failure {
+        status: 404,
+        code: "inference.model_not_found",
+        message: "There is no model `m`.",
+        param: Some("model"),
+        request_id: "req_1",
+    };
+    assert_eq!(
+        serde_json::from_slice::<Value>(&write_failure(&failure)).unwrap(),
+        json!({"error": {
+            "message": "There is no model `m`.", "type": "invalid_request_error",
+            "param": "model", "code": "model_not_found",
+        }})
+    );
 }

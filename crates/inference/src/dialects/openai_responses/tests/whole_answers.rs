@@ -1,6 +1,6 @@
-use super::super::{read_answer, read_request, write_answer};
+use super::super::{read_answer, read_request, write_answer, write_failure};
 use super::context;
-use crate::{Answer, DecodeError, FinishReason, Part, Request, Tokens, ToolCall};
+use crate::{Answer, DecodeError, Failure, FinishReason, Part, Request, Tokens, ToolCall};
 use serde_json::{Value, json};
 
 fn read(value: &Value) -> Result<Answer, DecodeError> {
@@ -172,4 +172,22 @@ fn a_written_answer_has_all_that_clients_expect() {
     )
     .unwrap();
     assert_eq!(again.messages[0].parts[..2], answer.parts[..2]);
+}
+
+#[test]
+fn a_failure_is_a_body_with_an_error() {
+    let failure = Failure {
+        status: 404,
+        code: "inference.model_not_found",
+        message: "There is no model `m`.",
+        param: Some("model"),
+        request_id: "req_1",
+    };
+    assert_eq!(
+        serde_json::from_slice::<Value>(&write_failure(&failure)).unwrap(),
+        json!({"error": {
+            "message": "There is no model `m`.", "type": "invalid_request_error",
+            "param": "model", "code": "model_not_found",
+        }})
+    );
 }
