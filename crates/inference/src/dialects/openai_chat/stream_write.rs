@@ -265,7 +265,11 @@ impl StreamWriter {
                     index: *index,
                     id: None,
                     r#type: None,
-                    function: None,
+                    // The official client's stream helper takes no piece of a call without one.
+                    function: Some(DeltaFunction {
+                        name: None,
+                        arguments: "",
+                    }),
                     extra_content: Some(ExtraContent::of(signature)),
                     whole: None,
                 });

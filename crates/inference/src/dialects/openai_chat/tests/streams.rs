@@ -359,3 +359,30 @@ fn a_failed_stream_has_an_error_and_no_end() {
         }})))
     );
 }
+
+#[test]
+fn every_piece_of_a_call_has_a_function() {
+    // The official client's stream helper stops at one without.
+    let request = Request::default();
+    let mut writer = stream_writer(&context(&request));
+    let events = [
+        Event::Started {
+            id: "x".to_owned(),
+            model: "m".to_owned(),
+        },
+        Event::PartStarted {
+            part: 0,
+            kind: PartKind::ToolCall {
+                id: "a".to_owned(),
+                name: "f".to_owned(),
+            },
+        },
+        Event::Signature {
+            part: 0,
+            signature: "sig".to_owned(),
+        },
+    ];
+    let wire = write_stream(&mut writer, &events);
+    let pieces = wire.matches("\"tool_calls\"").count();
+    assert_eq!((pieces, wire.matches("\"function\":{").count()), (2, 2));
+}
