@@ -9,31 +9,8 @@ mod arguments;
 mod dispatch;
 mod gemini;
 mod openai;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "what callers and providers speak is not chosen yet"
-    )
-)]
 mod openai_chat;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "what callers and providers speak is not chosen yet"
-    )
-)]
 mod openai_embeddings;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "what callers and providers speak is not chosen yet"
-    )
-)]
 mod openai_responses;
 mod proof;
 mod reading;

@@ -35,6 +35,8 @@ pub(crate) use super::openai::write_failure;
 pub(crate) use answer_read::read_answer;
 pub(crate) use answer_write::write_answer;
 pub(crate) use request_read::read_request;
+#[cfg(test)]
+pub(crate) use request_write::{CacheMarks, Thoughts};
 pub(crate) use request_write::{Flavour, write_request};
 pub(crate) use stream_read::StreamReader;
 pub(crate) use stream_write::stream_writer;

@@ -32,6 +32,8 @@ mod stream_write;
 mod tests;
 mod usage;
 
+#[cfg(test)]
+pub(crate) use super::openai::write_failure;
 pub(crate) use answer_read::read_answer;
 pub(crate) use answer_write::write_answer;
 pub(crate) use request_read::read_request;
