@@ -114,6 +114,7 @@ pub struct Breaker {
     generation: u64,
     doublings: u32,
     probe_last: u64,
+    opened_at: Timestamp,
 }
 
 impl Breaker {
@@ -126,6 +127,7 @@ impl Breaker {
             generation: 0,
             doublings: 0,
             probe_last: 0,
+            opened_at: Timestamp::default(),
         }
     }
 
@@ -203,6 +205,17 @@ impl Breaker {
         }
     }
 
+    /// When it opened last; the beginning of time if it never did.
+    #[must_use]
+    pub fn opened_at(&self) -> Timestamp {
+        self.opened_at
+    }
+
+    /// Other thresholds and times from now on. It stays open or closed, and permits stay good.
+    pub fn set_config(&mut self, config: BreakerConfig) {
+        self.config = config;
+    }
+
     /// Closes it by an operator's word, forgetting all failures.
     pub fn close(&mut self) {
         self.generation += 1;
@@ -213,6 +226,7 @@ impl Breaker {
     fn open(&mut self, now: Timestamp) {
         self.generation += 1;
         self.phase = Phase::Open { since: now };
+        self.opened_at = now;
     }
 
     fn admit_probe(&mut self, now: Timestamp) -> Result<Permit, Refused> {

@@ -83,6 +83,12 @@ impl<Key: Ord + Clone> BudgetTree<Key> {
         self.budgets.iter().map(|(key, entry)| (key, &entry.budget))
     }
 
+    /// How many reservations are neither settled nor released.
+    #[must_use]
+    pub fn reservations(&self) -> usize {
+        self.open.len()
+    }
+
     /// What is spent of each budget in the window around `now`, to be kept over a restart.
     #[must_use]
     pub fn snapshot(&self, now: Timestamp) -> Vec<(Key, Spent)> {

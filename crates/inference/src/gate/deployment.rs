@@ -1,20 +1,27 @@
 //! What is in use of a deployment and of its endpoint.
 
-use super::flight::Permits;
-use super::{DeploymentConfig, FlightId};
+use super::flight::{Permits, Rank};
+use super::{AttemptId, DeploymentConfig};
 use mainstay_contract::Timestamp;
 use mainstay_resilience::{
     AdmissionQueue, Breaker, BreakerConfig, BreakerState, Outcome, QueueConfig, Rate, RateLimit,
     Refused, RetryBudget,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A deployment.
 #[derive(Debug)]
 pub(super) struct Deployment {
     pub(super) name: Arc<str>,
     pub(super) config: DeploymentConfig,
-    pub(super) queue: AdmissionQueue<FlightId>,
+    /// Which of the endpoints.
+    pub(super) endpoint: usize,
+    /// Who works or waits for a place. Each call has a place of its own.
+    pub(super) queue: AdmissionQueue<AttemptId>,
+    /// Who has a place and waits for a limit to pass. Only the first is woken by time.
+    pub(super) line: BTreeSet<Rank>,
     pub(super) requests: Option<RateLimit>,
     pub(super) tokens: Option<RateLimit>,
     pub(super) retries: RetryBudget,
@@ -22,6 +29,8 @@ pub(super) struct Deployment {
     /// Until when the provider asked to be left alone.
     pub(super) cool_until: Timestamp,
     pub(super) is_ready: bool,
+    /// Whether it is no longer configured.
+    pub(super) is_removed: bool,
     /// How long answers are of late: the longest, forgotten slowly.
     output_learned: Option<u64>,
 }
@@ -30,7 +39,7 @@ pub(super) struct Deployment {
 const HEDGE_RATIO: u32 = 50;
 
 impl Deployment {
-    pub(super) fn new(name: Arc<str>, config: DeploymentConfig) -> Self {
+    pub(super) fn new(name: Arc<str>, endpoint: usize, config: DeploymentConfig) -> Self {
         let limits = config.limits;
         let hedges = mainstay_resilience::RetryBudgetConfig {
             ratio_thousandths: HEDGE_RATIO,
@@ -39,6 +48,8 @@ impl Deployment {
         };
         Self {
             name,
+            endpoint,
+            line: BTreeSet::new(),
             queue: AdmissionQueue::new(queue(&config)),
             requests: limits.requests.map(RateLimit::new),
             tokens: limits.tokens.map(RateLimit::new),
@@ -46,6 +57,7 @@ impl Deployment {
             hedges: RetryBudget::new(hedges),
             cool_until: Timestamp(0),
             is_ready: true,
+            is_removed: false,
             output_learned: None,
             config,
         }
@@ -58,26 +70,78 @@ impl Deployment {
     }
 
     pub(super) fn learn_output(&mut self, tokens: u64) {
-        let known = self.output_learned.unwrap_or(0);
+        let known = self.usual_output();
         self.output_learned = Some(tokens.max(known - known / 16));
     }
 
-    /// Whether a call beside those of the queue may be made at once.
-    pub(super) fn has_room(&self, now: Timestamp) -> bool {
+    /// Whether it may be asked at all.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_ready && !self.is_removed
+    }
+
+    /// Whether a call may be made at once beside those under way, and nobody waits.
+    pub(super) fn has_room(&self) -> bool {
         let max = self.config.limits.concurrency;
-        self.is_ready && self.cool_until <= now && max.is_none_or(|max| self.queue.admitted() < max)
+        self.is_open() && self.line.is_empty() && max.is_none_or(|max| self.queue.admitted() < max)
+    }
+
+    /// How long its limits take to let a call pass, if nobody else comes first.
+    pub(super) fn wait(&self, now: Timestamp, tokens: u64) -> Waits {
+        let check = |limit: &Option<RateLimit>, amount| {
+            let checked = limit.as_ref().map(|limit| limit.check(now, amount));
+            let refused = checked.and_then(Result::err);
+            refused.map_or(Duration::ZERO, |wait| wait.after)
+        };
+        Waits {
+            cooling: self.cool_until.since(now),
+            requests: check(&self.requests, 1),
+            tokens: check(&self.tokens, tokens),
+        }
+    }
+
+    /// Takes from its limits. Says how many tokens are to be settled, where these are limited.
+    pub(super) fn take(&mut self, now: Timestamp, tokens: u64) -> Option<u64> {
+        if let Some(limit) = &mut self.requests {
+            let _taken = limit.try_take(now, 1);
+        }
+        let limit = self.tokens.as_mut()?;
+        limit.try_take(now, tokens).is_ok().then_some(tokens)
     }
 
     /// Changes its limits; returns whom that lets in.
-    pub(super) fn configure(&mut self, now: Timestamp, config: DeploymentConfig) -> Vec<FlightId> {
+    pub(super) fn configure(
+        &mut self,
+        now: Timestamp,
+        endpoint: usize,
+        config: DeploymentConfig,
+    ) -> Vec<AttemptId> {
         self.requests = rate(now, self.requests.take(), config.limits.requests);
         self.tokens = rate(now, self.tokens.take(), config.limits.tokens);
         if config.retry_budget != self.config.retry_budget {
             self.retries = RetryBudget::new(config.retry_budget);
         }
         let admitted = self.queue.set_config(queue(&config));
+        self.endpoint = endpoint;
+        self.is_removed = false;
         self.config = config;
         admitted
+    }
+}
+
+/// What a call has to wait for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waits {
+    /// The provider asked to be left alone.
+    pub(super) cooling: Duration,
+    /// The requests a minute.
+    pub(super) requests: Duration,
+    /// The tokens a minute.
+    pub(super) tokens: Duration,
+}
+
+impl Waits {
+    pub(super) fn longest(self) -> Duration {
+        self.cooling.max(self.requests).max(self.tokens)
     }
 }
 
@@ -85,7 +149,8 @@ fn queue(config: &DeploymentConfig) -> QueueConfig {
     QueueConfig {
         concurrency_max: config.limits.concurrency,
         queued_max: config.limits.queue,
-        queue_timeout: Some(config.limits.queue_timeout),
+        // Flights count their own patience, over several waits.
+        queue_timeout: None,
     }
 }
 
@@ -109,7 +174,6 @@ pub(super) fn rate(
 /// says that it is busy is not broken, and one that refuses a key serves the others.
 #[derive(Debug)]
 pub(super) struct Endpoint {
-    config: BreakerConfig,
     failure: Breaker,
     overload: Breaker,
     access: Breaker,
@@ -117,26 +181,21 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub(super) fn new(config: BreakerConfig) -> Self {
-        let patient = BreakerConfig {
-            failures: config.failures.saturating_mul(2),
-            ..config
-        };
         Self {
-            config,
             failure: Breaker::new(config),
-            overload: Breaker::new(patient),
-            access: Breaker::new(patient),
+            overload: Breaker::new(patient(config)),
+            access: Breaker::new(patient(config)),
         }
     }
 
     pub(super) fn configure(&mut self, config: BreakerConfig) {
-        if config != self.config {
-            *self = Self::new(config);
-        }
+        self.failure.set_config(config);
+        self.overload.set_config(patient(config));
+        self.access.set_config(patient(config));
     }
 
     /// Leave of all three, or how long to wait for the one that is open.
-    pub(super) fn admit(&mut self, now: Timestamp) -> Result<Permits, Refused> {
+    pub(super) fn admit(&mut self, now: Timestamp, endpoint: usize) -> Result<Permits, Refused> {
         let failure = self.failure.admit(now)?;
         let overload = match self.overload.admit(now) {
             Ok(permit) => permit,
@@ -147,6 +206,7 @@ impl Endpoint {
         };
         match self.access.admit(now) {
             Ok(access) => Ok(Permits {
+                endpoint,
                 failure,
                 overload,
                 access,
@@ -168,16 +228,35 @@ impl Endpoint {
 
     /// The state of the worst of them.
     pub(super) fn state(&self, now: Timestamp) -> BreakerState {
-        let states =
-            [&self.failure, &self.overload, &self.access].map(|breaker| breaker.state(now));
-        let weight = |state: &BreakerState| match state {
+        self.worst(now).state(now)
+    }
+
+    /// When the worst of them opened last.
+    pub(super) fn opened_at(&self, now: Timestamp) -> Timestamp {
+        self.worst(now).opened_at()
+    }
+
+    fn worst(&self, now: Timestamp) -> &Breaker {
+        let weight = |breaker: &Breaker| match breaker.state(now) {
             BreakerState::Closed => (0, None),
             BreakerState::HalfOpen => (1, None),
-            BreakerState::Open { remaining } => (2, Some(*remaining)),
+            BreakerState::Open { remaining } => (2, Some(remaining)),
         };
-        states
-            .into_iter()
-            .max_by_key(weight)
-            .unwrap_or(BreakerState::Closed)
+        let others = [&self.overload, &self.access];
+        others.into_iter().fold(&self.failure, |worst, breaker| {
+            if weight(breaker) > weight(worst) {
+                breaker
+            } else {
+                worst
+            }
+        })
+    }
+}
+
+/// Overload and refusals of keys are borne twice as long.
+fn patient(config: BreakerConfig) -> BreakerConfig {
+    BreakerConfig {
+        failures: config.failures.saturating_mul(2),
+        ..config
     }
 }

@@ -6,13 +6,18 @@
 //!
 //! A flight ends exactly once. Once a caller saw content of an answer, no other attempt may speak.
 
-mod admission;
+mod arrive;
+mod call;
 mod config;
+mod configure;
 mod deployment;
 mod failure;
 mod flight;
 mod ledger;
+mod money;
+mod pace;
 mod say;
+mod seek;
 mod settle;
 mod view;
 
@@ -27,39 +32,51 @@ pub use say::{Effect, Ending, Input, Outcome, Success};
 pub use view::{BudgetView, DeploymentView};
 
 use deployment::{Deployment, Endpoint};
-use flight::Flight;
+use flight::{Flight, Link};
 use mainstay_contract::Timestamp;
 use mainstay_resilience::{BudgetTree, RateLimit};
+use seek::Freed;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// The gate.
 #[derive(Debug)]
 pub struct Gate {
-    models: HashMap<Arc<str>, ModelConfig>,
-    /// Deployments keep their number while the process lives; one that is no longer configured is not in
-    /// `names`, and its last flights end in peace.
+    models: HashMap<Arc<str>, Route>,
+    /// Deployments and endpoints keep their numbers while the process lives, also those that are no longer
+    /// configured: their last calls end in peace.
     deployments: Vec<Deployment>,
     names: HashMap<Arc<str>, usize>,
-    endpoints: HashMap<Arc<str>, Endpoint>,
+    endpoints: Vec<Endpoint>,
+    endpoint_names: HashMap<Arc<str>, usize>,
     keys: HashMap<Arc<str>, Key>,
     budgets: BTreeMap<BudgetKey, BudgetConfig>,
     tree: BudgetTree<BudgetKey>,
-    flights: HashMap<FlightId, Flight>,
+    flights: HashMap<FlightId, Box<Flight>>,
     wakes: BTreeSet<(Timestamp, FlightId)>,
     effects: VecDeque<Effect>,
-    /// Flights that got a place while something else was under way.
-    admissions: VecDeque<(usize, FlightId)>,
-    /// Flights that wait for what others have reserved, first come first.
-    budget_waiters: BTreeSet<FlightId>,
-    is_money_freed: bool,
+    /// What became free while something else was under way.
+    freed: VecDeque<Freed>,
+    /// Flights that wait for what others have reserved, by the budget, first come first.
+    savers: BTreeMap<BudgetKey, BTreeSet<FlightId>>,
     next_flight: u64,
     next_call: u64,
+    next_key: u64,
+}
+
+/// Who may answer for a model.
+#[derive(Debug)]
+struct Route {
+    /// Its members, then those who stand in for them.
+    links: Vec<Link>,
+    members: usize,
 }
 
 /// A caller's key and what it uses.
 #[derive(Debug)]
 struct Key {
+    /// Tells it from a later one of the same name.
+    number: u64,
     config: KeyConfig,
     requests: Option<RateLimit>,
     tokens: Option<RateLimit>,
@@ -74,18 +91,19 @@ impl Gate {
             models: HashMap::new(),
             deployments: Vec::new(),
             names: HashMap::new(),
-            endpoints: HashMap::new(),
+            endpoints: Vec::new(),
+            endpoint_names: HashMap::new(),
             keys: HashMap::new(),
             budgets: BTreeMap::new(),
             tree: BudgetTree::default(),
             flights: HashMap::new(),
             wakes: BTreeSet::new(),
             effects: VecDeque::new(),
-            admissions: VecDeque::new(),
-            budget_waiters: BTreeSet::new(),
-            is_money_freed: false,
+            freed: VecDeque::new(),
+            savers: BTreeMap::new(),
             next_flight: 0,
             next_call: 0,
+            next_key: 0,
         };
         gate.configure(now, config);
         gate
@@ -113,11 +131,6 @@ impl Gate {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        for at in 0..self.deployments.len() {
-            for flight in self.deployments[at].queue.expire(now) {
-                self.queue_expired(now, at, flight);
-            }
-        }
         while let Some(&(at, flight)) = self.wakes.first() {
             if at > now {
                 break;
@@ -131,72 +144,11 @@ impl Gate {
     /// When something is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let queues = self
-            .deployments
-            .iter()
-            .filter_map(|deployment| deployment.queue.poll_timeout());
-        let wake = self.wakes.first().map(|(at, _)| *at);
-        queues.chain(wake).min()
+        self.wakes.first().map(|(at, _)| *at)
     }
 
     /// What is to be done next.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
-    }
-
-    /// Exchanges the configuration. What is in use stays so: what was spent, limits that are used up,
-    /// breakers that are open, flights on their way.
-    pub fn configure(&mut self, now: Timestamp, config: GateConfig) {
-        let mut admitted = Vec::new();
-        let mut names = HashMap::new();
-        for (name, settings) in config.deployments {
-            let endpoint = Arc::clone(&settings.endpoint);
-            let known = self.endpoints.entry(endpoint);
-            known
-                .and_modify(|endpoint| endpoint.configure(settings.breaker))
-                .or_insert_with(|| Endpoint::new(settings.breaker));
-            match self.names.get(&name) {
-                Some(&at) => {
-                    let came = self.deployments[at].configure(now, settings);
-                    admitted.extend(came.into_iter().map(|flight| (at, flight)));
-                    names.insert(name, at);
-                }
-                None => {
-                    names.insert(Arc::clone(&name), self.deployments.len());
-                    self.deployments.push(Deployment::new(name, settings));
-                }
-            }
-        }
-        self.names = names;
-        self.models = config.models;
-        let mut keys = HashMap::new();
-        for (name, settings) in config.keys {
-            let known = self.keys.remove(&name);
-            keys.insert(name, Key::configured(now, known, settings));
-        }
-        self.keys = keys;
-        let gone: Vec<_> = self.tree.iter().map(|(key, _)| key.clone()).collect();
-        for key in gone.iter().filter(|key| !config.budgets.contains_key(*key)) {
-            self.tree.remove(key);
-        }
-        for (key, budget) in &config.budgets {
-            self.tree.set(key.clone(), budget.limit, budget.period);
-        }
-        self.budgets = config.budgets;
-        self.admissions.extend(admitted);
-        self.let_in(now);
-    }
-}
-
-impl Key {
-    fn configured(now: Timestamp, known: Option<Self>, config: KeyConfig) -> Self {
-        let known = known.map(|key| (key.requests, key.tokens, key.active));
-        let (requests, tokens, active) = known.unwrap_or_default();
-        Self {
-            requests: deployment::rate(now, requests, config.limits.requests),
-            tokens: deployment::rate(now, tokens, config.limits.tokens),
-            active,
-            config,
-        }
     }
 }

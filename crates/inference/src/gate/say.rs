@@ -49,7 +49,8 @@ pub enum Input {
 pub enum Outcome {
     /// With a whole answer.
     Answered {
-        /// What was counted; absent where the provider counted nothing, and nothing can be estimated.
+        /// What was counted; absent where the provider counted nothing, and nothing can be estimated: then what
+        /// was reserved counts as used.
         tokens: Option<Tokens>,
     },
     /// With a failure.
@@ -72,7 +73,7 @@ pub enum Effect {
         attempt: AttemptId,
         /// The deployment.
         deployment: Arc<str>,
-        /// How many attempts of the flight failed before.
+        /// How many calls of the flight failed before, wherever.
         failures: u32,
     },
     /// Drop a call: another was faster.

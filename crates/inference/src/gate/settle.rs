@@ -1,8 +1,9 @@
 //! The ends of attempts and flights: what they cost, what the breakers learn, what is tried next.
 
 use super::flight::{Attempt, Flight, State};
+use super::seek::Freed;
 use super::{AttemptId, Effect, FlightId, Gate, GateError, LedgerEntry, Outcome, Pricing, Success};
-use crate::{CircuitClass, InferenceError, TimeoutPhase, Tokens};
+use crate::{CircuitClass, InferenceError, Tokens};
 use mainstay_contract::{EffectState, Timestamp, Usd};
 use mainstay_resilience::Outcome as BreakerOutcome;
 use std::sync::Arc;
@@ -10,6 +11,30 @@ use std::sync::Arc;
 /// What the three breakers learn from a success.
 const WELL: [BreakerOutcome; 3] = [BreakerOutcome::Success; 3];
 const UNKNOWN: [BreakerOutcome; 3] = [BreakerOutcome::Neutral; 3];
+
+/// What a call brought, to be paid for.
+#[derive(Clone, Copy)]
+struct Billed {
+    /// Absent where nobody counted: then what was reserved is spent.
+    tokens: Option<Tokens>,
+    is_answered: bool,
+}
+
+impl Billed {
+    const fn answer(tokens: Option<Tokens>) -> Self {
+        Self {
+            tokens,
+            is_answered: true,
+        }
+    }
+
+    const fn failure(tokens: Tokens) -> Self {
+        Self {
+            tokens: Some(tokens),
+            is_answered: false,
+        }
+    }
+}
 
 impl Gate {
     /// An attempt brought its first content: the others are dropped.
@@ -38,7 +63,8 @@ impl Gate {
         flight.attempts = keep;
         for loser in losers {
             let number = loser.number;
-            self.settle(now, id, flight, loser, Tokens::default(), UNKNOWN, false);
+            let billed = Billed::failure(Tokens::default());
+            self.settle(now, id, flight, loser, billed, UNKNOWN);
             self.effects.push_back(Effect::Cancel {
                 attempt: AttemptId { flight: id, number },
             });
@@ -59,33 +85,67 @@ impl Gate {
             return;
         };
         let ended = flight.attempts.remove(place);
+        let at = ended.deployment;
         match outcome {
             Outcome::Answered { tokens } => {
                 flight.winner = Some(attempt.number);
-                let tokens = tokens.unwrap_or_default();
-                let at = ended.deployment;
-                self.deployments[at].learn_output(tokens.output);
-                self.settle(now, id, &mut flight, ended, tokens, WELL, true);
+                if let Some(tokens) = tokens {
+                    self.deployments[at].learn_output(tokens.output);
+                }
+                self.settle(now, id, &mut flight, ended, Billed::answer(tokens), WELL);
                 self.drop_losers(now, id, &mut flight);
                 let name = Arc::clone(&self.deployments[at].name);
-                self.conclude(now, id, flight, Ok(name));
+                self.conclude(now, id, flight, Ok((name, tokens.unwrap_or_default())));
             }
             Outcome::Failed { error, tokens } => {
-                let at = ended.deployment;
+                let link = ended.link;
                 self.cool(now, at, &error);
-                self.settle(now, id, &mut flight, ended, tokens, learned(&error), false);
+                let billed = Billed::failure(tokens);
+                self.settle(now, id, &mut flight, ended, billed, learned(&error));
+                flight.failed = flight.failed.saturating_add(1);
                 if flight.winner == Some(attempt.number) {
                     self.conclude(now, id, flight, Err(error));
                 } else if flight.attempts.is_empty() {
                     self.next_try(now, id, flight, error);
                 } else {
-                    let name = Arc::clone(&self.deployments[at].name);
-                    flight.earlier.push((name, error));
+                    self.leave_to_other(&mut flight, link, error);
                     self.flights.insert(id, flight);
                 }
             }
         }
         self.let_in(now);
+    }
+
+    /// One of two attempts failed: the flight is where the other is.
+    fn leave_to_other(&self, flight: &mut Flight, failed: usize, error: InferenceError) {
+        let Some(other) = flight.attempts.first().map(|other| other.link) else {
+            return;
+        };
+        if other == failed {
+            flight.failures = flight.failures.saturating_add(1);
+        } else if flight.at == failed {
+            (flight.at, flight.failures) = (other, 0);
+        }
+        if !self.may_repeat(flight, failed, &error)
+            && let Some(link) = flight.chain.get_mut(failed)
+        {
+            link.is_spent = true;
+        }
+        let at = flight.chain.get(failed).map_or(0, |link| link.deployment);
+        let name = Arc::clone(&self.deployments[at].name);
+        flight.earlier.push((name, error));
+    }
+
+    /// Whether a deployment may be asked again after this failure.
+    fn may_repeat(&self, flight: &Flight, link: usize, error: &InferenceError) -> bool {
+        let Some(link) = flight.chain.get(link) else {
+            return false;
+        };
+        let at = link.deployment;
+        flight.ask.is_retried
+            && !link.is_spent
+            && error.is_retryable()
+            && (self.deployments[at].config.is_idempotent || error.effect() == EffectState::None)
     }
 
     /// A provider that says when to come back is left alone until then.
@@ -105,100 +165,32 @@ impl Gate {
         &mut self,
         now: Timestamp,
         id: FlightId,
-        mut flight: Flight,
+        mut flight: Box<Flight>,
         error: InferenceError,
     ) {
         let at = flight.deployment();
         flight.failures = flight.failures.saturating_add(1);
-        let class = super::failure::class(&error);
-        let has_other = flight
-            .chain
-            .iter()
-            .skip(flight.at + 1)
-            .any(|link| link.helps(class));
+        let has_other = flight.next_link(super::failure::class(&error)).is_some();
         let is_limit = matches!(error, InferenceError::RateLimited { .. });
-        let may_repeat = flight.ask.is_retried
-            && error.is_retryable()
-            && (self.deployments[at].config.is_idempotent || error.effect() == EffectState::None)
-            && !(is_limit && has_other);
+        let may_repeat = self.may_repeat(&flight, flight.at, &error) && !(is_limit && has_other);
         let left = flight.ask.deadline.map(|deadline| deadline.since(now));
         let random = flight.random_u32();
-        let policy = self.deployments[at].config.retry;
+        let deployment = &mut self.deployments[at];
+        let policy = deployment.config.retry;
         let wait = policy.wait_until(flight.failures, error.retry_after(), random, left);
-        let wait = wait.filter(|_| may_repeat && self.deployments[at].retries.try_retry(now));
+        let wait = wait.filter(|_| may_repeat && deployment.retries.try_retry(now));
         if let Some(wait) = wait {
-            self.give_up_place(at, id);
             flight.state = State::Resting;
-            let name = Arc::clone(&self.deployments[at].name);
-            flight.earlier.push((name, error));
+            flight.earlier.push((Arc::clone(&deployment.name), error));
             self.set_wake(id, &mut flight, Some(now.after(wait)));
             self.flights.insert(id, flight);
             return;
         }
-        self.give_up_place(at, id);
+        // Nothing is held any more, and no answer awaited.
+        flight.state = State::Resting;
+        self.set_wake(id, &mut flight, None);
         self.flights.insert(id, flight);
         self.seek(now, id, Some(error));
-    }
-
-    /// Something that a flight waited for is due.
-    pub(super) fn wake(&mut self, now: Timestamp, id: FlightId) {
-        let Some(flight) = self.flights.get_mut(&id) else {
-            return;
-        };
-        flight.wake = None;
-        let state = flight.state;
-        let is_late = flight.ask.deadline.is_some_and(|deadline| now >= deadline);
-        match state {
-            State::Queued | State::Held | State::Resting if is_late => self.expire(now, id),
-            State::Queued => {}
-            State::Held => {
-                self.budget_waiters.remove(&id);
-                self.resume(now, id);
-            }
-            State::Resting => self.seek(now, id, None),
-            State::Calling => self.hedge(now, id),
-        }
-        self.let_in(now);
-    }
-
-    /// The caller's time is over before anything was sent.
-    fn expire(&mut self, now: Timestamp, id: FlightId) {
-        let Some(mut flight) = self.flights.remove(&id) else {
-            return;
-        };
-        let at = flight.deployment();
-        let error = flight.earlier.pop().map(|(_, error)| error);
-        let error = error.unwrap_or_else(|| InferenceError::Timeout {
-            origin: self.origin(at),
-            phase: TimeoutPhase::Total,
-            after: now.since(flight.arrived),
-            elapsed: now.since(flight.arrived),
-        });
-        self.conclude(now, id, flight, Err(error));
-    }
-
-    /// Begins a second attempt beside one that is slow, where another deployment has a place at once.
-    fn hedge(&mut self, now: Timestamp, id: FlightId) {
-        let Some(mut flight) = self.flights.remove(&id) else {
-            return;
-        };
-        let class = Some(super::FailureClass::Failed);
-        let next = flight
-            .chain
-            .iter()
-            .skip(flight.at + 1)
-            .find(|link| link.helps(class));
-        let own = flight.deployment();
-        let at = next.map_or(own, |link| link.deployment);
-        if flight.winner.is_none()
-            && flight.attempts.len() == 1
-            && self.deployments[own].hedges.try_retry(now)
-            && self.deployments[at].has_room(now)
-            && let Ok(permits) = self.permits(now, at)
-        {
-            self.call(now, id, &mut flight, at, permits, true);
-        }
-        self.flights.insert(id, flight);
     }
 
     /// The caller left: what came is paid for.
@@ -209,39 +201,48 @@ impl Gate {
         for attempt in std::mem::take(&mut flight.attempts) {
             let is_winner = flight.winner == Some(attempt.number);
             let tokens = if is_winner { came } else { Tokens::default() };
-            self.settle(now, id, &mut flight, attempt, tokens, UNKNOWN, false);
+            let billed = Billed::failure(tokens);
+            self.settle(now, id, &mut flight, attempt, billed, UNKNOWN);
         }
         self.release(now, id, &mut flight);
         self.let_in(now);
     }
 
-    /// Settles one attempt: money, tokens, breakers.
-    #[expect(clippy::too_many_arguments, reason = "the facts of one attempt")]
+    /// Settles one attempt: its place, money, tokens, breakers.
     fn settle(
         &mut self,
         now: Timestamp,
         id: FlightId,
         flight: &mut Flight,
         attempt: Attempt,
-        tokens: Tokens,
+        billed: Billed,
         breakers: [BreakerOutcome; 3],
-        is_answered: bool,
     ) {
+        let Billed {
+            tokens,
+            is_answered,
+        } = billed;
         let deployment = &mut self.deployments[attempt.deployment];
-        let usd = match &deployment.config.pricing {
-            Pricing::Known(price) => price.cost(tokens).usd,
-            Pricing::Free | Pricing::Unknown => Usd::ZERO,
+        let usd = match (&attempt.pricing, tokens) {
+            (Pricing::Known(price), Some(tokens)) => price.cost(tokens).usd,
+            (Pricing::Free, _) => Usd::ZERO,
+            (Pricing::Known(_), None) | (Pricing::Unknown, _) => attempt.reserved_usd,
         };
-        if let Some(limit) = &mut deployment.tokens {
-            limit.settle(now, attempt.reserved_tokens, tokens.total());
+        if let (Some(limit), Some(reserved), Some(tokens)) =
+            (&mut deployment.tokens, attempt.reserved_tokens, tokens)
+        {
+            limit.settle(now, reserved, tokens.total());
+            if !deployment.line.is_empty() {
+                self.freed.push_back(Freed::Line(attempt.deployment));
+            }
         }
-        if let Some(endpoint) = self.endpoints.get_mut(&deployment.config.endpoint) {
-            endpoint.record(now, attempt.permits, breakers);
-        }
+        let endpoint = attempt.permits.endpoint;
+        self.endpoints[endpoint].record(now, attempt.permits, breakers);
         if let Some(reservation) = attempt.reservation {
             self.tree.settle(now, reservation, usd);
-            self.is_money_freed = !self.budget_waiters.is_empty();
+            self.tell_savers(flight, attempt.deployment);
         }
+        let tokens = tokens.unwrap_or_default();
         if attempt.reservation.is_some() || is_answered || tokens != Tokens::default() {
             self.effects.push_back(Effect::Record(LedgerEntry::Settled {
                 call: attempt.call,
@@ -255,23 +256,31 @@ impl Gate {
         }
         flight.usd = flight.usd.plus(usd);
         flight.tokens = flight.tokens.plus(tokens);
-        if attempt.is_hedge && attempt.deployment != flight.deployment() {
-            self.give_up_place(attempt.deployment, id);
-        }
+        let seat = AttemptId {
+            flight: id,
+            number: attempt.number,
+        };
+        self.vacate(attempt.deployment, seat);
     }
 
     /// Gives back all that a flight holds.
     fn release(&mut self, now: Timestamp, id: FlightId, flight: &mut Flight) {
         self.set_wake(id, flight, None);
-        self.budget_waiters.remove(&id);
-        if !flight.chain.is_empty() {
-            self.give_up_place(flight.deployment(), id);
+        if let Some(key) = flight.saving_for.take() {
+            self.remove_saver(&key, id);
         }
-        let key = flight.ask.spender.key.as_ref();
-        if let Some(key) = key.and_then(|name| self.keys.get_mut(name)) {
+        if matches!(flight.state, State::Queued | State::Held) {
+            self.give_up_place(id, flight);
+        }
+        let Some(hold) = flight.key.take() else {
+            return;
+        };
+        let name = flight.ask.spender.key.as_ref();
+        let key = name.and_then(|name| self.keys.get_mut(name));
+        if let Some(key) = key.filter(|key| key.number == hold.number) {
             key.active = key.active.saturating_sub(1);
-            if let Some(limit) = &mut key.tokens {
-                limit.settle(now, flight.key_tokens, flight.tokens.total());
+            if let (Some(limit), Some(reserved)) = (&mut key.tokens, hold.tokens) {
+                limit.settle(now, reserved, flight.tokens.total());
             }
         }
     }
@@ -281,23 +290,22 @@ impl Gate {
         &mut self,
         now: Timestamp,
         id: FlightId,
-        mut flight: Flight,
-        result: Result<Arc<str>, InferenceError>,
+        mut flight: Box<Flight>,
+        result: Result<(Arc<str>, Tokens), InferenceError>,
     ) {
         self.release(now, id, &mut flight);
         let ending = match result {
-            Ok(deployment) => Ok(Success {
+            Ok((deployment, tokens)) => Ok(Success {
                 deployment,
                 attempts: flight.attempts_made,
                 usd: flight.usd,
-                tokens: flight.tokens,
+                tokens,
                 warnings: flight.warnings,
             }),
             Err(error) => Err(Box::new(GateError {
                 error,
-                deployment: (!flight.chain.is_empty()).then(|| {
-                    Arc::clone(&self.deployments[flight.chain[flight.at].deployment].name)
-                }),
+                deployment: (!flight.chain.is_empty())
+                    .then(|| Arc::clone(&self.deployments[flight.deployment()].name)),
                 earlier: flight.earlier,
                 attempts: flight.attempts_made,
                 usd: flight.usd,
@@ -316,7 +324,8 @@ impl Gate {
     }
 }
 
-/// What the breakers learn from a failure. A provider that refuses a request does its work.
+/// What the breakers learn from a failure. A provider that refuses a request does its work; of one that was
+/// not asked nothing is learned.
 fn learned(error: &InferenceError) -> [BreakerOutcome; 3] {
     use BreakerOutcome::{Failure, Neutral, Success};
     match error.circuit_class() {
@@ -324,8 +333,13 @@ fn learned(error: &InferenceError) -> [BreakerOutcome; 3] {
         CircuitClass::Overload => [Neutral, Failure, Neutral],
         CircuitClass::Access => [Success, Success, Failure],
         CircuitClass::None => match error {
-            InferenceError::Internal { .. } | InferenceError::RateLimited { .. } => UNKNOWN,
-            _ => WELL,
+            InferenceError::BadRequest { .. }
+            | InferenceError::ContentFiltered { .. }
+            | InferenceError::ContextLengthExceeded { .. }
+            | InferenceError::ModelNotFound { .. }
+            | InferenceError::QuotaExhausted { .. }
+            | InferenceError::RecordingFailed { .. } => WELL,
+            _ => UNKNOWN,
         },
     }
 }

@@ -41,18 +41,16 @@ impl Gate {
     /// Every deployment, by name.
     #[must_use]
     pub fn deployments(&self, now: Timestamp) -> Vec<DeploymentView> {
-        let view = |(name, &at): (&Arc<str>, &usize)| {
-            let deployment = &self.deployments[at];
-            let endpoint = self.endpoints.get(&deployment.config.endpoint);
-            DeploymentView {
-                name: Arc::clone(name),
-                is_ready: deployment.is_ready,
-                breaker: endpoint.map_or(BreakerState::Closed, |endpoint| endpoint.state(now)),
-                active: deployment.queue.admitted(),
-                queued: deployment.queue.queued(),
-            }
+        let view = |deployment: &super::deployment::Deployment| DeploymentView {
+            name: Arc::clone(&deployment.name),
+            is_ready: deployment.is_ready,
+            breaker: self.endpoints[deployment.endpoint].state(now),
+            active: deployment.queue.admitted(),
+            queued: deployment.queue.queued(),
         };
-        let mut views: Vec<_> = self.names.iter().map(view).collect();
+        let present = self.deployments.iter();
+        let present = present.filter(|deployment| !deployment.is_removed);
+        let mut views: Vec<_> = present.map(view).collect();
         views.sort_by(|a, b| a.name.cmp(&b.name));
         views
     }
@@ -75,6 +73,23 @@ impl Gate {
     #[must_use]
     pub fn flights(&self) -> usize {
         self.flights.len()
+    }
+
+    /// Whether nothing is under way, nothing waits, and nothing is held or reserved.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let is_idle = |deployment: &super::deployment::Deployment| {
+            deployment.queue.admitted() == 0
+                && deployment.queue.queued() == 0
+                && deployment.line.is_empty()
+        };
+        self.flights.is_empty()
+            && self.wakes.is_empty()
+            && self.freed.is_empty()
+            && self.savers.is_empty()
+            && self.tree.reservations() == 0
+            && self.deployments.iter().all(is_idle)
+            && self.keys.values().all(|key| key.active == 0)
     }
 
     /// Puts what was spent before a restart back in place: to be called once, before anything is asked.

@@ -1,0 +1,128 @@
+//! The limits of a deployment in time: requests and tokens a minute, and the time for which its provider asked
+//! to be left alone. Those who wait for them stand in one line, and only its first is woken by time: a
+//! thousand who wait cost no more than one.
+
+use super::arrive::our_origin;
+use super::deployment::{Deployment, Waits};
+use super::flight::Flight;
+use super::seek::Freed;
+use super::{FlightId, Gate};
+use crate::InferenceError;
+use mainstay_contract::Timestamp;
+use std::time::Duration;
+
+/// What the limits say to a call.
+pub(super) enum Pace {
+    /// Now.
+    Free,
+    /// Not now; to be asked again then, or when it is first in line.
+    Until(Timestamp),
+    /// Not in time.
+    Never(InferenceError),
+}
+
+/// Whom nobody can tell when to come back.
+const SOME_TIME: Duration = Duration::from_secs(1);
+
+impl Gate {
+    pub(super) fn pace(
+        &self,
+        now: Timestamp,
+        id: FlightId,
+        flight: &Flight,
+        at: usize,
+        tokens: u64,
+    ) -> Pace {
+        let deployment = &self.deployments[at];
+        let rank = flight.rank(id);
+        let has_others_first = deployment.line.first().is_some_and(|first| *first < rank);
+        let waits = deployment.wait(now, tokens);
+        let wait = waits.longest();
+        if wait.is_zero() && !has_others_first {
+            return Pace::Free;
+        }
+        let is_last = deployment.line.last().is_some_and(|last| *last < rank);
+        let before = if is_last { deployment.line.len() } else { 0 };
+        let wait = wait.max(turns(deployment, waits.requests, before));
+        let patience = patience(now, flight, deployment, waits);
+        let is_late = flight.is_late(now.after(wait));
+        if wait > patience || patience.is_zero() || is_late {
+            return Pace::Never(self.limited(flight, at, waits, wait));
+        }
+        Pace::Until(if has_others_first {
+            flight.in_time(now.after(patience))
+        } else {
+            now.after(wait)
+        })
+    }
+
+    fn limited(
+        &self,
+        flight: &Flight,
+        at: usize,
+        waits: Waits,
+        retry_after: Duration,
+    ) -> InferenceError {
+        let longest = waits.longest();
+        let (origin, what) = if !longest.is_zero() && waits.cooling == longest {
+            (self.origin(at), "it asked to be left alone")
+        } else if waits.requests == longest {
+            let what = "the model has used its requests a minute";
+            (our_origin(flight), what)
+        } else {
+            let what = "the model has used its tokens a minute";
+            (our_origin(flight), what)
+        };
+        InferenceError::RateLimited {
+            origin,
+            retry_after: Some(if retry_after.is_zero() {
+                SOME_TIME
+            } else {
+                retry_after
+            }),
+            message: what.to_owned(),
+        }
+    }
+
+    /// Whoever leaves the head of a line makes another the first.
+    pub(super) fn leave_line(&mut self, id: FlightId, flight: &mut Flight) {
+        if !std::mem::take(&mut flight.is_in_line) {
+            return;
+        }
+        let at = flight.deployment();
+        let line = &mut self.deployments[at].line;
+        let rank = flight.rank(id);
+        let was_first = line.first() == Some(&rank);
+        line.remove(&rank);
+        if was_first && !line.is_empty() {
+            self.freed.push_back(Freed::Line(at));
+        }
+    }
+}
+
+/// How long a flight may wait yet. For a provider that asked to be left alone, as long as a repetition would.
+fn patience(now: Timestamp, flight: &Flight, deployment: &Deployment, waits: Waits) -> Duration {
+    let waited = now.since(flight.since);
+    let limits = deployment.config.limits;
+    let has_room = flight.is_in_line || deployment.line.len() < limits.queue;
+    let mut patience = if has_room {
+        limits.queue_timeout
+    } else {
+        Duration::ZERO
+    };
+    let is_cooling = !waits.cooling.is_zero() && waits.cooling >= waits.requests.max(waits.tokens);
+    if is_cooling && flight.ask.is_retried {
+        patience = patience.max(Duration::from_millis(deployment.config.retry.cap_ms));
+    }
+    patience.saturating_sub(waited)
+}
+
+/// When it is one's turn to make a request, after so many others.
+fn turns(deployment: &Deployment, wait: Duration, others: usize) -> Duration {
+    let Some(limit) = deployment.requests.as_ref().filter(|_| !wait.is_zero()) else {
+        return Duration::ZERO;
+    };
+    let others = u64::try_from(others).unwrap_or(u64::MAX);
+    let ms = others.saturating_mul(60_000) / limit.rate().per_minute.get();
+    wait.saturating_add(Duration::from_millis(ms))
+}
