@@ -1,0 +1,176 @@
+//! Places and those who wait for them.
+
+use super::world::*;
+use mainstay_inference::{Ask, FlightId, InferenceError, Input, Limits, TimeoutPhase};
+use mainstay_resilience::Priority;
+
+fn narrow() -> World {
+    World::new(one(limited(Limits {
+        concurrency: Some(1),
+        queue: 4,
+        queue_timeout: secs(30),
+        ..Limits::default()
+    })))
+}
+
+fn is_pressed(world: &World, flight: FlightId) -> bool {
+    let error = &world.error(flight).error;
+    matches!(error, InferenceError::Backpressure { .. }) && error.retry_after().is_some()
+}
+
+#[test]
+fn one_calls_four_wait_and_the_others_are_told_at_once() {
+    let mut world = narrow();
+    let asked = world.ask_many(&ask(), 20);
+    assert_eq!(world.open.len(), 1);
+    assert!(asked[5..].iter().all(|flight| is_pressed(&world, *flight)));
+    let view = &world.gate.deployments(world.now)[0];
+    assert_eq!((view.active, view.queued), (1, 4));
+    for flight in &asked[..5] {
+        assert_eq!(world.only().flight, *flight, "first come, first served");
+        world.pass(1_000);
+        world.answer(world.only(), tokens(10, 5));
+    }
+    assert_eq!(world.calls.len(), 5);
+    assert!(
+        asked[..5]
+            .iter()
+            .all(|flight| world.success(*flight).attempts == 1)
+    );
+    world.assert_idle();
+}
+
+#[test]
+fn the_urgent_go_first() {
+    let mut world = narrow();
+    world.ask(ask());
+    let mut with = |priority| world.ask(Ask { priority, ..ask() });
+    let low = with(Priority::Low);
+    let normal = with(Priority::Normal);
+    let high = with(Priority::High);
+    let later = with(Priority::Normal);
+    for flight in [high, normal, later, low] {
+        world.answer(world.only(), tokens(1, 1));
+        assert_eq!(world.only().flight, flight);
+    }
+}
+
+#[test]
+fn who_leaves_a_queue_calls_nobody() {
+    let mut world = narrow();
+    let asked = world.ask_many(&ask(), 3);
+    world.leave(asked[1]);
+    world.answer(world.only(), tokens(1, 1));
+    assert_eq!(world.only().flight, asked[2]);
+    world.leave(asked[2]);
+    assert_eq!(world.calls.len(), 2);
+    assert_eq!(world.endings.len(), 1);
+    world.assert_idle();
+}
+
+#[test]
+fn waiting_ends_by_patience_or_by_the_deadline() {
+    let mut world = narrow();
+    let first = world.ask(ask());
+    let patient = world.ask(ask());
+    let hasty = world.ask(until(10_000));
+    world.pass_to(10_000);
+    assert_eq!(
+        world.error(hasty).error,
+        InferenceError::Timeout {
+            origin: origin(),
+            phase: TimeoutPhase::Total,
+            after: secs(10)
+        }
+    );
+    world.pass_to(29_999);
+    assert!(!world.ended(patient));
+    world.pass_to(30_000);
+    assert!(is_pressed(&world, patient));
+    world.answer(world.only(), tokens(1, 1));
+    assert!(world.ended(first));
+    world.assert_idle();
+}
+
+#[test]
+fn who_rests_holds_no_place() {
+    let mut world = narrow();
+    let first = world.ask(ask());
+    let second = world.ask(ask());
+    world.fail(world.only(), limited_for(None));
+    assert_eq!(world.only().flight, second);
+    world.pass(1_000);
+    world.answer(world.only(), tokens(1, 1));
+    assert_eq!(world.only().flight, first);
+    world.answer(world.only(), tokens(1, 1));
+    world.assert_idle();
+}
+
+#[test]
+fn a_deployment_that_is_not_ready_is_not_called() {
+    let mut world = narrow();
+    let under_way = world.ask(ask());
+    let waiting = world.ask(ask());
+    let ready = |is_ready| Input::Ready {
+        deployment: "a".into(),
+        is_ready,
+    };
+    world.tell(ready(false));
+    let refused = world.ask(ask());
+    assert!(is_pressed(&world, refused));
+    world.answer(world.only(), tokens(1, 1));
+    assert!(world.ended(under_way));
+    assert!(is_pressed(&world, waiting));
+    assert!(world.open.is_empty());
+    world.tell(ready(true));
+    world.ask(ask());
+    assert_eq!(world.open.len(), 1);
+}
+
+#[test]
+fn the_caller_may_leave_at_any_time() {
+    let mut config = one(priced(limited(Limits {
+        concurrency: Some(1),
+        queue: 10,
+        queue_timeout: secs(30),
+        requests: rate(60, 1),
+        ..Limits::default()
+    })));
+    budget(
+        &mut config,
+        mainstay_inference::BudgetKey::Agent("x".into()),
+        CALL,
+        mainstay_inference::BudgetAction::Reject,
+    );
+    let mut world = World::new(config);
+    let spender = mainstay_inference::Spender {
+        agent: Some("x".into()),
+        ..Default::default()
+    };
+    let saving = Ask { spender, ..ask() };
+    let calling = world.ask(saving.clone());
+    let without_money = world.ask(saving);
+    let queued = world.ask(ask());
+    world.leave(without_money);
+    world.leave(calling);
+    // It has the place and waits for the next second.
+    assert!(world.open.is_empty());
+    world.leave(queued);
+    world.assert_idle();
+    world.pass(1_000);
+    let resting = world.ask(ask());
+    world.fail(world.only(), broken());
+    world.leave(resting);
+    world.assert_idle();
+    let answered = world.ask(ask());
+    world.pass(1_000);
+    let attempt = world.only();
+    world.content(attempt);
+    world.open.clear();
+    world.tell(Input::Left {
+        flight: answered,
+        came: tokens(10, 3),
+    });
+    assert!(world.endings.is_empty());
+    world.assert_idle();
+}

@@ -1,0 +1,453 @@
+//! The gate under thousands of random schedules, each told again by its number.
+
+use super::accounts::Accounts;
+use super::upstream::{Chance, NAMES, asking, config, healed, limits, plan};
+use super::world::START;
+use mainstay_contract::Timestamp;
+use mainstay_inference::{
+    Ask, AttemptId, Effect, Ending, FlightId, Gate, GateConfig, InferenceError, Input, Outcome,
+    Tokens,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+const SCHEDULES: u64 = 3_000;
+
+/// So that a window of budgets ends in the middle.
+const BEGIN: u64 = START + 3_600_000 - 8_000;
+
+#[test]
+fn random_schedules_break_no_promise() {
+    let only = std::env::var("MAINSTAY_TEST_SEED").ok();
+    let only = only.and_then(|seed| seed.parse::<u64>().ok());
+    let seeds = only.map_or(0..SCHEDULES, |seed| seed..seed + 1);
+    for seed in seeds {
+        let mut simulation = Simulation::new(seed);
+        let run = std::panic::AssertUnwindSafe(|| simulation.run());
+        if let Err(panic) = std::panic::catch_unwind(run) {
+            println!("MAINSTAY_TEST_SEED={seed}\n{}", simulation.trace.join("\n"));
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+enum Event {
+    Ask,
+    Content(AttemptId),
+    End(AttemptId, Outcome),
+    Leave(FlightId),
+    Configure,
+    Ready(Arc<str>, bool),
+}
+
+struct Flight {
+    ask: Ask,
+    asked_at: Timestamp,
+    is_over: bool,
+    content: Option<AttemptId>,
+    calls: u32,
+    /// Deployments that were called, and those that failed for good.
+    called: Vec<Arc<str>>,
+    hopeless: BTreeSet<Arc<str>>,
+}
+
+struct Simulation {
+    chance: Chance,
+    gate: Gate,
+    config: GateConfig,
+    now: Timestamp,
+    events: BTreeMap<(Timestamp, u64), Event>,
+    scheduled: u64,
+    flights: BTreeMap<FlightId, Flight>,
+    open: BTreeMap<AttemptId, Arc<str>>,
+    accounts: Accounts,
+    cool_until: BTreeMap<Arc<str>, Timestamp>,
+    unready: BTreeSet<Arc<str>>,
+    /// When calls were made under the present rate.
+    paced: BTreeMap<Arc<str>, Vec<Timestamp>>,
+    is_well: bool,
+    trace: Vec<String>,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let mut chance = Chance(seed);
+        let config = config(&mut chance);
+        let now = Timestamp(BEGIN);
+        Self {
+            gate: Gate::new(now, config.clone()),
+            accounts: Accounts::new(&config),
+            trace: vec![format!("{config:#?}")],
+            chance,
+            config,
+            now,
+            events: BTreeMap::new(),
+            scheduled: 0,
+            flights: BTreeMap::new(),
+            open: BTreeMap::new(),
+            cool_until: BTreeMap::new(),
+            unready: BTreeSet::new(),
+            paced: BTreeMap::new(),
+            is_well: false,
+        }
+    }
+
+    fn note(&mut self, what: impl Debug) {
+        self.trace
+            .push(format!("{:>6} {what:?}", self.now.0 - BEGIN));
+    }
+
+    fn run(&mut self) {
+        self.fill();
+        while self.step() {}
+        for flight in self.alive() {
+            self.leave(flight);
+        }
+        assert!(self.open.is_empty());
+        assert!(self.gate.is_idle(), "{:#?}", self.gate);
+        assert_eq!(self.gate.poll_timeout(), None);
+        self.accounts.assert_balanced();
+        self.heal();
+    }
+
+    fn fill(&mut self) {
+        let mut at = 0;
+        for _ in 0..self.chance.range(3, 30) {
+            at += if self.chance.is(50) {
+                0
+            } else {
+                self.chance.range(0, 1_500)
+            };
+            self.schedule(Duration::from_millis(at), Event::Ask);
+        }
+        for _ in 0..self.chance.range(0, 3) {
+            let wait = Duration::from_millis(self.chance.range(0, 20_000));
+            self.schedule(wait, Event::Configure);
+        }
+        if self.chance.is(30) {
+            let name: Arc<str> = self.chance.of(&NAMES).into();
+            for is_ready in [false, true] {
+                let wait = Duration::from_millis(self.chance.range(0, 20_000));
+                self.schedule(wait, Event::Ready(Arc::clone(&name), is_ready));
+            }
+        }
+    }
+
+    fn schedule(&mut self, wait: Duration, event: Event) {
+        self.scheduled += 1;
+        self.events
+            .insert((self.now.after(wait), self.scheduled), event);
+    }
+
+    fn alive(&self) -> Vec<FlightId> {
+        let alive = self.flights.iter().filter(|(_, flight)| !flight.is_over);
+        alive.map(|(id, _)| *id).collect()
+    }
+
+    /// Does what comes next, the timer or an event; a little late, now and then.
+    fn step(&mut self) -> bool {
+        let due = self.gate.poll_timeout();
+        let next = self.events.first_key_value().map(|((at, _), _)| *at);
+        // Only calls without an end and requests that wait for hours are left.
+        if next.is_none() && due.is_none_or(|due| due.0 > BEGIN + 600_000) {
+            return false;
+        }
+        let moment = due.into_iter().chain(next).min().unwrap_or(self.now);
+        let late = if self.chance.is(10) {
+            self.chance.range(0, 300)
+        } else {
+            0
+        };
+        self.now = self.now.max(moment.after(Duration::from_millis(late)));
+        if due.is_some_and(|due| due <= self.now) && (next.is_none() || due <= next) {
+            self.note("timer");
+            self.gate.handle_timeout(self.now);
+            self.drain();
+            let due = self.gate.poll_timeout();
+            assert!(
+                due.is_none_or(|due| due > self.now),
+                "{due:?} at {:?}",
+                self.now
+            );
+        } else if let Some((_, event)) = self.events.pop_first() {
+            self.happen(event);
+        }
+        true
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Ask => {
+                let ask = asking(&mut self.chance, self.now);
+                let id = self.ask(ask);
+                if self.chance.is(15) {
+                    let wait = Duration::from_millis(self.chance.range(0, 5_000));
+                    self.schedule(wait, Event::Leave(id));
+                }
+            }
+            Event::Content(attempt) => {
+                if self.open.contains_key(&attempt) {
+                    self.note(("content", attempt));
+                    let flight = self.flights.get_mut(&attempt.flight).unwrap();
+                    assert!(flight.content.is_none(), "two contents of one flight");
+                    flight.content = Some(attempt);
+                    self.tell(Input::Content { attempt });
+                    let rest = self.open.keys();
+                    let rest = rest.filter(|open| open.flight == attempt.flight);
+                    assert_eq!(rest.count(), 1, "the others are cancelled");
+                }
+            }
+            Event::End(attempt, outcome) => self.end(attempt, outcome),
+            Event::Leave(flight) => {
+                if !self.flights[&flight].is_over {
+                    self.leave(flight);
+                }
+            }
+            Event::Configure => self.reconfigure(),
+            Event::Ready(deployment, is_ready) => {
+                self.note((&deployment, is_ready));
+                if is_ready {
+                    self.unready.remove(&deployment);
+                } else if self.config.deployments.contains_key(&deployment) {
+                    self.unready.insert(Arc::clone(&deployment));
+                }
+                self.tell(Input::Ready {
+                    deployment,
+                    is_ready,
+                });
+            }
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) -> FlightId {
+        let id = self.gate.next_id();
+        self.note((id, &ask));
+        let flight = Flight {
+            ask: ask.clone(),
+            asked_at: self.now,
+            is_over: false,
+            content: None,
+            calls: 0,
+            called: Vec::new(),
+            hopeless: BTreeSet::new(),
+        };
+        self.flights.insert(id, flight);
+        self.tell(Input::Asked { flight: id, ask });
+        let of_key =
+            |flight: &&Flight| !flight.is_over && flight.ask.spender.key.as_deref() == Some("k0");
+        if self.config.keys.contains_key("k0") {
+            assert!(self.flights.values().filter(of_key).count() <= 3);
+        }
+        id
+    }
+
+    fn end(&mut self, attempt: AttemptId, outcome: Outcome) {
+        let Some(deployment) = self.open.remove(&attempt) else {
+            return;
+        };
+        self.note((attempt, &outcome));
+        match &outcome {
+            Outcome::Answered { tokens } => self.accounts.bill(attempt, *tokens),
+            Outcome::Failed { error, tokens } => {
+                self.accounts.bill(attempt, Some(*tokens));
+                let is_limit = matches!(
+                    error,
+                    InferenceError::RateLimited { .. } | InferenceError::Backpressure { .. }
+                );
+                if let Some(wait) = error.retry_after().filter(|_| is_limit) {
+                    let until = self.now.after(wait);
+                    let cool = self.cool_until.entry(Arc::clone(&deployment)).or_default();
+                    *cool = until.max(*cool);
+                }
+                if !error.is_retryable() {
+                    let flight = self.flights.get_mut(&attempt.flight).unwrap();
+                    flight.hopeless.insert(deployment);
+                }
+            }
+        }
+        let is_last = self.flights[&attempt.flight].content.is_some()
+            || matches!(outcome, Outcome::Answered { .. });
+        self.tell(Input::Ended { attempt, outcome });
+        assert!(!is_last || self.flights[&attempt.flight].is_over);
+    }
+
+    fn leave(&mut self, flight: FlightId) {
+        self.note(("left", flight));
+        let content = self.flights[&flight].content;
+        let mut came = Tokens::default();
+        let open: Vec<_> = self
+            .open
+            .keys()
+            .filter(|open| open.flight == flight)
+            .copied()
+            .collect();
+        for attempt in open {
+            self.open.remove(&attempt);
+            let is_heard = content == Some(attempt);
+            if is_heard {
+                came.output = self.chance.range(0, 50);
+            }
+            let billed = if is_heard { came } else { Tokens::default() };
+            self.accounts.bill(attempt, Some(billed));
+        }
+        self.flights.get_mut(&flight).unwrap().is_over = true;
+        self.tell(Input::Left { flight, came });
+    }
+
+    fn reconfigure(&mut self) {
+        let mut other = config(&mut self.chance);
+        // Half of the time only limits and budgets change.
+        if self.chance.is(50) {
+            let budgets = other.budgets;
+            other = self.config.clone();
+            other.budgets = budgets;
+            for deployment in other.deployments.values_mut() {
+                deployment.limits = limits(&mut self.chance);
+            }
+        }
+        self.exchange(other);
+    }
+
+    fn exchange(&mut self, config: GateConfig) {
+        self.note("configure");
+        self.trace.push(format!("{config:#?}"));
+        for (name, deployment) in &config.deployments {
+            let known = self.config.deployments.get(name);
+            let rate = known.map(|known| known.limits.requests);
+            if rate != Some(deployment.limits.requests) {
+                self.paced.remove(name);
+            }
+        }
+        self.accounts.configure(&config);
+        self.config = config.clone();
+        self.gate.configure(self.now, config);
+        self.drain();
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.gate.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(effect) = self.gate.poll_effect() {
+            self.note(&effect);
+            match effect {
+                Effect::Record(entry) => self.accounts.record(self.now, entry),
+                Effect::Call {
+                    attempt,
+                    deployment,
+                    ..
+                } => self.called(attempt, deployment),
+                Effect::Cancel { attempt } => {
+                    assert!(self.open.remove(&attempt).is_some());
+                    self.accounts.bill(attempt, Some(Tokens::default()));
+                }
+                Effect::Finish { flight, ending } => self.finished(flight, &ending),
+            }
+        }
+    }
+
+    fn called(&mut self, attempt: AttemptId, deployment: Arc<str>) {
+        let flight = self.flights.get_mut(&attempt.flight).unwrap();
+        assert!(!flight.is_over && flight.content.is_none());
+        assert!(flight.ask.deadline.is_none_or(|end| self.now < end));
+        assert!(!flight.hopeless.contains(&deployment));
+        assert!(flight.ask.is_retried || !flight.called.contains(&deployment));
+        flight.called.push(Arc::clone(&deployment));
+        flight.calls += 1;
+        assert!(!self.unready.contains(&deployment));
+        let cool = self.cool_until.get(&deployment);
+        assert!(cool.is_none_or(|until| *until <= self.now));
+        let bound = flight.ask.output_tokens_max;
+        let beside = self.open.values().filter(|open| **open == deployment);
+        let beside = beside.count();
+        let settings = &self.config.deployments[&deployment];
+        assert!(settings.limits.concurrency.is_none_or(|max| beside < max));
+        if let Some(rate) = settings.limits.requests {
+            let times = self.paced.entry(Arc::clone(&deployment)).or_default();
+            times.push(self.now);
+            for (place, since) in times.iter().enumerate() {
+                let made = u128::try_from(times.len() - place).unwrap();
+                let leaked = self.now.since(*since).as_millis() * u128::from(rate.per_minute.get());
+                assert!(made * 60_000 <= u128::from(rate.burst.get()) * 60_000 + leaked);
+            }
+        }
+        self.accounts
+            .called(attempt, &self.flights[&attempt.flight].ask, settings);
+        self.open.insert(attempt, deployment);
+        let plan = plan(&mut self.chance, self.is_well, bound);
+        if let Some(wait) = plan.content {
+            self.schedule(wait, Event::Content(attempt));
+        }
+        if let Some((wait, outcome)) = plan.end {
+            self.schedule(wait, Event::End(attempt, outcome));
+        }
+    }
+
+    fn finished(&mut self, id: FlightId, ending: &Ending) {
+        let flight = self.flights.get_mut(&id).unwrap();
+        assert!(!std::mem::replace(&mut flight.is_over, true), "ended twice");
+        assert!(self.open.keys().all(|open| open.flight != id));
+        let (attempts, usd) = match ending {
+            Ok(success) => (success.attempts, success.usd),
+            Err(error) => (error.attempts, error.usd),
+        };
+        assert_eq!(attempts, flight.calls);
+        assert_eq!(usd, self.accounts.cost(id));
+        let waited = self.now.since(flight.asked_at);
+        if let Err(error) = ending
+            && let InferenceError::BudgetExceeded { limit, spent, .. } = &error.error
+            && let Some(output) = flight.ask.output_tokens_max
+        {
+            // Refused only by what is spent, or after patience.
+            let nanos = (flight.ask.input_tokens + output) * 1_000;
+            let is_spent = spent.nanos() + nanos > limit.nanos();
+            let is_short = flight.ask.deadline.is_some();
+            assert!(is_spent || is_short || waited >= Duration::from_secs(30));
+        }
+    }
+
+    /// Once all is well, every deployment answers again: no breaker stays open for ever.
+    fn heal(&mut self) {
+        self.is_well = true;
+        self.exchange(healed(self.config.clone()));
+        for name in self.config.deployments.keys().cloned().collect::<Vec<_>>() {
+            self.unready.remove(&name);
+            let deployment = Arc::clone(&name);
+            let is_ready = true;
+            self.tell(Input::Ready {
+                deployment,
+                is_ready,
+            });
+            let begun = self.now;
+            loop {
+                let ask = Ask {
+                    model: Arc::clone(&name),
+                    ..super::world::ask()
+                };
+                let id = self.ask(ask);
+                while !self.flights[&id].is_over && self.step() {}
+                let flight = &self.flights[&id];
+                if flight.calls > 0
+                    && self.gate.deployments(self.now).iter().any(|view| {
+                        view.name == name
+                            && view.breaker == mainstay_resilience::BreakerState::Closed
+                    })
+                {
+                    break;
+                }
+                self.now = self.now.after(Duration::from_millis(500));
+                assert!(
+                    self.now.since(begun) < Duration::from_secs(120),
+                    "never again"
+                );
+            }
+        }
+        while self.step() {}
+        assert!(self.gate.is_idle(), "{:#?}", self.gate);
+        self.accounts.assert_balanced();
+    }
+}
