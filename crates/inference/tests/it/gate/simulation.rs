@@ -65,6 +65,8 @@ struct Simulation {
     accounts: Accounts,
     cool_until: BTreeMap<Arc<str>, Timestamp>,
     unready: BTreeSet<Arc<str>>,
+    /// Places that were taken when the limits changed: nobody loses one.
+    places: BTreeMap<Arc<str>, usize>,
     /// When calls were made under the present rate.
     paced: BTreeMap<Arc<str>, Vec<Timestamp>>,
     is_well: bool,
@@ -89,6 +91,7 @@ impl Simulation {
             open: BTreeMap::new(),
             cool_until: BTreeMap::new(),
             unready: BTreeSet::new(),
+            places: BTreeMap::new(),
             paced: BTreeMap::new(),
             is_well: false,
         }
@@ -320,6 +323,8 @@ impl Simulation {
                 self.paced.remove(name);
             }
         }
+        let views = self.gate.deployments(self.now).into_iter();
+        self.places = views.map(|view| (view.name, view.active)).collect();
         self.accounts.configure(&config);
         self.config = config.clone();
         self.gate.configure(self.now, config);
@@ -365,7 +370,9 @@ impl Simulation {
         let beside = self.open.values().filter(|open| **open == deployment);
         let beside = beside.count();
         let settings = &self.config.deployments[&deployment];
-        assert!(settings.limits.concurrency.is_none_or(|max| beside < max));
+        let places = self.places.get(&deployment).copied().unwrap_or_default();
+        let max = settings.limits.concurrency;
+        assert!(max.is_none_or(|max| beside < max.max(places)));
         if let Some(rate) = settings.limits.requests {
             let times = self.paced.entry(Arc::clone(&deployment)).or_default();
             times.push(self.now);
