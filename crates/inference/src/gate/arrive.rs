@@ -2,12 +2,10 @@
 
 use super::flight::{Flight, KeyHold, Link};
 use super::{Ask, FlightId, Gate};
+use crate::error::OURS;
 use crate::{InferenceError, Origin};
 use mainstay_contract::Timestamp;
 use std::time::Duration;
-
-/// What we call ourselves where a limit is our own.
-const OURS: &str = "mainstay";
 
 impl Gate {
     pub(super) fn arrive(&mut self, now: Timestamp, id: FlightId, ask: Ask) {

@@ -182,7 +182,7 @@ impl Gate {
             origin: self.origin(at),
             opened_at_unix_ms: endpoint.opened_at(now).0,
             retry_at_unix_ms: now.after(retry_after).0,
-            retry_after: Some(retry_after),
+            retry_after,
         }
     }
 
@@ -282,6 +282,7 @@ impl Gate {
             origin: self.origin(flight.deployment()),
             phase: TimeoutPhase::Total,
             after: now.since(flight.arrived),
+            elapsed: now.since(flight.arrived),
         };
         self.conclude(now, id, flight, Err(error));
     }

@@ -27,6 +27,7 @@ fn each_class_of_failures_has_its_own() {
     use FailureClass::{ContentFiltered, Failed};
     let filtered = InferenceError::ContentFiltered {
         origin: origin(),
+        reason: String::new(),
         message: String::new(),
     };
     for (error, called) in [

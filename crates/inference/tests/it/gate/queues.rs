@@ -80,7 +80,8 @@ fn waiting_ends_by_patience_or_by_the_deadline() {
         InferenceError::Timeout {
             origin: origin(),
             phase: TimeoutPhase::Total,
-            after: secs(10)
+            after: secs(10),
+            elapsed: secs(10),
         }
     );
     world.pass_to(29_999);

@@ -165,6 +165,7 @@ fn only_what_had_no_effect_is_repeated_where_that_matters() {
         origin: origin(),
         phase: TimeoutPhase::FirstToken,
         after: secs(10),
+        elapsed: secs(10),
     };
     for (error, calls) in [
         (broken(), 1),
@@ -185,6 +186,7 @@ fn only_what_had_no_effect_is_repeated_where_that_matters() {
 fn what_no_repetition_helps_is_called_once() {
     let filtered = InferenceError::ContentFiltered {
         origin: origin(),
+        reason: String::new(),
         message: String::new(),
     };
     let forbidden = InferenceError::Forbidden {

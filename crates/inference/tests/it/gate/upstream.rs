@@ -75,11 +75,7 @@ pub(crate) fn config(chance: &mut Chance) -> GateConfig {
             let class = chance.of(ANY);
             model.fallback.push(Fallback {
                 deployment: (*name).into(),
-                on: chance.of(&[
-                    ANY.to_vec(),
-                    FailureClass::USUAL.to_vec(),
-                    vec![class],
-                ]),
+                on: chance.of(&[ANY.to_vec(), FailureClass::USUAL.to_vec(), vec![class]]),
             });
         }
     }
@@ -275,7 +271,7 @@ fn error(chance: &mut Chance) -> InferenceError {
     let too_long = InferenceError::ContextLengthExceeded {
         origin: origin(),
         tokens: None,
-        limit: None,
+        max_tokens: None,
         message: String::new(),
     };
     chance.of(&[
