@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8, &str)] = &[
     ("mainstay-runtimes", 3, "adapter"),
     ("mainstay-providers", 3, "adapter"),
     ("mainstay-remote", 3, "adapter"),
+    ("mainstay-local", 3, "adapter"),
     ("mainstay-node", 4, "shell"),
     ("mainstay-testkit", 5, "testkit"),
     ("mainstay-cli", 6, "program"),

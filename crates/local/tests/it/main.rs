@@ -1,0 +1,5 @@
+//! Workers as processes.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+
+mod harness;
+mod supervision;
