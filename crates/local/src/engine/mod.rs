@@ -1,6 +1,37 @@
 //! What computes the answers.
 
 mod echo;
+#[cfg(feature = "cpu")]
+mod forward;
+#[cfg(feature = "cpu")]
+mod gguf;
+#[cfg(feature = "cpu")]
+mod grammar;
+#[cfg(feature = "cpu")]
+mod kernel;
+#[cfg(feature = "cpu")]
+mod llama;
+#[cfg(feature = "cpu")]
+mod matrix;
+#[cfg(feature = "cpu")]
+mod model;
+#[cfg(feature = "cpu")]
+mod quant;
+#[cfg(feature = "cpu")]
+mod sampler;
+#[cfg(feature = "cpu")]
+mod team;
+#[cfg(feature = "cpu")]
+mod template;
+#[cfg(feature = "cpu")]
+mod text;
+#[cfg(feature = "cpu")]
+mod tokenizer;
+
+#[cfg(feature = "cpu")]
+pub use gguf::GgufError;
+#[cfg(feature = "cpu")]
+pub use llama::ModelError;
 
 use crate::device::{DeviceChoice, DeviceFault};
 use crate::error::LocalError;
@@ -101,8 +132,13 @@ pub trait Engine {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// This build has no engine for models.
+    #[cfg(not(feature = "cpu"))]
     #[error("models need a build with the feature `cpu`")]
     NotBuilt,
+    /// The file is no model that the engine computes.
+    #[cfg(feature = "cpu")]
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// The engine does not compute on this device.
     #[error("the engine computes on the processor, and {0} was asked for")]
     Device(DeviceChoice),
@@ -119,5 +155,8 @@ pub fn load(order: &LoadOrder) -> Result<Box<dyn Engine>, LoadError> {
     if matches!(order.device, DeviceChoice::Cuda(_)) {
         return Err(LoadError::Device(order.device.clone()));
     }
+    #[cfg(feature = "cpu")]
+    return Ok(Box::new(model::GgufModel::load(order)?));
+    #[cfg(not(feature = "cpu"))]
     Err(LoadError::NotBuilt)
 }
