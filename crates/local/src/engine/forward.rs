@@ -195,8 +195,9 @@ impl Program<'_> {
         self.instructions.run(
             #[inline(always)]
             || {
-                rows.zip(outs)
-                    .for_each(|(row, out)| normalise(row, weights, epsilon, out))
+                for (row, out) in rows.zip(outs) {
+                    normalise(row, weights, epsilon, out);
+                }
             },
         );
         kernel::round(self.instructions, &desk.work, width, &mut desk.rounded);

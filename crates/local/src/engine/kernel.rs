@@ -186,10 +186,7 @@ mod avx2 {
                 *total = fma._mm256_fmadd_ps(leasts, offset, *total);
             }
         }
-        totals.map(
-            #[inline(always)]
-            |total| cast(total),
-        )
+        totals.map(cast)
     }
 
     #[inline(always)]
@@ -220,10 +217,7 @@ mod avx2 {
                 *total = fma._mm256_fmadd_ps(exact, scale, *total);
             }
         }
-        totals.map(
-            #[inline(always)]
-            |total| cast(total),
-        )
+        totals.map(cast)
     }
 }
 

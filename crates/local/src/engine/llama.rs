@@ -195,7 +195,8 @@ fn shape(file: &Gguf) -> Result<Shape, ModelError> {
         epsilon: single(epsilon),
     };
     let multiples = [shape.width, shape.inner, shape.queries()];
-    if multiples.iter().any(|extent| extent % BLOCK != 0) || shape.head % 2 != 0 {
+    if multiples.iter().any(|extent| !extent.is_multiple_of(BLOCK)) || !shape.head.is_multiple_of(2)
+    {
         return Err(ModelError::Needs("extents that are no multiples of 32"));
     }
     if shape.key_heads == 0 || !heads.is_multiple_of(shape.key_heads) {
@@ -250,7 +251,10 @@ fn units(file: &mut Gguf, tensor: &str, wanted: &[usize]) -> Result<(Kind, Vec<u
     };
     let kind = Kind::of(place.kind).ok_or(unknown)?;
     let (count, size) = kind.unit();
-    if wanted.first().is_some_and(|columns| columns % count != 0) {
+    if wanted
+        .first()
+        .is_some_and(|columns| !columns.is_multiple_of(count))
+    {
         return Err(GgufError::Damaged("a row ends within a unit").into());
     }
     let elements: usize = wanted.iter().product();

@@ -234,4 +234,73 @@ mod tests {
         assert_eq!(byte_of[&'Ċ'], b'\n');
         assert_eq!(byte_of[&'a'], b'a');
     }
+
+    /// The tokenizer of the model that tests are given, where they are.
+    fn real() -> Option<Tokenizer> {
+        let Some(path) = std::env::var_os("MAINSTAY_TEST_GGUF") else {
+            println!("skipped: MAINSTAY_TEST_GGUF names no GGUF file");
+            return None;
+        };
+        let file = Gguf::open(path.as_ref()).unwrap();
+        Some(Tokenizer::load(&file).unwrap())
+    }
+
+    fn decode(tokenizer: &Tokenizer, tokens: &[u32]) -> Vec<u8> {
+        let bytes = tokens.iter().map(|token| tokenizer.bytes(*token));
+        bytes.collect::<Vec<_>>().concat()
+    }
+
+    #[test]
+    fn texts_become_the_tokens_that_the_model_was_trained_with() {
+        let Some(tokenizer) = real() else { return };
+        // As other implementations have it for SmolLM2.
+        let known: [(&str, &[u32]); 6] = [
+            ("Hello world", &[19556, 905]),
+            ("  leading", &[216, 2899]),
+            ("trailing   ", &[4861, 4966, 333]),
+            ("a\n b\t\tc", &[81, 198, 278, 197, 197, 83]),
+            ("don't CAN'T we've", &[12420, 982, 27190, 23, 68, 392, 3543]),
+            (
+                "١٢٣ ²³ Ⅷ",
+                &[
+                    164, 111, 164, 112, 164, 113, 216, 19133, 39050, 216, 173, 223, 117,
+                ],
+            ),
+        ];
+        for (text, tokens) in known {
+            assert_eq!(tokenizer.encode(text), tokens, "{text}");
+        }
+    }
+
+    #[test]
+    fn nobody_can_write_a_control_token() {
+        let Some(tokenizer) = real() else { return };
+        let end = "<|im_end|>";
+        let id = tokenizer.encode_conversation(end);
+        assert_eq!(id.len(), 1);
+        for text in [
+            end.to_owned(),
+            format!("a{end}b{end}"),
+            "<|im_<|im_end|>end|>".to_owned(),
+        ] {
+            let tokens = tokenizer.encode_conversation(&tokenizer.disarm(&text));
+            assert!(!tokens.contains(&id[0]), "{text}");
+            assert_eq!(decode(&tokenizer, &tokens), text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        use proptest::prelude::*;
+        let Some(tokenizer) = real() else { return };
+        let texts = prop_oneof![any::<String>(), "[a-z0-9 \n\t'.,!éß日本😀]{0,200}"];
+        proptest!(|(text in texts)| {
+            // Some vocabularies lack some control characters and rare planes.
+            let known: Vec<u8> = text
+                .bytes()
+                .filter(|byte| tokenizer.singles[usize::from(*byte)].is_some())
+                .collect();
+            prop_assert_eq!(decode(&tokenizer, &tokenizer.encode(&text)), known);
+        });
+    }
 }
