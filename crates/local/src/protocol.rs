@@ -16,7 +16,7 @@ pub type RequestId = u64;
 
 /// What the node tells a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Order {
     /// Load a model. The first order, and given once.
     Load(LoadOrder),
@@ -63,7 +63,7 @@ pub struct LoadOrder {
 
 /// What a worker tells the node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// The model is loaded.
     Ready {
@@ -209,10 +209,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(text in ".*", id in any::<u64>(), sticky in any::<bool>()) {
-            let order = Order::Generate {
-                id,
-                request: Box::new(GenerateRequest::new(json!([{"role": "user", "content": text}]))),
-            };
+            let mut request = GenerateRequest::new(json!([{"role": "user", "content": text}]));
+            request.sampling.logit_bias.insert(7, -0.5);
+            let request = Box::new(request);
+            let order = Order::Generate { id, request };
             let event = Event::DeviceError { code: 700, name: text, sticky };
             let mut bytes = line(&order).unwrap();
             bytes.extend(line(&event).unwrap());

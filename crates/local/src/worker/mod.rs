@@ -76,12 +76,21 @@ fn load(order: &LoadOrder, inbox: Arc<Inbox>) -> Result<Serving, WorkerError> {
     Ok(Serving::new(guard, engine, inbox))
 }
 
+/// The exit code after an order that is none.
+const GARBLED: i32 = 65;
+
 /// Hears orders until there are none. Then nobody is left to work for.
 fn listen(inbox: &Inbox) {
     let mut line = Vec::new();
     let mut input = io::stdin().lock();
-    while let Ok(Some(order)) = protocol::read(&mut input, &mut line) {
-        inbox.put(order);
+    loop {
+        match protocol::read(&mut input, &mut line) {
+            Ok(Some(order)) => inbox.put(order),
+            Ok(None) | Err(LineError::Io(_) | LineError::Cut) => std::process::exit(0),
+            Err(error) => {
+                tracing::error!(%error, "an order cannot be understood");
+                std::process::exit(GARBLED);
+            }
+        }
     }
-    std::process::exit(0);
 }

@@ -300,7 +300,7 @@ fn a_worker_ends_with_the_node() {
         .unwrap();
     let mut input = child.stdin.take().unwrap();
     let load =
-        r#"{"order":"load","model":"echo:","device":"fake:","context_length":null,"threads":null}"#;
+        r#"{"load":{"model":"echo:","device":"fake:","context_length":null,"threads":null}}"#;
     writeln!(input, "{load}").unwrap();
     let mut line = String::new();
     let mut output = BufReader::new(child.stdout.take().unwrap());
