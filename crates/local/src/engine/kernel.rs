@@ -383,5 +383,4 @@ pub(super) fn exponential(number: f32) -> f32 {
 }
 
 #[cfg(test)]
-#[path = "kernel_tests.rs"]
 mod tests;

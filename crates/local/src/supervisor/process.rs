@@ -4,7 +4,7 @@
 //! and threads of an async runtime come and go.
 
 use super::config::WorkerCommand;
-use super::core::Generation;
+use super::supervision::Generation;
 use crate::error::Loss;
 use crate::protocol::{self, Event};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};

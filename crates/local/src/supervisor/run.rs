@@ -1,8 +1,8 @@
 //! The loop around the decisions: it hears clients and the worker, and carries out what is decided.
 
 use super::config::{LocalConfig, ModelCard, Readiness, Status, Unready};
-use super::core::{Core, Effect, Generation, Input};
 use super::process::{self, Process, Told};
+use super::supervision::{Effect, Generation, Input, Supervision};
 use crate::error::{LocalError, Loss};
 use crate::protocol::{self, Event, LoadOrder, Order, RequestId};
 use crate::request::{Embeddings, FinishReason, GenerateRequest, LocalEvent, Usage};
@@ -45,7 +45,7 @@ struct Client {
 pub(super) struct Supervisor {
     config: LocalConfig,
     began: Instant,
-    core: Core,
+    supervision: Supervision,
     clients: HashMap<RequestId, Client>,
     process: Option<(Generation, Process)>,
     started: u64,
@@ -76,7 +76,7 @@ pub(super) async fn run(
 ) {
     let (told, mut heard) = mpsc::channel(256);
     let mut supervisor = Supervisor {
-        core: Core::new(config.device.to_string(), config.limits.clone()),
+        supervision: Supervision::new(config.device.to_string(), config.limits.clone()),
         config,
         began: Instant::now(),
         clients: HashMap::new(),
@@ -93,7 +93,10 @@ pub(super) async fn run(
     supervisor.act();
     let mut has_handles = true;
     while !supervisor.is_stopped {
-        let due = supervisor.core.poll_timeout().unwrap_or(Duration::MAX);
+        let due = supervisor
+            .supervision
+            .poll_timeout()
+            .unwrap_or(Duration::MAX);
         let due = supervisor.began.checked_add(due);
         let far = || Instant::now() + Duration::from_secs(86_400);
         tokio::select! {
@@ -107,7 +110,7 @@ pub(super) async fn run(
             Some((generation, told)) = heard.recv() => supervisor.hear(generation, told),
             () = tokio::time::sleep_until(due.unwrap_or_else(far)) => {
                 let now = supervisor.began.elapsed();
-                supervisor.core.handle_timeout(now);
+                supervisor.supervision.handle_timeout(now);
                 supervisor.act();
             }
         }
@@ -152,7 +155,7 @@ impl Supervisor {
     }
 
     fn begin(&mut self, generation: Generation, process: Process) {
-        if !self.core.is_present(generation) {
+        if !self.supervision.is_present(generation) {
             // It was given up before it could be told so.
             process.signal(Signal::KILL);
         }
@@ -187,7 +190,7 @@ impl Supervisor {
             Event::NotLoaded { message } => Input::Lost(generation, Loss::NotLoaded { message }),
             Event::Begun { id } => Input::Begun(generation, id),
             Event::Text { id, text } => {
-                if self.core.is_given(generation, id) {
+                if self.supervision.is_given(generation, id) {
                     self.reply(id, Reply::Event(LocalEvent::Text(text)));
                 }
                 Input::Content(generation, id)
@@ -221,19 +224,19 @@ impl Supervisor {
 
     fn feed(&mut self, input: Input) {
         let now = self.began.elapsed();
-        self.core.handle(now, input);
+        self.supervision.handle(now, input);
         self.act();
     }
 
     fn act(&mut self) {
-        while let Some(effect) = self.core.poll_effect() {
+        while let Some(effect) = self.supervision.poll_effect() {
             self.perform(effect);
         }
         let status = Status {
             readiness: self.readiness(),
             pid: self.process.as_ref().map(|(_, process)| process.pid),
             started: self.started,
-            in_flight: self.core.in_flight(),
+            in_flight: self.supervision.in_flight(),
         };
         self.status.send_if_modified(|told| {
             let is_new = *told != status;

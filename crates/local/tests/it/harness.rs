@@ -87,3 +87,10 @@ pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
     rustix::process::kill_process(pid, signal).unwrap();
 }
+
+/// Says that a test cannot run here, and why.
+#[cfg(any(feature = "cpu", feature = "cuda"))]
+pub(crate) fn skipped<T>(why: &str) -> Option<T> {
+    println!("skipped: {why}");
+    None
+}

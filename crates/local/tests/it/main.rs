@@ -1,4 +1,8 @@
 //! Workers as processes.
+#![cfg_attr(
+    any(feature = "cpu", feature = "cuda"),
+    expect(clippy::print_stdout, reason = "a test that cannot run says why")
+)]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 #[cfg(feature = "cuda")]

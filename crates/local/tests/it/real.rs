@@ -1,7 +1,7 @@
 //! A real model in its process. These tests need a GGUF file of the llama architecture with a chat template,
 //! which the variable `MAINSTAY_TEST_GGUF` names; the expectations are for SmolLM2-135M-Instruct.
 
-use crate::harness::{PATIENCE, answer, ask, config, signal, until, within};
+use crate::harness::{PATIENCE, answer, ask, config, signal, skipped, until, within};
 use mainstay_local::{
     FinishReason, GenerateRequest, LocalConfig, LocalError, LocalEvent, LocalModel, Loss, Unready,
     Usage,
@@ -11,8 +11,7 @@ use std::time::Duration;
 
 fn real() -> Option<LocalConfig> {
     let Some(path) = std::env::var_os("MAINSTAY_TEST_GGUF") else {
-        println!("skipped: MAINSTAY_TEST_GGUF names no GGUF file");
-        return None;
+        return skipped("MAINSTAY_TEST_GGUF names no GGUF file");
     };
     let mut config = config("cpu");
     config.model = path.into();

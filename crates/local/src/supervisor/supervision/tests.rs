@@ -41,9 +41,9 @@ fn killed() -> Loss {
     }
 }
 
-/// A core with its clock and what it told.
+/// What decides, with its clock and what it told.
 struct Bench {
-    core: Core,
+    supervision: Supervision,
     now: Now,
     ends: BTreeMap<RequestId, Vec<Option<LocalError>>>,
     is_ready: bool,
@@ -54,7 +54,7 @@ struct Bench {
 impl Bench {
     fn new(limits: Limits) -> Self {
         let mut bench = Self {
-            core: Core::new("fake".to_owned(), limits),
+            supervision: Supervision::new("fake".to_owned(), limits),
             now: Now::ZERO,
             ends: BTreeMap::new(),
             is_ready: false,
@@ -73,7 +73,7 @@ impl Bench {
     }
 
     fn drain(&mut self) {
-        while let Some(effect) = self.core.poll_effect() {
+        while let Some(effect) = self.supervision.poll_effect() {
             match &effect {
                 Effect::End(id, error) => {
                     self.ends.entry(*id).or_default().push(error.clone());
@@ -89,15 +89,15 @@ impl Bench {
     }
 
     fn feed(&mut self, input: Input) {
-        self.core.handle(self.now, input);
+        self.supervision.handle(self.now, input);
         self.drain();
     }
 
     fn pass(&mut self, time: Duration) {
         let until = self.now + time;
-        while let Some(due) = self.core.poll_timeout().filter(|due| *due <= until) {
+        while let Some(due) = self.supervision.poll_timeout().filter(|due| *due <= until) {
             self.now = self.now.max(due);
-            self.core.handle_timeout(self.now);
+            self.supervision.handle_timeout(self.now);
             self.drain();
         }
         self.now = until;
@@ -182,7 +182,7 @@ fn a_crash_loop_ends_in_quarantine_until_it_cools_down_or_is_reset() {
         assert!(bench.did(&Effect::Start(generation)));
         bench.feed(Input::Gone(generation, killed()));
         if generation < 4 {
-            let due = bench.core.poll_timeout().unwrap();
+            let due = bench.supervision.poll_timeout().unwrap();
             bench.pass(due - bench.now);
         }
     }
@@ -303,7 +303,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     })
 }
 
-/// The process behind the core.
+/// The process that is supervised.
 #[derive(Debug, Default)]
 struct World {
     generation: Generation,
@@ -315,7 +315,7 @@ struct World {
 }
 
 impl World {
-    /// Carries out what the core decided since the last time.
+    /// Carries out what was decided since the last time.
     fn follow(&mut self, bench: &mut Bench) {
         while let Some(effect) = bench.effects.get(self.seen).cloned() {
             self.seen += 1;
@@ -407,7 +407,7 @@ proptest! {
             let ends = bench.ends.get(&id).map_or(0, Vec::len);
             prop_assert_eq!(ends, 1, "request {}", id);
         }
-        prop_assert_eq!(bench.core.in_flight(), 0);
+        prop_assert_eq!(bench.supervision.in_flight(), 0);
         let is_shut = matches!(moves.last(), Some(Move::Shutdown));
         prop_assert_eq!(bench.is_ready, !is_shut);
         prop_assert_eq!(bench.did(&Effect::Stopped), is_shut);

@@ -104,7 +104,7 @@ struct Given {
 }
 
 #[derive(Debug)]
-pub(super) struct Core {
+pub(super) struct Supervision {
     device: String,
     limits: Limits,
     state: State,
@@ -121,10 +121,10 @@ pub(super) struct Core {
 /// How many requests a worker has at once: the one that it works on, and the next.
 const GIVEN_MAX: usize = 2;
 
-impl Core {
+impl Supervision {
     /// A supervisor whose first worker starts at once.
     pub(super) fn new(device: String, limits: Limits) -> Self {
-        let mut core = Self {
+        let mut supervision = Self {
             device,
             limits,
             state: State::Stopped,
@@ -137,9 +137,9 @@ impl Core {
             told: None,
             effects: VecDeque::new(),
         };
-        core.start(Now::ZERO);
-        core.tell_readiness(Err(Unready::Starting));
-        core
+        supervision.start(Now::ZERO);
+        supervision.tell_readiness(Err(Unready::Starting));
+        supervision
     }
 
     pub(super) fn handle(&mut self, now: Now, input: Input) {
@@ -534,5 +534,4 @@ fn quarantined(now: Now, loss: &Loss, until: Option<Now>) -> LocalError {
 }
 
 #[cfg(test)]
-#[path = "core_tests.rs"]
 mod tests;
