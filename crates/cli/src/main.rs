@@ -3,7 +3,8 @@
 //!
 //! The sandbox starts this same program again under the name `__sandbox`, a watched command under `__observe`,
 //! and who opens a view and may not mount under `__view`; that has to be seen before any thread exists, which
-//! is why nothing here runs before the check. A node's run of tasks is this program, too.
+//! is why nothing here runs before the check. A node's run of tasks is this
+//! program, too, and so is a model that runs on this machine.
 
 mod args;
 mod client;
@@ -34,6 +35,13 @@ fn main() -> ExitCode {
     {
         start_log();
         return mainstay_node::task_worker_main();
+    }
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == mainstay_node::MODEL_WORKER)
+    {
+        start_log();
+        return mainstay_node::model_worker_main();
     }
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,

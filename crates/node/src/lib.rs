@@ -28,6 +28,7 @@ pub use config::{NodeConfig, StoreUrl, StoreUrlError, blobs_folder};
 pub use doctor::{Check, CheckStatus, DoctorReport};
 pub use error::{NodeOpenError, RequestError};
 pub use export::ReplayReport;
+pub use mainstay_local::{MODEL_WORKER, worker_main as model_worker_main};
 pub use node::{Node, ResolveWord, TurnAccepted, TurnRequest};
 pub use tasks::{
     RunTasksError, TASK_WORKER, TaskOptions, TaskRunRequest, TaskRunState, TaskRunView,

@@ -155,6 +155,8 @@ impl Pinned {
             secrets: &shell.secrets,
             record: inner.models.record(),
             script: script(inner, shell).await?,
+            exe: inner.models.exe(),
+            on_local: None,
         };
         let provider = open_pinned(&shell.agent.model, &shell.model, &place)?;
         let provider = Arc::new(Direct::new(provider, shell.agent.model.clone()));

@@ -1,6 +1,7 @@
 //! The models of the manifest behind the gateway, and what becomes of a manifest that is edited while the
 //! node runs.
 
+mod local;
 mod prices;
 mod provider;
 mod settings;
@@ -12,10 +13,13 @@ use provider::Opened;
 use crate::manifest_file::ManifestFile;
 use crate::secrets;
 use mainstay_gateway::{Gateway, Ledger, LedgerError, Settings};
+use mainstay_local::{Status, Unready};
 use mainstay_manifest::{Manifest, Model};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How often the manifest is looked at, and spending made safe.
 const EVERY: Duration = Duration::from_secs(1);
@@ -27,7 +31,10 @@ const LEDGER: &str = "spending.jsonl";
 pub(crate) struct Models {
     gateway: Gateway,
     record: Option<PathBuf>,
+    exe: PathBuf,
     known: Mutex<Known>,
+    /// How the models on this machine are doing, by name.
+    local: Mutex<BTreeMap<String, watch::Receiver<Status>>>,
 }
 
 /// What the gateway serves now, and out of which manifest.
@@ -45,12 +52,15 @@ impl Models {
         data_dir: &Path,
         file: &ManifestFile,
         record: Option<PathBuf>,
+        exe: PathBuf,
     ) -> Result<Self, LedgerError> {
         let ledger = Ledger::open(&data_dir.join(LEDGER))?;
         let models = Self {
             gateway: Gateway::open(Settings::default(), ledger),
             record,
+            exe,
             known: Mutex::default(),
+            local: Mutex::default(),
         };
         models.refresh(file);
         Ok(models)
@@ -62,6 +72,17 @@ impl Models {
 
     pub(crate) fn record(&self) -> Option<&Path> {
         self.record.as_deref()
+    }
+
+    pub(crate) fn exe(&self) -> &Path {
+        &self.exe
+    }
+
+    /// How a model on this machine is doing; nothing for any other.
+    #[expect(dead_code, reason = "told by the API soon")]
+    pub(crate) fn local_status(&self, name: &str) -> Option<Status> {
+        let local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
+        local.get(name).map(|status| status.borrow().clone())
     }
 
     /// Whether a model is served as it stands here.
@@ -96,7 +117,20 @@ impl Models {
             return;
         }
         let Known { opened, .. } = &mut *known;
-        match settings::of(&manifest, folder, self.record(), &keys, opened) {
+        let on_local = |name: &str, status: watch::Receiver<Status>| {
+            let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
+            local.insert(name.to_owned(), status.clone());
+            follow(self.gateway.clone(), name, status);
+        };
+        let place = Place {
+            folder,
+            secrets: &manifest.secrets,
+            record: self.record(),
+            script: None,
+            exe: &self.exe,
+            on_local: Some(&on_local),
+        };
+        match settings::of(&manifest, folder, &keys, &place, opened) {
             Ok(settings) => {
                 self.gateway.configure(settings);
                 (known.manifest, known.keys) = (Some(manifest), keys);
@@ -112,6 +146,28 @@ impl Models {
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Tells the gateway whether a local model takes requests, for as long as it runs. While a worker is replaced
+/// it does: they wait for the new one.
+fn follow(gateway: Gateway, name: &str, mut status: watch::Receiver<Status>) {
+    let name: Arc<str> = Arc::from(name);
+    tokio::spawn(async move {
+        loop {
+            let takes_requests = match &status.borrow_and_update().readiness {
+                Ok(_) | Err(Unready::Starting | Unready::Restarting { .. }) => true,
+                Err(Unready::Quarantined { loss, .. }) => {
+                    tracing::error!(model = %name, %loss, "a local model is out of service");
+                    false
+                }
+                Err(Unready::Stopping | Unready::Stopped) => false,
+            };
+            gateway.set_ready(&name, takes_requests);
+            if status.changed().await.is_err() {
+                return;
+            }
+        }
+    });
 }
 
 /// The hashes of the callers' keys, by name; none where a key cannot be read, which nobody can show then.

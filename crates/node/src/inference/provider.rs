@@ -1,8 +1,10 @@
 //! Opens the providers that the manifest names. One that did not change stays open, with its connections.
 
+use super::local::LocalProvider;
 use crate::secrets;
 use mainstay_contract::{Code, Coded, ErrorReport, Secret};
 use mainstay_inference::Provider;
+use mainstay_local::Status;
 use mainstay_manifest::{
     HeaderValue, Model, Provider as Source, SecretSource, Timeouts as Written,
 };
@@ -13,6 +15,7 @@ use mainstay_providers::{
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Open providers, by the model as it stands in the manifest.
 #[derive(Default)]
@@ -25,6 +28,20 @@ pub(crate) struct Place<'a> {
     pub(crate) record: Option<&'a Path>,
     /// The content of a script that is not read from its file.
     pub(crate) script: Option<Vec<u8>>,
+    /// The program that is started again as a worker.
+    pub(crate) exe: &'a Path,
+    /// Told of every local model that is started.
+    pub(crate) on_local: Option<&'a dyn Fn(&str, watch::Receiver<Status>)>,
+}
+
+impl Place<'_> {
+    fn local(&self, name: &str, source: &Source) -> Result<Arc<dyn Provider>, Box<ErrorReport>> {
+        let provider = LocalProvider::start(name, source, self.folder, self.exe)?;
+        if let Some(told) = self.on_local {
+            told(name, provider.watch());
+        }
+        Ok(Arc::new(provider))
+    }
 }
 
 impl Opened {
@@ -80,12 +97,7 @@ pub(crate) fn open_pinned(
 ) -> Result<Arc<dyn Provider>, Box<ErrorReport>> {
     let settings = match &model.provider {
         Source::Script { file } => script(file, place)?,
-        Source::Local { .. } => {
-            let message = format!(
-                "the model {name} is local, and this program was built without local models"
-            );
-            return Err(Box::new(ErrorReport::new(Code::ManifestInvalid, message)));
-        }
+        Source::Local { .. } => return place.local(name, &model.provider),
         Source::Pool { .. } => {
             let message = format!("the model {name} is a pool and has no provider of its own");
             return Err(Box::new(ErrorReport::new(Code::Internal, message)));

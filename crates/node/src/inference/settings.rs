@@ -19,18 +19,12 @@ const OUTPUT_TOKENS_USUAL: u64 = 1024;
 pub(super) fn of(
     manifest: &Manifest,
     folder: &Path,
-    record: Option<&Path>,
     keys: &[(String, Option<[u8; 32]>)],
+    place: &Place<'_>,
     opened: &mut Opened,
 ) -> Result<Settings, Box<ErrorReport>> {
     let table = prices::table(manifest, folder)?;
-    let place = Place {
-        folder,
-        secrets: &manifest.secrets,
-        record,
-        script: None,
-    };
-    let providers = opened.exchange(&manifest.models, &place)?;
+    let providers = opened.exchange(&manifest.models, place)?;
     let mut settings = Settings {
         providers,
         ..Settings::default()

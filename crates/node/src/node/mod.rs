@@ -107,7 +107,12 @@ impl Node {
         let journal: Arc<dyn Journal> = Arc::clone(&store) as Arc<dyn Journal>;
         let views = Blobs(Arc::clone(&journal));
         let manifest = ManifestFile::new(config.manifest);
-        let models = Models::open(&config.data_dir, &manifest, config.record)?;
+        let models = Models::open(
+            &config.data_dir,
+            &manifest,
+            config.record,
+            config.exe.clone(),
+        )?;
         let results = config.cache_dir.join("tasks");
         let tasks = TaskRuns::new(config.exe, config.workspace_manifest, results);
         let inner = Arc::new(Inner {
