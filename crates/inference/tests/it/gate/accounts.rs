@@ -1,6 +1,6 @@
 //! A second bookkeeping, from the ledger and from what the providers billed.
 
-use super::world::CALL;
+use super::given::CALL;
 use mainstay_contract::{Timestamp, Usd};
 use mainstay_inference::{
     Ask, AttemptId, BudgetAction, BudgetConfig, BudgetKey, DeploymentConfig, FlightId, GateConfig,
@@ -51,20 +51,24 @@ impl Account {
 }
 
 impl Accounts {
-    pub(crate) fn new(config: &GateConfig) -> Self {
+    pub(crate) fn new(now: Timestamp, config: &GateConfig) -> Self {
         let mut accounts = Self::default();
-        accounts.configure(config);
+        accounts.configure(now, config);
         accounts
     }
 
-    pub(crate) fn configure(&mut self, config: &GateConfig) {
+    pub(crate) fn configure(&mut self, now: Timestamp, config: &GateConfig) {
         let mut known = std::mem::take(&mut self.budgets);
         for (key, budget) in &config.budgets {
             let account = match known.remove(key) {
                 Some((old, account)) if old.period == budget.period => account,
                 other => {
                     self.numbers += 1;
-                    let mut account = other.map_or_else(Account::default, |(_, account)| account);
+                    let mut account = Account::default();
+                    if let Some((old, known)) = other {
+                        account = known;
+                        account.turn(&old, now);
+                    }
                     (account.number, account.reserved) = (self.numbers, 0);
                     account
                 }
@@ -89,7 +93,7 @@ impl Accounts {
                 at,
             } => {
                 assert_eq!(at, now);
-                let keys = keys(&spender, deployment.into());
+                let keys = keys(&spender, deployment);
                 let mut reserved = Reserved {
                     usd: usd.nanos(),
                     parts: Vec::new(),

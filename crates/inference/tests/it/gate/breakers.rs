@@ -1,5 +1,6 @@
 //! Breakers before endpoints.
 
+use super::given::*;
 use super::world::*;
 use mainstay_contract::EffectState;
 use mainstay_inference::{Ask, FlightId, InferenceError};

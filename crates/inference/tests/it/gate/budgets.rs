@@ -1,5 +1,6 @@
 //! Money.
 
+use super::given::*;
 use super::world::*;
 use mainstay_inference::{
     Ask, BudgetAction, BudgetKey, DeploymentConfig, GateConfig, InferenceError, Input, LedgerEntry,

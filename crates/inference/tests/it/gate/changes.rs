@@ -1,5 +1,6 @@
 //! Another configuration, with requests under way.
 
+use super::given::*;
 use super::world::*;
 use mainstay_inference::{Ask, BudgetAction, BudgetKey, GateConfig, InferenceError, Limits};
 

@@ -1,5 +1,6 @@
 //! Whoever stands in.
 
+use super::given::*;
 use super::world::*;
 use mainstay_inference::{
     Ask, DeploymentConfig, FailureClass, GateConfig, InferenceError, Limits, Member,

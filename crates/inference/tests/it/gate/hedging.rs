@@ -1,5 +1,6 @@
 //! Second attempts beside slow ones.
 
+use super::given::*;
 use super::world::*;
 use mainstay_inference::{
     Ask, BudgetAction, BudgetKey, DeploymentConfig, GateConfig, Hedge, Limits, Spender,

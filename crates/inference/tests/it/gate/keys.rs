@@ -1,5 +1,6 @@
 //! Callers' keys.
 
+use super::given::*;
 use super::world::*;
 use mainstay_inference::{Ask, FlightId, GateConfig, InferenceError, KeyConfig, Limits};
 

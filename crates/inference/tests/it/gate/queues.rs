@@ -1,5 +1,6 @@
 //! Places and those who wait for them.
 
+use super::given::*;
 use super::world::*;
 use mainstay_inference::{Ask, FlightId, InferenceError, Input, Limits, TimeoutPhase};
 use mainstay_resilience::Priority;

@@ -1,5 +1,6 @@
 //! Requests and tokens a minute.
 
+use super::given::*;
 use super::world::*;
 use mainstay_inference::{Ask, Limits};
 use mainstay_resilience::Priority;

@@ -1,5 +1,6 @@
 //! Repetition, and what providers say about when.
 
+use super::given::*;
 use super::world::*;
 use mainstay_inference::{Ask, DeploymentConfig, InferenceError, TimeoutPhase};
 use mainstay_resilience::{RetryBudgetConfig, RetryPolicy};

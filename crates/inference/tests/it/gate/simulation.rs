@@ -1,12 +1,11 @@
 //! The gate under thousands of random schedules, each told again by its number.
 
 use super::accounts::Accounts;
-use super::upstream::{Chance, NAMES, asking, config, healed, limits, plan};
+use super::upstream::{Chance, NAMES, asking, config, limits};
 use super::world::START;
 use mainstay_contract::Timestamp;
 use mainstay_inference::{
-    Ask, AttemptId, Effect, Ending, FlightId, Gate, GateConfig, InferenceError, Input, Outcome,
-    Tokens,
+    Ask, AttemptId, Effect, FlightId, Gate, GateConfig, InferenceError, Input, Outcome, Tokens,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -33,43 +32,43 @@ fn random_schedules_break_no_promise() {
     }
 }
 
-enum Event {
+pub(super) enum Event {
     Ask,
     Content(AttemptId),
-    End(AttemptId, Outcome),
+    End(AttemptId, Box<Outcome>),
     Leave(FlightId),
     Configure,
     Ready(Arc<str>, bool),
 }
 
-struct Flight {
-    ask: Ask,
-    asked_at: Timestamp,
-    is_over: bool,
-    content: Option<AttemptId>,
-    calls: u32,
+pub(super) struct Flight {
+    pub(super) ask: Ask,
+    pub(super) asked_at: Timestamp,
+    pub(super) is_over: bool,
+    pub(super) content: Option<AttemptId>,
+    pub(super) calls: u32,
     /// Deployments that were called, and those that failed for good.
-    called: Vec<Arc<str>>,
-    hopeless: BTreeSet<Arc<str>>,
+    pub(super) called: Vec<Arc<str>>,
+    pub(super) hopeless: BTreeSet<Arc<str>>,
 }
 
-struct Simulation {
-    chance: Chance,
-    gate: Gate,
-    config: GateConfig,
-    now: Timestamp,
+pub(super) struct Simulation {
+    pub(super) chance: Chance,
+    pub(super) gate: Gate,
+    pub(super) config: GateConfig,
+    pub(super) now: Timestamp,
     events: BTreeMap<(Timestamp, u64), Event>,
     scheduled: u64,
-    flights: BTreeMap<FlightId, Flight>,
-    open: BTreeMap<AttemptId, Arc<str>>,
-    accounts: Accounts,
-    cool_until: BTreeMap<Arc<str>, Timestamp>,
-    unready: BTreeSet<Arc<str>>,
+    pub(super) flights: BTreeMap<FlightId, Flight>,
+    pub(super) open: BTreeMap<AttemptId, Arc<str>>,
+    pub(super) accounts: Accounts,
+    pub(super) cool_until: BTreeMap<Arc<str>, Timestamp>,
+    pub(super) unready: BTreeSet<Arc<str>>,
     /// Places that were taken when the limits changed: nobody loses one.
-    places: BTreeMap<Arc<str>, usize>,
+    pub(super) places: BTreeMap<Arc<str>, usize>,
     /// When calls were made under the present rate.
-    paced: BTreeMap<Arc<str>, Vec<Timestamp>>,
-    is_well: bool,
+    pub(super) paced: BTreeMap<Arc<str>, Vec<Timestamp>>,
+    pub(super) is_well: bool,
     trace: Vec<String>,
 }
 
@@ -80,7 +79,7 @@ impl Simulation {
         let now = Timestamp(BEGIN);
         Self {
             gate: Gate::new(now, config.clone()),
-            accounts: Accounts::new(&config),
+            accounts: Accounts::new(now, &config),
             trace: vec![format!("{config:#?}")],
             chance,
             config,
@@ -138,7 +137,7 @@ impl Simulation {
         }
     }
 
-    fn schedule(&mut self, wait: Duration, event: Event) {
+    pub(super) fn schedule(&mut self, wait: Duration, event: Event) {
         self.scheduled += 1;
         self.events
             .insert((self.now.after(wait), self.scheduled), event);
@@ -150,7 +149,7 @@ impl Simulation {
     }
 
     /// Does what comes next, the timer or an event; a little late, now and then.
-    fn step(&mut self) -> bool {
+    pub(super) fn step(&mut self) -> bool {
         let due = self.gate.poll_timeout();
         let next = self.events.first_key_value().map(|((at, _), _)| *at);
         // Only calls without an end and requests that wait for hours are left.
@@ -202,7 +201,7 @@ impl Simulation {
                     assert_eq!(rest.count(), 1, "the others are cancelled");
                 }
             }
-            Event::End(attempt, outcome) => self.end(attempt, outcome),
+            Event::End(attempt, outcome) => self.end(attempt, *outcome),
             Event::Leave(flight) => {
                 if !self.flights[&flight].is_over {
                     self.leave(flight);
@@ -224,7 +223,7 @@ impl Simulation {
         }
     }
 
-    fn ask(&mut self, ask: Ask) -> FlightId {
+    pub(super) fn ask(&mut self, ask: Ask) -> FlightId {
         let id = self.gate.next_id();
         self.note((id, &ask));
         let flight = Flight {
@@ -313,7 +312,7 @@ impl Simulation {
         self.exchange(other);
     }
 
-    fn exchange(&mut self, config: GateConfig) {
+    pub(super) fn exchange(&mut self, config: GateConfig) {
         self.note("configure");
         self.trace.push(format!("{config:#?}"));
         for (name, deployment) in &config.deployments {
@@ -325,13 +324,13 @@ impl Simulation {
         }
         let views = self.gate.deployments(self.now).into_iter();
         self.places = views.map(|view| (view.name, view.active)).collect();
-        self.accounts.configure(&config);
+        self.accounts.configure(self.now, &config);
         self.config = config.clone();
         self.gate.configure(self.now, config);
         self.drain();
     }
 
-    fn tell(&mut self, input: Input) {
+    pub(super) fn tell(&mut self, input: Input) {
         self.gate.handle(self.now, input);
         self.drain();
     }
@@ -353,108 +352,5 @@ impl Simulation {
                 Effect::Finish { flight, ending } => self.finished(flight, &ending),
             }
         }
-    }
-
-    fn called(&mut self, attempt: AttemptId, deployment: Arc<str>) {
-        let flight = self.flights.get_mut(&attempt.flight).unwrap();
-        assert!(!flight.is_over && flight.content.is_none());
-        assert!(flight.ask.deadline.is_none_or(|end| self.now < end));
-        assert!(!flight.hopeless.contains(&deployment));
-        assert!(flight.ask.is_retried || !flight.called.contains(&deployment));
-        flight.called.push(Arc::clone(&deployment));
-        flight.calls += 1;
-        assert!(!self.unready.contains(&deployment));
-        let cool = self.cool_until.get(&deployment);
-        assert!(cool.is_none_or(|until| *until <= self.now));
-        let bound = flight.ask.output_tokens_max;
-        let beside = self.open.values().filter(|open| **open == deployment);
-        let beside = beside.count();
-        let settings = &self.config.deployments[&deployment];
-        let places = self.places.get(&deployment).copied().unwrap_or_default();
-        let max = settings.limits.concurrency;
-        assert!(max.is_none_or(|max| beside < max.max(places)));
-        if let Some(rate) = settings.limits.requests {
-            let times = self.paced.entry(Arc::clone(&deployment)).or_default();
-            times.push(self.now);
-            for (place, since) in times.iter().enumerate() {
-                let made = u128::try_from(times.len() - place).unwrap();
-                let leaked = self.now.since(*since).as_millis() * u128::from(rate.per_minute.get());
-                assert!(made * 60_000 <= u128::from(rate.burst.get()) * 60_000 + leaked);
-            }
-        }
-        self.accounts
-            .called(attempt, &self.flights[&attempt.flight].ask, settings);
-        self.open.insert(attempt, deployment);
-        let plan = plan(&mut self.chance, self.is_well, bound);
-        if let Some(wait) = plan.content {
-            self.schedule(wait, Event::Content(attempt));
-        }
-        if let Some((wait, outcome)) = plan.end {
-            self.schedule(wait, Event::End(attempt, outcome));
-        }
-    }
-
-    fn finished(&mut self, id: FlightId, ending: &Ending) {
-        let flight = self.flights.get_mut(&id).unwrap();
-        assert!(!std::mem::replace(&mut flight.is_over, true), "ended twice");
-        assert!(self.open.keys().all(|open| open.flight != id));
-        let (attempts, usd) = match ending {
-            Ok(success) => (success.attempts, success.usd),
-            Err(error) => (error.attempts, error.usd),
-        };
-        assert_eq!(attempts, flight.calls);
-        assert_eq!(usd, self.accounts.cost(id));
-        let waited = self.now.since(flight.asked_at);
-        if let Err(error) = ending
-            && let InferenceError::BudgetExceeded { limit, spent, .. } = &error.error
-            && let Some(output) = flight.ask.output_tokens_max
-        {
-            // Refused only by what is spent, or after patience.
-            let nanos = (flight.ask.input_tokens + output) * 1_000;
-            let is_spent = spent.nanos() + nanos > limit.nanos();
-            let is_short = flight.ask.deadline.is_some();
-            assert!(is_spent || is_short || waited >= Duration::from_secs(30));
-        }
-    }
-
-    /// Once all is well, every deployment answers again: no breaker stays open for ever.
-    fn heal(&mut self) {
-        self.is_well = true;
-        self.exchange(healed(self.config.clone()));
-        for name in self.config.deployments.keys().cloned().collect::<Vec<_>>() {
-            self.unready.remove(&name);
-            let deployment = Arc::clone(&name);
-            let is_ready = true;
-            self.tell(Input::Ready {
-                deployment,
-                is_ready,
-            });
-            let begun = self.now;
-            loop {
-                let ask = Ask {
-                    model: Arc::clone(&name),
-                    ..super::world::ask()
-                };
-                let id = self.ask(ask);
-                while !self.flights[&id].is_over && self.step() {}
-                let flight = &self.flights[&id];
-                if flight.calls > 0
-                    && self.gate.deployments(self.now).iter().any(|view| {
-                        view.name == name
-                            && view.breaker == mainstay_resilience::BreakerState::Closed
-                    })
-                {
-                    break;
-                }
-                self.now = self.now.after(Duration::from_millis(500));
-                assert!(
-                    self.now.since(begun) < Duration::from_secs(120),
-                    "never again"
-                );
-            }
-        }
-        while self.step() {}
-        assert!(self.gate.is_idle(), "{:#?}", self.gate);
-        self.accounts.assert_balanced();
     }
 }

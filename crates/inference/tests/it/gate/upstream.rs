@@ -1,6 +1,6 @@
 //! Chance: configurations, requests, and providers that behave in every way.
 
-use super::world::*;
+use super::given::*;
 use mainstay_contract::{Timestamp, Usd};
 use mainstay_inference::{
     Ask, BudgetAction, BudgetConfig, BudgetKey, DeploymentConfig, FailureClass, Fallback,
@@ -80,6 +80,12 @@ pub(crate) fn config(chance: &mut Chance) -> GateConfig {
         }
     }
     config.models.insert("m".into(), model);
+    keys(&mut config);
+    budgets(chance, &mut config);
+    config
+}
+
+fn keys(config: &mut GateConfig) {
     let concurrency = Some(3);
     let limits = Limits {
         concurrency,
@@ -104,6 +110,9 @@ pub(crate) fn config(chance: &mut Chance) -> GateConfig {
             limits,
         },
     );
+}
+
+fn budgets(chance: &mut Chance, config: &mut GateConfig) {
     for key in budget_keys() {
         if chance.is(30) {
             let budget = BudgetConfig {
@@ -118,7 +127,6 @@ pub(crate) fn config(chance: &mut Chance) -> GateConfig {
             config.budgets.insert(key, budget);
         }
     }
-    config
 }
 
 /// The same deployments and breakers, without anything that refuses.
