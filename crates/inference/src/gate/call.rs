@@ -4,7 +4,7 @@ use super::flight::{Attempt, Flight, Permits, State};
 use super::money::{Payment, Purse};
 use super::{AttemptId, Effect, FailureClass, FlightId, Gate, LedgerEntry};
 use mainstay_contract::Timestamp;
-use mainstay_resilience::{Entered, Outcome, Refused};
+use mainstay_resilience::{Entered, Refused};
 use std::sync::Arc;
 
 /// Which call is to be made.
@@ -102,16 +102,12 @@ impl Gate {
             && let Ok(permits) = self.permits(now, order.deployment)
         {
             let own = flight.deployment();
-            if self.deployments[own].hedges.try_retry(now) {
-                let seat = flight.seat(id);
-                let queue = &mut self.deployments[order.deployment].queue;
-                let entered = queue.enter(now, seat, flight.ask.priority);
-                debug_assert_eq!(entered, Entered::Admitted, "there was room");
-                self.call(now, id, &mut flight, order, permits);
-            } else {
-                let endpoint = permits.endpoint;
-                self.endpoints[endpoint].record(now, permits, [Outcome::Neutral; 3]);
-            }
+            let taken = self.deployments[own].hedges.try_retry(now);
+            let seat = flight.seat(id);
+            let queue = &mut self.deployments[order.deployment].queue;
+            let entered = queue.enter(now, seat, flight.ask.priority);
+            debug_assert!(taken && entered == Entered::Admitted, "as looked up before");
+            self.call(now, id, &mut flight, order, permits);
         }
         self.flights.insert(id, flight);
     }
@@ -128,9 +124,11 @@ impl Gate {
         let may_repeat = (at != own || flight.ask.is_retried)
             && self.deployments[own].config.is_idempotent
             && self.deployments[at].config.is_idempotent;
+        let has_budget = self.deployments[own].hedges.left(now) > 0;
         let deployment = &self.deployments[at];
         let tokens = self.expected_tokens(flight, at);
         if !may_repeat
+            || !has_budget
             || !deployment.has_room()
             || !deployment.wait(now, tokens).longest().is_zero()
         {

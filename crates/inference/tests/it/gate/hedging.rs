@@ -206,3 +206,40 @@ fn callers_leave_hedged_flights() {
     world.leave(flight);
     world.assert_idle();
 }
+
+#[test]
+fn without_leave_to_hedge_no_probe_is_taken() {
+    let mut config = two();
+    let only = mainstay_inference::ModelConfig {
+        members: vec![mainstay_inference::Member {
+            deployment: "b".into(),
+            weight: 1,
+        }],
+        fallback: Vec::new(),
+    };
+    config.models.insert("b".into(), only);
+    let to_b = Ask {
+        model: "b".into(),
+        is_retried: false,
+        ..ask()
+    };
+    let mut world = World::new(config);
+    for _ in 0..5 {
+        let flight = world.ask(to_b.clone());
+        world.fail(world.of(flight)[0], broken());
+    }
+    // The breaker of `b` is open when the hedges are due, and half-open when the last is.
+    for _ in 0..300 {
+        world.ask(ask());
+    }
+    world.answer_all();
+    world.pass(14_500);
+    let slow = world.ask_many(&ask(), 40);
+    world.pass(1_000);
+    assert_eq!(world.open.len(), slow.len() + 1, "one probe");
+    let probe = world.open[slow.len()];
+    world.answer(probe, tokens(1, 1));
+    world.pass(1);
+    let asked = world.ask(to_b);
+    assert_eq!(world.of(asked).len(), 1);
+}
