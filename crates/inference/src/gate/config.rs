@@ -111,9 +111,11 @@ pub struct Limits {
     pub tokens: Option<Rate>,
     /// Requests at once.
     pub concurrency: Option<usize>,
-    /// How many may wait for a place.
+    /// How many may wait for a place, and how many for a limit to pass.
     pub queue: usize,
-    /// How long they may wait, for a place or for a limit to pass.
+    /// How long they may wait in all at one deployment. Apart from that, those whose failures are repeated
+    /// wait for a provider that asks to be left alone as long as a repetition would, and everybody waits
+    /// half a minute at least for money that others have reserved.
     pub queue_timeout: Duration,
 }
 

@@ -32,7 +32,8 @@ pub enum Input {
     Left {
         /// The flight.
         flight: FlightId,
-        /// What came for it so far.
+        /// What came for it so far, and what was sent for that. Where no content came, what was sent is
+        /// paid for by the estimate.
         came: Tokens,
     },
     /// A deployment began or ceased to be ready: a local worker, a service that it needs.

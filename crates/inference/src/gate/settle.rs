@@ -28,6 +28,15 @@ impl Billed {
         }
     }
 
+    /// A call that was dropped before anything came: providers bill what was sent, and no one who leaves
+    /// early must get it for nothing.
+    fn dropped(flight: &Flight) -> Self {
+        Self::failure(Tokens {
+            input: flight.ask.input_tokens,
+            ..Tokens::default()
+        })
+    }
+
     const fn failure(tokens: Tokens) -> Self {
         Self {
             tokens: Some(tokens),
@@ -63,7 +72,7 @@ impl Gate {
         flight.attempts = keep;
         for loser in losers {
             let number = loser.number;
-            let billed = Billed::failure(Tokens::default());
+            let billed = Billed::dropped(flight);
             self.settle(now, id, flight, loser, billed, UNKNOWN);
             self.effects.push_back(Effect::Cancel {
                 attempt: AttemptId { flight: id, number },
@@ -199,9 +208,11 @@ impl Gate {
             return;
         };
         for attempt in std::mem::take(&mut flight.attempts) {
-            let is_winner = flight.winner == Some(attempt.number);
-            let tokens = if is_winner { came } else { Tokens::default() };
-            let billed = Billed::failure(tokens);
+            let billed = if flight.winner == Some(attempt.number) {
+                Billed::failure(came)
+            } else {
+                Billed::dropped(&flight)
+            };
             self.settle(now, id, &mut flight, attempt, billed, UNKNOWN);
         }
         self.release(now, id, &mut flight);

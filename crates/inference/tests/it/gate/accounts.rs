@@ -133,16 +133,8 @@ impl Accounts {
             };
             is_it && counted.unwrap_or_default() == tokens
         };
-        let (attempt, counted) = match self.billed.iter().position(of_call) {
-            Some(place) => self.billed.remove(place),
-            // One that is dropped is settled before it is cancelled.
-            None => {
-                assert_eq!(tokens, Tokens::default());
-                let mut calls = self.calls.iter();
-                let (attempt, _) = calls.find(|(_, number)| **number == Some(call)).unwrap();
-                (*attempt, Some(tokens))
-            }
-        };
+        let place = self.billed.iter().position(of_call).unwrap();
+        let (attempt, counted) = self.billed.remove(place);
         let is_priced = self.prices[&attempt];
         if counted.is_some() && is_priced {
             assert_eq!(usd.nanos(), tokens.total() * 1_000);

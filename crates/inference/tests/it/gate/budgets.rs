@@ -321,6 +321,10 @@ fn what_came_before_a_failure_or_a_caller_left_is_paid() {
     let came = tokens(10, 30);
     world.tell(Input::Left { flight, came });
     assert_eq!(spent(&world, &agent()), 60_000);
+    // Who leaves before content comes has sent ten tokens all the same.
+    let flight = world.ask(by_agent(ask()));
+    world.leave(flight);
+    assert_eq!(spent(&world, &agent()), 70_000);
     world.assert_idle();
 }
 

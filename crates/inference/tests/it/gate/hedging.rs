@@ -3,7 +3,7 @@
 use super::given::*;
 use super::world::*;
 use mainstay_inference::{
-    Ask, BudgetAction, BudgetKey, DeploymentConfig, GateConfig, Hedge, Limits, Spender,
+    Ask, BudgetAction, BudgetKey, DeploymentConfig, GateConfig, Hedge, LedgerEntry, Limits, Spender,
 };
 
 fn hedged(deployment: DeploymentConfig) -> DeploymentConfig {
@@ -41,6 +41,10 @@ fn the_first_content_wins_and_the_other_is_dropped() {
         world.fail(second, broken());
         world.answer(first, tokens(10, 20));
         let success = world.success(flight);
+        let LedgerEntry::Settled { tokens: sent, .. } = &world.ledger[0] else {
+            panic!("{:?}", world.ledger);
+        };
+        assert_eq!(*sent, tokens(10, 0), "what was sent to the loser");
         assert_eq!(&*success.deployment, ["a", "b"][winner]);
         assert_eq!((success.attempts, success.tokens), (2, tokens(10, 20)));
         world.assert_idle();

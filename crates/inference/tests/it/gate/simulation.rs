@@ -1,6 +1,7 @@
 //! The gate under thousands of random schedules, each told again by its number.
 
 use super::accounts::Accounts;
+use super::given::tokens;
 use super::upstream::{Chance, NAMES, asking, config, limits};
 use super::world::START;
 use mainstay_contract::Timestamp;
@@ -195,6 +196,7 @@ impl Simulation {
                     let flight = self.flights.get_mut(&attempt.flight).unwrap();
                     assert!(flight.content.is_none(), "two contents of one flight");
                     flight.content = Some(attempt);
+                    self.drop_others(attempt);
                     self.tell(Input::Content { attempt });
                     let rest = self.open.keys();
                     let rest = rest.filter(|open| open.flight == attempt.flight);
@@ -251,7 +253,10 @@ impl Simulation {
         };
         self.note((attempt, &outcome));
         match &outcome {
-            Outcome::Answered { tokens } => self.accounts.bill(attempt, *tokens),
+            Outcome::Answered { tokens } => {
+                self.drop_others(attempt);
+                self.accounts.bill(attempt, *tokens);
+            }
             Outcome::Failed { error, tokens } => {
                 self.accounts.bill(attempt, Some(*tokens));
                 let is_limit = matches!(
@@ -275,6 +280,20 @@ impl Simulation {
         assert!(!is_last || self.flights[&attempt.flight].is_over);
     }
 
+    /// What was sent is paid for where nothing came.
+    fn drop_call(&mut self, attempt: AttemptId) {
+        let input = self.flights[&attempt.flight].ask.input_tokens;
+        self.accounts.bill(attempt, Some(tokens(input, 0)));
+    }
+
+    fn drop_others(&mut self, heard: AttemptId) {
+        let open = self.open.keys().copied();
+        let others = open.filter(|open| open.flight == heard.flight && *open != heard);
+        for attempt in others.collect::<Vec<_>>() {
+            self.drop_call(attempt);
+        }
+    }
+
     fn leave(&mut self, flight: FlightId) {
         self.note(("left", flight));
         let content = self.flights[&flight].content;
@@ -291,8 +310,11 @@ impl Simulation {
             if is_heard {
                 came.output = self.chance.range(0, 50);
             }
-            let billed = if is_heard { came } else { Tokens::default() };
-            self.accounts.bill(attempt, Some(billed));
+            if is_heard {
+                self.accounts.bill(attempt, Some(came));
+            } else {
+                self.drop_call(attempt);
+            }
         }
         self.flights.get_mut(&flight).unwrap().is_over = true;
         self.tell(Input::Left { flight, came });
@@ -347,7 +369,6 @@ impl Simulation {
                 } => self.called(attempt, deployment),
                 Effect::Cancel { attempt } => {
                     assert!(self.open.remove(&attempt).is_some());
-                    self.accounts.bill(attempt, Some(Tokens::default()));
                 }
                 Effect::Finish { flight, ending } => self.finished(flight, &ending),
             }
