@@ -7,11 +7,13 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use mainstay_contract::Timestamp;
 use mainstay_inference::{
     Answer, Answering, Ask, Assembly, AttemptId, BoxFuture, Ending, FlightId, GateError,
-    InferenceError, Input, Origin, Outcome, Piece, Provider, ProviderCall, Success, Tokens,
+    InferenceError, Input, Origin, Outcome, Piece, Provider, ProviderCall, Success, TimeoutPhase,
+    Tokens,
 };
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How a flow fails.
@@ -33,11 +35,20 @@ pub struct Flow {
     mail: UnboundedReceiver<Directive>,
     call: ProviderCall,
     input_tokens: u64,
+    /// When the caller gives up.
+    deadline: Option<Deadline>,
     opening: FuturesUnordered<BoxFuture<'static, (AttemptId, Arc<str>, Opened)>>,
     cancelled: Vec<AttemptId>,
     current: Option<Current>,
     pieces: VecDeque<Piece>,
     ending: Option<Ending>,
+}
+
+/// The end of a caller's patience.
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    within: Duration,
 }
 
 struct Current {
@@ -66,6 +77,11 @@ impl Flow {
     #[must_use]
     pub fn new(gateway: &Gateway, ask: Ask, call: ProviderCall) -> Self {
         let input_tokens = ask.input_tokens;
+        let deadline = ask.deadline.map(|deadline| {
+            let within = deadline.since(gateway.now());
+            let at = Instant::now() + within;
+            Deadline { at, within }
+        });
         let (id, mail) = gateway.ask(ask);
         Self {
             gateway: gateway.clone(),
@@ -73,6 +89,7 @@ impl Flow {
             mail,
             call,
             input_tokens,
+            deadline,
             opening: FuturesUnordered::new(),
             cancelled: Vec::new(),
             current: None,
@@ -96,6 +113,7 @@ impl Flow {
                     continue;
                 }
                 Some(opened) = self.opening.next(), if !self.opening.is_empty() => opened,
+                deadline = over(self.deadline) => return Err(self.give_up(deadline)),
             };
             let (attempt, deployment, opened) = opened;
             if self.cancelled.contains(&attempt) {
@@ -145,9 +163,13 @@ impl Flow {
             return Ok(None);
         };
         let read = match &mut current.answering {
-            Some(answering) => match AssertUnwindSafe(answering.next()).catch_unwind().await {
-                Ok(read) => read,
-                Err(_) => Err(panicked(&current.deployment)),
+            Some(answering) => tokio::select! {
+                biased;
+                read = AssertUnwindSafe(answering.next()).catch_unwind() => match read {
+                    Ok(read) => read,
+                    Err(_) => Err(panicked(&current.deployment)),
+                },
+                deadline = over(self.deadline) => return Err(self.give_up(deadline)),
             },
             None => Ok(None),
         };
@@ -232,6 +254,37 @@ impl Flow {
         })
     }
 
+    /// Leaves because the caller's time is over. What came is paid for; the provider is not to blame.
+    fn give_up(&mut self, deadline: Deadline) -> FlowError {
+        let current = self.current.take();
+        let came = current
+            .as_ref()
+            .map(|current| current.meter.tokens())
+            .unwrap_or_default();
+        self.opening.clear();
+        let flight = self.id;
+        self.gateway.tell(Input::Left { flight, came });
+        let error = Box::new(GateError {
+            error: InferenceError::Timeout {
+                origin: Origin {
+                    provider: "mainstay".to_owned(),
+                    model: self.call.request.model.clone(),
+                    answering: current.is_some(),
+                },
+                phase: TimeoutPhase::Total,
+                after: deadline.within,
+                elapsed: deadline.within,
+            },
+            earlier: Vec::new(),
+            deployment: current.map(|current| current.deployment),
+            attempts: 0,
+            usd: mainstay_contract::Usd::ZERO,
+            tokens: came,
+        });
+        self.ending = Some(Err(error.clone()));
+        error
+    }
+
     /// Does what the gate asks for; says how the flight ended, once it has.
     fn follow(&mut self, directive: Option<Directive>) -> Option<Ending> {
         match directive {
@@ -304,6 +357,17 @@ impl Drop for Flow {
                 came: came.unwrap_or_default(),
             });
         }
+    }
+}
+
+/// Ends when the caller's time is over; never where it has no end.
+async fn over(deadline: Option<Deadline>) -> Deadline {
+    match deadline {
+        Some(deadline) => {
+            tokio::time::sleep_until(deadline.at.into()).await;
+            deadline
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{CircuitClass, InferenceError, Tokens};
 use mainstay_contract::{EffectState, Timestamp, Usd};
 use mainstay_resilience::Outcome as BreakerOutcome;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the three breakers learn from a success.
 const WELL: [BreakerOutcome; 3] = [BreakerOutcome::Success; 3];
@@ -44,6 +45,9 @@ impl Billed {
         }
     }
 }
+
+/// A provider that asks for more is tried after so long all the same: its clock may be wrong.
+const COOL_MAX: Duration = Duration::from_secs(3600);
 
 impl Gate {
     /// An attempt brought its first content: the others are dropped.
@@ -165,7 +169,7 @@ impl Gate {
         );
         if let Some(wait) = error.retry_after().filter(|_| is_limit) {
             let cool = &mut self.deployments[at].cool_until;
-            *cool = (*cool).max(now.after(wait));
+            *cool = (*cool).max(now.after(wait.min(COOL_MAX)));
         }
     }
 
