@@ -2,18 +2,19 @@
 
 use crate::gateway::{Directive, Gateway};
 use crate::meter::Meter;
+use crate::trace::FlowTrace;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use mainstay_contract::Timestamp;
+use mainstay_contract::{Coded, Timestamp};
 use mainstay_inference::{
-    Answer, Answering, Ask, Assembly, AttemptId, BoxFuture, Ending, FlightId, GateError,
+    Answer, Answering, Ask, Assembly, AttemptId, BoxFuture, Ending, Event, FlightId, GateError,
     InferenceError, Input, Origin, Outcome, Piece, Provider, ProviderCall, Success, TimeoutPhase,
     Tokens,
 };
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How a flow fails.
@@ -42,6 +43,8 @@ pub struct Flow {
     current: Option<Current>,
     pieces: VecDeque<Piece>,
     ending: Option<Ending>,
+    /// Absent where nobody wants to be told.
+    trace: Option<Box<FlowTrace>>,
 }
 
 /// The end of a caller's patience.
@@ -82,6 +85,9 @@ impl Flow {
             let at = Instant::now() + within;
             Deadline { at, within }
         });
+        let trace = gateway
+            .telemetry()
+            .map(|_| Box::new(FlowTrace::new("chat", ask.spender.key.clone())));
         let (id, mail) = gateway.ask(ask);
         Self {
             gateway: gateway.clone(),
@@ -95,6 +101,15 @@ impl Flow {
             current: None,
             pieces: VecDeque::new(),
             ending: None,
+            trace,
+        }
+    }
+
+    /// Names the request in its trace, and the caller's own span (`traceparent`).
+    pub fn named(&mut self, request_id: &str, parent: Option<&str>) {
+        if let Some(trace) = &mut self.trace {
+            request_id.clone_into(&mut trace.request_id);
+            trace.parent = parent.map(str::to_owned);
         }
     }
 
@@ -121,6 +136,9 @@ impl Flow {
             }
             match opened {
                 Opened::Failed { error, tokens } => {
+                    if let Some(trace) = &mut self.trace {
+                        trace.attempt_ended(attempt.number, Some(error.code().to_string()));
+                    }
                     let outcome = Outcome::Failed { error, tokens };
                     self.gateway.tell(Input::Ended { attempt, outcome });
                 }
@@ -131,6 +149,7 @@ impl Flow {
                 } => {
                     self.gateway.tell(Input::Content { attempt });
                     self.opening.clear();
+                    pieces.iter().for_each(|piece| self.watch(piece));
                     self.pieces = pieces.into();
                     let start = Start {
                         deployment: Arc::clone(&deployment),
@@ -177,6 +196,7 @@ impl Flow {
         let outcome = match read {
             Ok(Some(piece)) => {
                 current.meter.add(&piece);
+                self.watch(&piece);
                 return Ok(Some(piece));
             }
             Ok(None) => Outcome::Answered {
@@ -254,6 +274,46 @@ impl Flow {
         })
     }
 
+    /// Remembers what a trace tells of an answer.
+    fn watch(&mut self, piece: &Piece) {
+        let Some(trace) = &mut self.trace else { return };
+        for event in &piece.events {
+            match event {
+                Event::Started { id, model } => trace.response = Some((id.clone(), model.clone())),
+                Event::Finished { reason, .. } => trace.reason = Some(*reason),
+                _ => {}
+            }
+        }
+    }
+
+    /// Tells the trace, where somebody wants it.
+    fn tell_trace(&mut self) {
+        let (Some(mut trace), Some(telemetry)) = (self.trace.take(), self.gateway.telemetry())
+        else {
+            return;
+        };
+        trace.ended = SystemTime::now();
+        match &self.ending {
+            Some(Ok(success)) => {
+                trace.deployment = Some(Arc::clone(&success.deployment));
+                (trace.tokens, trace.usd) = (success.tokens, success.usd);
+            }
+            Some(Err(error)) => {
+                trace.deployment.clone_from(&error.deployment);
+                (trace.tokens, trace.usd) = (error.tokens, error.usd);
+                trace.code = Some(error.error.code().to_string());
+            }
+            None => trace.code = Some("cancelled".to_owned()),
+        }
+        let settings = self.gateway.settings();
+        let config = trace
+            .deployment
+            .as_ref()
+            .and_then(|name| settings.gate.deployments.get(name));
+        trace.provider = config.map(|config| config.provider.to_string());
+        telemetry.request(&trace, &self.call.request);
+    }
+
     /// Leaves because the caller's time is over. What came is paid for; the provider is not to blame.
     fn give_up(&mut self, deadline: Deadline) -> FlowError {
         let current = self.current.take();
@@ -298,6 +358,9 @@ impl Flow {
                 call.attempt = call.attempt.saturating_add(failures);
                 let meter = Meter::new(self.input_tokens);
                 let name = Arc::clone(&deployment);
+                if let Some(trace) = &mut self.trace {
+                    trace.attempt_began(attempt.number, &name);
+                }
                 self.opening.push(Box::pin(async move {
                     let opened = open(provider, &name, call, meter).await;
                     (attempt, name, opened)
@@ -350,6 +413,7 @@ impl Flow {
 
 impl Drop for Flow {
     fn drop(&mut self) {
+        self.tell_trace();
         if self.ending.is_none() {
             let came = self.current.as_ref().map(|current| current.meter.tokens());
             self.gateway.tell(Input::Left {

@@ -3,6 +3,7 @@
 use crate::ledger::{Ledger, UsageRow};
 use crate::metrics::Metrics;
 use crate::settings::{ModelInfo, Settings};
+use crate::telemetry::Telemetry;
 use mainstay_contract::Timestamp;
 use mainstay_inference::{
     AttemptId, BudgetView, DeploymentView, Effect, Ending, FlightId, Gate, Input, Provider,
@@ -38,6 +39,7 @@ struct Inner {
     clock: Clock,
     timer: Notify,
     metrics: Metrics,
+    telemetry: Option<Telemetry>,
 }
 
 struct State {
@@ -86,6 +88,7 @@ impl Gateway {
             clock,
             timer: Notify::new(),
             metrics: Metrics::new(),
+            telemetry: Telemetry::from_environment(),
         });
         tokio::spawn(ring(Arc::downgrade(&inner)));
         Self { inner }
@@ -175,6 +178,17 @@ impl Gateway {
             deployment,
             is_ready,
         });
+    }
+
+    /// Sends the traces that are left.
+    pub fn shutdown(&self) {
+        if let Some(telemetry) = &self.inner.telemetry {
+            telemetry.shutdown();
+        }
+    }
+
+    pub(crate) fn telemetry(&self) -> Option<&Telemetry> {
+        self.inner.telemetry.as_ref()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -12,6 +12,8 @@ mod ledger;
 mod meter;
 mod metrics;
 mod settings;
+mod telemetry;
+mod trace;
 
 pub use flow::{Flow, FlowError, Start};
 pub use gateway::Gateway;

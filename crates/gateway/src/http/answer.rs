@@ -51,7 +51,8 @@ pub(super) async fn answer(
     if let Some(kept) = asked.kept() {
         return asked.again(&kept);
     }
-    let flow = Flow::new(&asked.shared.gateway, asked.ask(), asked.call());
+    let mut flow = Flow::new(&asked.shared.gateway, asked.ask(), asked.call());
+    flow.named(&asked.arrival.request_id, asked.arrival.text("traceparent"));
     match asked.request.stream {
         true => asked.stream(flow).await,
         false => asked.whole(flow).await,

@@ -193,6 +193,8 @@ impl Node {
         while self.inner.metrics.sessions_active.get() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
+        let gateway = self.gateway().clone();
+        let _ended = tokio::task::spawn_blocking(move || gateway.shutdown()).await;
         self.inner.sandbox.close().await;
         self.inner.workspaces.cleaned().await;
         let store = Arc::clone(&self.inner.store);
