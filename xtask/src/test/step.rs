@@ -107,6 +107,7 @@ impl Step {
         command
             .args(&self.arguments)
             .current_dir(place.root())
+            .envs(super::tools::environment(&target(place)))
             .stdin(Stdio::null());
         if !is_counted {
             let status = command.status()?;

