@@ -275,3 +275,71 @@ fn bytes<const N: usize>(file: &mut impl Read) -> Result<[u8; N], GgufError> {
     file.read_exact(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn opened(bytes: &[u8]) -> Result<Gguf, GgufError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.gguf");
+        std::fs::write(&path, bytes).unwrap();
+        Gguf::open(&path)
+    }
+
+    fn text(text: &str) -> Vec<u8> {
+        let length = u64::try_from(text.len()).unwrap().to_le_bytes();
+        [length.as_slice(), text.as_bytes()].concat()
+    }
+
+    /// A file with a text, a list and a tensor of two numbers.
+    fn file() -> Vec<u8> {
+        let mut bytes = b"GGUF\x03\0\0\0".to_vec();
+        bytes.extend(1_u64.to_le_bytes());
+        bytes.extend(2_u64.to_le_bytes());
+        bytes.extend(text("a.name"));
+        bytes.extend(8_u32.to_le_bytes());
+        bytes.extend(text("value"));
+        bytes.extend(text("a.list"));
+        bytes.extend([9_u32, 4].map(u32::to_le_bytes).concat());
+        bytes.extend(2_u64.to_le_bytes());
+        bytes.extend([7_u32, 8].map(u32::to_le_bytes).concat());
+        bytes.extend(text("tensor"));
+        bytes.extend(1_u32.to_le_bytes());
+        bytes.extend(2_u64.to_le_bytes());
+        bytes.extend(0_u32.to_le_bytes());
+        bytes.extend(0_u64.to_le_bytes());
+        bytes.resize(bytes.len().next_multiple_of(32), 0);
+        bytes.extend([1.5_f32, -2.0].map(f32::to_le_bytes).concat());
+        bytes
+    }
+
+    #[test]
+    fn what_a_file_says_is_read() {
+        let mut file = opened(&file()).unwrap();
+        assert_eq!(file.text("a.name"), Some("value"));
+        let list = Value::Array(vec![Value::Unsigned(7), Value::Unsigned(8)]);
+        assert_eq!(file.value("a.list"), Some(&list));
+        assert_eq!(file.tensor("tensor").unwrap().extents, [2]);
+        let bytes = file.read("tensor", 8).unwrap();
+        assert_eq!(bytes[4..], (-2.0_f32).to_le_bytes());
+        assert!(matches!(file.read("tensor", 9), Err(GgufError::Damaged(_))));
+        assert!(matches!(file.read("other", 1), Err(GgufError::Missing(_))));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn damage_is_an_error_and_never_more(
+            at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = file();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let _either = opened(&bytes).and_then(|mut file| file.read("tensor", 8));
+            bytes.truncate(cut.index(bytes.len()));
+            let _either = opened(&bytes).and_then(|mut file| file.read("tensor", 8));
+        }
+    }
+}

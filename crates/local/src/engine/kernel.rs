@@ -312,7 +312,7 @@ pub(super) fn round(
                 let mut sum = 0_i32;
                 for (level, number) in levels.iter_mut().zip(block) {
                     let rounded = nearest(number * inverse);
-                    sum += rounded;
+                    sum = sum.wrapping_add(rounded);
                     #[expect(clippy::cast_possible_truncation, reason = "between -127 and 127")]
                     {
                         *level = rounded as i8;

@@ -178,6 +178,7 @@ fn shape(file: &Gguf) -> Result<Shape, ModelError> {
     let width = number(file, "llama.embedding_length")?;
     let heads = number(file, "llama.attention.head_count")?;
     let head = file.number("llama.attention.key_length");
+    let head = head.unwrap_or(width / heads);
     let epsilon = "llama.attention.layer_norm_rms_epsilon";
     let epsilon = file
         .float(epsilon)
@@ -189,13 +190,15 @@ fn shape(file: &Gguf) -> Result<Shape, ModelError> {
         key_heads: file
             .number("llama.attention.head_count_kv")
             .unwrap_or(heads),
-        head: head.unwrap_or(width / heads),
+        head,
         inner: number(file, "llama.feed_forward_length")?,
         context: number(file, "llama.context_length")?,
         epsilon: single(epsilon),
     };
     let multiples = [shape.width, shape.inner, shape.queries()];
-    if multiples.iter().any(|extent| !extent.is_multiple_of(BLOCK)) || !shape.head.is_multiple_of(2)
+    if multiples.iter().any(|extent| !extent.is_multiple_of(BLOCK))
+        || head == 0
+        || !head.is_multiple_of(2)
     {
         return Err(ModelError::Needs("extents that are no multiples of 32"));
     }

@@ -2,7 +2,7 @@
 
 use super::forward::{Cache, Machine, Want};
 use super::gguf::Gguf;
-use super::grammar::Grammars;
+use super::grammar::{Constraint, Grammars};
 use super::llama::{Llama, ModelError};
 use super::sampler::Sampler;
 use super::template::Template;
@@ -125,13 +125,10 @@ impl GgufModel {
     fn answer(
         &mut self,
         request: &GenerateRequest,
+        mut constraint: Option<Constraint>,
         usage: &mut Usage,
         around: &mut dyn Surroundings,
     ) -> Result<FinishReason, EngineError> {
-        let mut constraint = match &request.json_schema {
-            Some(schema) => Some(self.grammars.constrain(schema)?),
-            None => None,
-        };
         let mut sampler = Sampler::new(&request.sampling);
         let mut text = Text::new(&request.stop);
         let tokens_max = request.max_tokens.map_or(u64::MAX, u64::from);
@@ -223,17 +220,18 @@ impl Engine for GgufModel {
             return Err(LocalError::bad_request("messages", "there is nothing to continue").into());
         }
         self.fits(tokens.len())?;
-        if let Some(schema) = &request.json_schema {
-            // A schema that cannot be enforced is told before the conversation is read.
-            self.grammars.constrain(schema)?;
-        }
+        // A schema that cannot be enforced is told before the conversation is read.
+        let constraint = match &request.json_schema {
+            Some(schema) => Some(self.grammars.constrain(schema)?),
+            None => None,
+        };
         let cached = self.read(&tokens, around)?;
         let mut usage = Usage {
             input: tokens.len() as u64,
             cached_input: cached as u64,
             output: 0,
         };
-        let reason = self.answer(request, &mut usage, around)?;
+        let reason = self.answer(request, constraint, &mut usage, around)?;
         Ok(Finish { reason, usage })
     }
 
