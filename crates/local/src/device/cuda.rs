@@ -26,8 +26,12 @@ pub(super) struct Cuda {
 impl Cuda {
     pub(super) fn open(number: u32) -> Result<Self, OpenError> {
         let choice = DeviceChoice::Cuda(number);
-        // Where there is no library, the binding panics, at its first call and only there.
+        // Where there is no library, the binding panics, at its first call and only there. That is told as an
+        // error, and not by the panic's own words as well.
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| ()));
         let opened = std::panic::catch_unwind(|| Context::open(number));
+        std::panic::set_hook(hook);
         let opened = opened.map_err(|_panic| {
             let why = "the driver's library `libcuda.so` was not found, or is too old";
             OpenError::NoDriver(choice.clone(), why.to_owned())

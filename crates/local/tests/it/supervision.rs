@@ -1,6 +1,6 @@
 //! What becomes of requests and processes when things go wrong.
 
-use crate::harness::{answer, ask, config, exists, signal, until, within};
+use crate::harness::{PATIENCE, answer, ask, config, exists, signal, until, within};
 use mainstay_local::{FinishReason, LocalError, LocalEvent, LocalModel, Loss, Unready};
 use rustix::process::Signal;
 
@@ -308,4 +308,35 @@ fn a_worker_ends_with_the_node() {
     assert!(line.contains("ready"), "{line}");
     drop(input);
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn even_a_stopped_worker_ends_with_the_node() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::process::{Command, Stdio};
+    // A shell stands for the node: it starts the worker, tells its number, and waits.
+    let script = r#"exec 3<&0; "$0" <&3 & echo "$!"; wait"#;
+    let mut node = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_mainstay-model-worker")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = node.stdin.take().unwrap();
+    let load =
+        r#"{"load":{"model":"echo:","device":"fake:","context_length":null,"threads":null}}"#;
+    writeln!(input, "{load}").unwrap();
+    let mut output = BufReader::new(node.stdout.take().unwrap());
+    let (mut pid, mut ready) = (String::new(), String::new());
+    output.read_line(&mut pid).unwrap();
+    output.read_line(&mut ready).unwrap();
+    assert!(ready.contains("ready"), "{ready}");
+    signal(pid.trim().parse().unwrap(), Signal::STOP);
+    node.kill().unwrap();
+    node.wait().unwrap();
+    // Its input is still open and it cannot run; only the system can end it, which ends its output.
+    let (told, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send(output.read_to_end(&mut Vec::new()).is_ok()));
+    assert!(ended.recv_timeout(PATIENCE).unwrap());
+    drop(input);
 }
