@@ -140,13 +140,9 @@ async fn exchange(
         origin: provider.origin(false),
         message,
     };
-    let uri = provider
-        .endpoints
-        .uri(aim)
-        .map_err(|error| internal(error.to_string()))?;
     let mut request = HttpRequest::new(Full::new(body));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
+    *request.uri_mut() = provider.endpoints.uri(aim);
     *request.headers_mut() = keyed.headers.clone();
     for (name, value) in headers {
         let value =

@@ -5,12 +5,10 @@ use http::Uri;
 use mainstay_inference::Dialect;
 use std::str::FromStr;
 
-/// The addresses of one model.
+/// The addresses of one model, worked out once.
 pub(super) struct Endpoints {
-    base: String,
-    query: Option<String>,
-    service: Service,
-    model: String,
+    answers: Vec<(Aim, Uri)>,
+    embeddings: Uri,
 }
 
 /// What is asked for.
@@ -18,6 +16,14 @@ pub(super) struct Endpoints {
 pub(super) enum Aim {
     Answer { dialect: Dialect, stream: bool },
     Embeddings,
+}
+
+/// What addresses are made of.
+struct Parts {
+    base: String,
+    query: Option<String>,
+    service: Service,
+    model: String,
 }
 
 impl Endpoints {
@@ -45,24 +51,37 @@ impl Endpoints {
             Some((base, query)) => (base, Some(query.to_owned())),
             None => (text, None),
         };
-        let endpoints = Self {
+        let parts = Parts {
             base: base.trim_end_matches('/').to_owned(),
             query: query.filter(|query| !query.is_empty()),
             service: settings.service.clone(),
             model: percent(&settings.model),
         };
-        let aim = Aim::Answer {
-            dialect: settings.service.dialect(None),
-            stream: true,
-        };
-        endpoints
-            .uri(aim)
-            .map_err(|error| refuse(error.to_string()))?;
-        Ok(endpoints)
+        let mut answers = Vec::new();
+        for caller in [None, Some(Dialect::OpenAiResponses)] {
+            for stream in [false, true] {
+                let dialect = settings.service.dialect(caller);
+                let aim = Aim::Answer { dialect, stream };
+                let uri = parts.uri(aim).map_err(|error| refuse(error.to_string()))?;
+                answers.push((aim, uri));
+            }
+        }
+        let embeddings = parts.uri(Aim::Embeddings);
+        Ok(Self {
+            answers,
+            embeddings: embeddings.map_err(|error| refuse(error.to_string()))?,
+        })
     }
 
     /// The address for a request.
-    pub(super) fn uri(&self, aim: Aim) -> Result<Uri, http::uri::InvalidUri> {
+    pub(super) fn uri(&self, aim: Aim) -> Uri {
+        let known = self.answers.iter().find(|(known, _)| *known == aim);
+        known.map_or_else(|| self.embeddings.clone(), |(_, uri)| uri.clone())
+    }
+}
+
+impl Parts {
+    fn uri(&self, aim: Aim) -> Result<Uri, http::uri::InvalidUri> {
         let (path, mut query) = self.path(aim);
         if let Some(own) = &self.query {
             query = if query.is_empty() {
