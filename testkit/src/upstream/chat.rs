@@ -270,7 +270,9 @@ pub(super) fn frames(asked: &Asked, reply: &Reply) -> Vec<Frame> {
         let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish});
         sse(None, &chunk(json!([choice])))
     };
-    let first = json!({"role": "assistant", "content": "", "refusal": null});
+    let has_content = !reply.text.is_empty() && reply.end != End::Refusal;
+    let empty = has_content.then_some("");
+    let first = json!({"role": "assistant", "content": empty, "refusal": null});
     let mut frames = vec![delta(first, None)];
     if let Some(thought) = reply.thought {
         let pieces = halves(thought).map(|half| json!({ "reasoning_content": half }));

@@ -190,6 +190,7 @@ fn tools(body: &At<'_>) -> Checked<Vec<(String, Value)>> {
                 "description",
                 "parameters",
                 "parametersJsonSchema",
+                "parameters_json_schema",
                 "response",
                 "responseJsonSchema",
                 "behavior",
@@ -198,7 +199,13 @@ fn tools(body: &At<'_>) -> Checked<Vec<(String, Value)>> {
             if !is_name(name, 64) {
                 return Err(tool.complain("name", "Invalid function name"));
             }
-            let schema = tool.get("parameters").or(tool.get("parametersJsonSchema"));
+            // Either spelling is read by servers of this kind, and official clients send both.
+            let names = [
+                "parameters",
+                "parametersJsonSchema",
+                "parameters_json_schema",
+            ];
+            let schema = names.iter().find_map(|name| tool.get(name));
             tools.push((
                 name.to_owned(),
                 schema.cloned().unwrap_or_else(|| json!({})),

@@ -60,7 +60,8 @@ impl Route {
                 }
             };
         }
-        if let Some(rest) = plain.strip_prefix("/v1beta/models/") {
+        let of_gemini = ["/v1beta/models/", "/v1/models/"];
+        if let Some(rest) = of_gemini.iter().find_map(|start| plain.strip_prefix(start)) {
             let (model, verb) = rest.rsplit_once(':')?;
             let route = route(Wire::Gemini, Some(model));
             return match verb {
@@ -164,7 +165,7 @@ fn check(head: &Parts, route: &Route, body: &Value) -> Result<Asked, Complaint> 
             "content-type must be application/json",
         ));
     }
-    if route.wire == Wire::Anthropic && header("anthropic-version") != Some("2023-06-01") {
+    if route.wire == Wire::Anthropic && !header("anthropic-version").is_some_and(is_date) {
         return Err(Complaint::about(
             "anthropic-version",
             "anthropic-version: header is required",
@@ -195,6 +196,15 @@ fn check(head: &Parts, route: &Route, body: &Value) -> Result<Asked, Complaint> 
         is_stream: asked.is_stream || route.is_stream,
         ..asked
     })
+}
+
+/// Whether it looks like `2023-06-01`, as versions of the API do.
+fn is_date(text: &str) -> bool {
+    let parts: Vec<usize> = text.split('-').map(str::len).collect();
+    parts == [4, 2, 2]
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
 fn record(head: &Parts, body: &Value) -> Value {
