@@ -2,6 +2,7 @@
 
 use super::guard::Access;
 use super::key::Key;
+use super::room;
 use super::router::router_until;
 use crate::Node;
 use axum::Router;
@@ -25,8 +26,6 @@ use tokio::task::JoinSet;
 const HEAD: Duration = Duration::from_secs(20);
 /// The largest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// Connections at a time; others wait in the system's queue.
-const CONNECTIONS_MAX: usize = 1024;
 /// How long requests in flight may take to end when the node stops.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long to wait when the system has no room for another connection.
@@ -208,7 +207,8 @@ impl Bound {
         self.tcp.as_ref().map(|(_, address, _)| *address)
     }
 
-    /// Answers until `shutdown` ends. Then nobody is let in, streams end with a comment, and requests
+    /// Answers until `shutdown` ends, as many callers at a time as this process may open files for, which it
+    /// raises as far as it may. Then nobody is let in, streams end with a comment, and requests
     /// in flight have a few seconds to end.
     ///
     /// # Errors
@@ -219,7 +219,7 @@ impl Bound {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
         let (stop, stopped) = watch::channel(false);
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        room::raise_files();
         let mut listeners = JoinSet::new();
         let mut socket_file = None;
         if let Some((listener, file)) = self.unix {
@@ -227,14 +227,14 @@ impl Bound {
             listeners.spawn(accept(
                 Door::Unix(listener),
                 app,
-                room.clone(),
+                room::OWNER,
                 stopped.clone(),
             ));
             socket_file = Some(file);
         }
         if let Some((listener, address, key)) = self.tcp {
             let app = router_until(node, Access::Key { key, address }, stopped.clone());
-            listeners.spawn(accept(Door::Tcp(listener), app, room, stopped));
+            listeners.spawn(accept(Door::Tcp(listener), app, room::callers(), stopped));
         }
         shutdown.await;
         drop(socket_file);
@@ -269,8 +269,10 @@ impl Door {
     }
 }
 
-/// Lets callers in until the node stops, then waits for those inside.
-async fn accept(door: Door, app: Router, room: Arc<Semaphore>, mut stopped: watch::Receiver<bool>) {
+/// Lets so many callers in at a time until the node stops, then waits for those inside. Others wait in the
+/// system's queue.
+async fn accept(door: Door, app: Router, room: usize, mut stopped: watch::Receiver<bool>) {
+    let room = Arc::new(Semaphore::new(room));
     let mut inside = JoinSet::new();
     loop {
         let entered = async {

@@ -14,6 +14,7 @@ mod listen;
 mod messages;
 mod observe;
 mod problem;
+mod room;
 mod router;
 mod sessions;
 mod sse;
