@@ -25,7 +25,8 @@ const USAGE: &str = "cargo xtask CHORE
   layers                      fail on a dependency between crates that the design forbids
   tidy                        fail on what no compiler sees: sizes, pages, forgotten files, names
   error-pages                 list the error pages that are missing, incomplete or left over
-  bench sessions|tasks        measure the figures that docs/benchmarks.md promises
+  bench sessions|tasks|inference
+                              measure the figures that docs/benchmarks.md promises
   prices FILE DATE            write the table of prices anew, from LiteLLM's file of that date";
 
 fn main() -> ExitCode {
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         ["test", options @ ..] => test::Options::parse(options).and_then(|o| test::run(&place, o)),
         ["bench", "sessions"] => bench::run(&place, bench::Face::Sessions),
         ["bench", "tasks"] => bench::run(&place, bench::Face::Tasks),
+        ["bench", "inference"] => bench::run(&place, bench::Face::Inference),
         ["prices", file, date] => prices::run(&place, file, date),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

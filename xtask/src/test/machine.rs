@@ -109,7 +109,7 @@ impl Machine {
                 "nothing can be built without {list}"
             )));
         }
-        missing.extend(tools::set_up(target));
+        missing.extend(tools::set_up(target, tools::TESTS));
         missing.iter().for_each(|line| println!("not here: {line}"));
         let has_nextest = succeeds("cargo", &["nextest", "--version"]);
         println!(

@@ -4,9 +4,10 @@ mod machine;
 mod options;
 mod step;
 mod tally;
-mod tools;
+pub(crate) mod tools;
 
 pub(crate) use options::Options;
+pub(crate) use step::target;
 
 use crate::place::{Failure, Place};
 use crate::{layers, tidy};
@@ -17,7 +18,7 @@ use tally::Tally;
 
 pub(crate) fn run(place: &Place, options: Options) -> Result<(), Failure> {
     let started = Instant::now();
-    let machine = Machine::set_up(&step::target(place))?;
+    let machine = Machine::set_up(&target(place))?;
     let mut done = Vec::new();
     for step in steps(&machine, options) {
         done.push(step.run(place));

@@ -156,7 +156,8 @@ fn plain(line: &str) -> String {
     text
 }
 
-pub(super) fn target(place: &Place) -> std::path::PathBuf {
+/// The folder that cargo builds in.
+pub(crate) fn target(place: &Place) -> std::path::PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| place.join("target"), Into::into)
 }
 

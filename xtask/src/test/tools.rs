@@ -1,12 +1,12 @@
 //! Programs that are not ours and that no Debian package holds; tests run against them as they are.
 //!
 //! They come by name and version from their registries into the target folder. Where that cannot be,
-//! their tests are skipped.
+//! their tests, or the figures that compare with them, are skipped.
 
 use super::machine::{is_here, succeeds};
 use std::path::{Path, PathBuf};
 
-struct Tool {
+pub(crate) struct Tool {
     /// Its folder, below `tools` in the target folder.
     folder: &'static str,
     /// The program, below its folder.
@@ -17,7 +17,8 @@ struct Tool {
     without: &'static str,
 }
 
-const TOOLS: &[Tool] = &[
+/// What tests need.
+pub(super) const TESTS: &[Tool] = &[
     Tool {
         folder: "turbo",
         program: "node_modules/.bin/turbo",
@@ -88,8 +89,58 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
+/// What figures compare with.
+pub(crate) const PEERS: &[Tool] = &[
+    Tool {
+        folder: "routers",
+        program: "bin/vllm-router",
+        steps: &[
+            &["python3", "-m", "venv", "FOLDER"],
+            &[
+                "FOLDER/bin/pip",
+                "install",
+                "--quiet",
+                "--only-binary=:all:",
+                "smg==1.13.0",
+                "vllm-router==0.1.17",
+            ],
+        ],
+        without: "the gateway is not compared with smg and vllm-router",
+    },
+    Tool {
+        folder: "litellm",
+        program: "bin/litellm",
+        steps: &[
+            &["python3", "-m", "venv", "FOLDER"],
+            &[
+                "FOLDER/bin/pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--only-binary=:all:",
+                "--dest",
+                "FOLDER/wheel",
+                "litellm==1.106.2",
+            ],
+            &["FOLDER/bin/python", "-c", INSTALL_LITELLM, "FOLDER"],
+        ],
+        without: "the gateway is not compared with LiteLLM",
+    },
+];
+
+/// Installs LiteLLM from the one wheel that was looked at: later releases of the package have been tampered
+/// with. It is run with an empty environment.
+const INSTALL_LITELLM: &str = "
+import glob, hashlib, subprocess, sys
+wheel, = glob.glob(sys.argv[1] + '/wheel/litellm-*.whl')
+known = 'cb1a2a1e55a4a8350ae2167525dc0d06f59b078cd685fb3e0f5419f02da5420e'
+assert hashlib.sha256(open(wheel, 'rb').read()).hexdigest() == known
+pip = [sys.executable, '-m', 'pip', 'install', '--quiet', '--only-binary=:all:']
+subprocess.run(pip + [wheel + '[proxy]'], check=True)
+";
+
 /// Takes the price file out of LiteLLM's wheel, and nothing else: releases of that package have been
-/// tampered with, so it is never installed, and the file has to be the one that was looked at.
+/// tampered with, so tests never install it, and the file has to be the one that was looked at.
 const UNPACK: &str = "
 import glob, hashlib, shutil, sys, zipfile
 wheel, = glob.glob(sys.argv[1] + '/wheel/litellm-*.whl')
@@ -112,8 +163,8 @@ shutil.rmtree(sys.argv[1] + '/wheel')
 ";
 
 /// Installs what is absent; answers what could not be had, and what that costs.
-pub(super) fn set_up(target: &Path) -> Vec<String> {
-    let missing = TOOLS.iter().filter(|tool| !tool.install(target));
+pub(crate) fn set_up(target: &Path, tools: &[Tool]) -> Vec<String> {
+    let missing = tools.iter().filter(|tool| !tool.install(target));
     missing
         .map(|tool| format!("{}: {}", tool.folder, tool.without))
         .collect()
