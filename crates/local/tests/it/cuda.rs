@@ -154,3 +154,20 @@ async fn a_device_that_is_not_there_is_refused_and_not_replaced_by_another() {
         within(model.shutdown()).await;
     }
 }
+
+#[tokio::test]
+async fn a_model_that_the_engine_cannot_run_there_is_not_run_elsewhere() {
+    let Some((mut config, _folder)) = stub(0, 0) else {
+        return;
+    };
+    config.model = "model.gguf".into();
+    config.limits.restart.restarts_max = 0;
+    let model = LocalModel::start(config);
+    let unready = within(model.ready()).await.unwrap_err();
+    assert!(
+        matches!(&unready, Unready::Quarantined { loss: Loss::NotLoaded { message }, .. }
+            if message.contains("cuda:0 was asked for")),
+        "{unready:?}"
+    );
+    within(model.shutdown()).await;
+}
