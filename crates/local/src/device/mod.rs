@@ -1,6 +1,6 @@
 //! The device under a model: asked after every call whether it still is what it was.
 //!
-//! Faults of a device show up late, at some later call. So every call's result is classified ([`fault`]), and
+//! Faults of a device show up late, at some later call. So every call's result is classified (`fault`), and
 //! a context that may be poisoned is asked once more by waiting for all of its work.
 
 #[cfg(feature = "cuda")]

@@ -1,7 +1,7 @@
 //! The process in which a model runs: told what to do on its standard input, telling what happens on its
 //! standard output.
 //!
-//! One thread listens, one works. What arrives while a request is worked on waits in the [`inbox`]; heartbeats
+//! One thread listens, one works. What arrives while a request is worked on waits in the `inbox`; heartbeats
 //! and cancellations are seen between two calls to the device. Where the input ends, the node is gone, and the
 //! process ends at once; where even that cannot be seen, because the process is stopped, the system ends it.
 
