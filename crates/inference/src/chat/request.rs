@@ -1,6 +1,6 @@
 //! Requests.
 
-use super::{Message, Opaque};
+use super::{Message, Opaque, Role};
 use crate::Dialect;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -39,6 +39,15 @@ pub struct Request {
     pub user: Option<String>,
     /// Fields that only the caller's dialect knows.
     pub extra: Option<Extra>,
+}
+
+impl Request {
+    /// How many answers the conversation holds already: the index of the one asked for.
+    #[must_use]
+    pub fn answers_before(&self) -> usize {
+        let is_answer = |message: &&Message| message.role == Role::Assistant;
+        self.messages.iter().filter(is_answer).count()
+    }
 }
 
 /// Fields of one dialect that have no meaning here.

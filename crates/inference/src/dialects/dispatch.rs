@@ -65,7 +65,7 @@ impl Dialect {
     /// [`DecodeError`].
     pub fn read_answer(self, body: &[u8], request: &Request) -> Result<Answer, DecodeError> {
         match self {
-            Self::OpenAiChat => openai_chat::read_answer(body, request.choices),
+            Self::OpenAiChat => openai_chat::read_answer(body, request),
             Self::OpenAiResponses => openai_responses::read_answer(body),
             Self::Anthropic => anthropic::read_answer(body),
             Self::Gemini => gemini::read_answer(body),
@@ -86,7 +86,7 @@ impl Dialect {
     #[must_use]
     pub fn stream_reader(self, request: &Request) -> Box<dyn StreamDecoder> {
         match self {
-            Self::OpenAiChat => Box::new(openai_chat::StreamReader::new(request.choices)),
+            Self::OpenAiChat => Box::new(openai_chat::StreamReader::new(request)),
             Self::OpenAiResponses => Box::new(openai_responses::StreamReader::default()),
             Self::Anthropic => Box::new(anthropic::StreamReader::default()),
             Self::Gemini => Box::new(gemini::StreamReader::default()),

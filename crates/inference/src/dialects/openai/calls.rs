@@ -35,22 +35,34 @@ pub(crate) fn signature_of(extra: &Value) -> Option<String> {
 
 /// The ids of an answer's calls.
 #[derive(Debug, Default)]
-pub(crate) struct CallIds(HashSet<String>);
+pub(crate) struct CallIds {
+    answers_before: usize,
+    taken: HashSet<String>,
+}
 
 impl CallIds {
-    /// Takes the next call's id, or makes one.
+    /// For an answer to a conversation that holds so many already.
+    pub(crate) fn after(answers_before: usize) -> Self {
+        Self {
+            answers_before,
+            taken: HashSet::new(),
+        }
+    }
+
+    /// Takes the next call's id, or makes one that no other call of the conversation has.
     ///
     /// # Errors
     /// Another call has it.
     pub(crate) fn take(&mut self, id: Option<String>) -> Result<String, DecodeError> {
         let id = id.filter(|id| !id.is_empty()).unwrap_or_else(|| {
-            let mut number = self.0.len();
-            while self.0.contains(&format!("call_{number}")) {
+            let made = |number| format!("call_{}_{number}", self.answers_before);
+            let mut number = self.taken.len();
+            while self.taken.contains(&made(number)) {
                 number += 1;
             }
-            format!("call_{number}")
+            made(number)
         });
-        if self.0.insert(id.clone()) {
+        if self.taken.insert(id.clone()) {
             Ok(id)
         } else {
             Err(DecodeError::DuplicateToolId(id))
@@ -59,6 +71,6 @@ impl CallIds {
 
     /// Whether there was a call.
     pub(crate) fn any(&self) -> bool {
-        !self.0.is_empty()
+        !self.taken.is_empty()
     }
 }

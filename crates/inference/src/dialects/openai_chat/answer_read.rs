@@ -4,16 +4,16 @@ use super::super::openai::{CallIds, Content, Text, fault_in, malformed, signatur
 use super::message_read::opaque;
 use super::thoughts::{self, Block};
 use super::usage::Usage;
-use crate::{Answer, DecodeError, FinishReason, Part, ToolCall};
+use crate::{Answer, DecodeError, FinishReason, Part, Request, ToolCall};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Reads a whole answer. `choices` is what the request asked for: where it is absent, more than one
-/// choice is an error; otherwise the first is read.
+/// Reads a whole answer to a request. Where that asks for no number of choices, more than one is an error;
+/// otherwise the first is read.
 ///
 /// # Errors
 /// It is a failure, not JSON, of another shape, or has a broken tool call.
-pub(crate) fn read_answer(body: &[u8], choices: Option<u64>) -> Result<Answer, DecodeError> {
+pub(crate) fn read_answer(body: &[u8], request: &Request) -> Result<Answer, DecodeError> {
     let whole: Whole<'_> = serde_json::from_slice(body).map_err(|error| {
         // A failure may have any shape beside its `error`.
         fault_in(body).unwrap_or_else(|| malformed(&error))
@@ -22,7 +22,7 @@ pub(crate) fn read_answer(body: &[u8], choices: Option<u64>) -> Result<Answer, D
         return Err(fault_in(body).unwrap_or(DecodeError::Fault(Value::Null)));
     }
     let count = whole.choices.len();
-    if count > 1 && choices.is_none() {
+    if count > 1 && request.choices.is_none() {
         return Err(DecodeError::Malformed(format!(
             "{count} choices came where one was asked for"
         )));
@@ -32,7 +32,7 @@ pub(crate) fn read_answer(body: &[u8], choices: Option<u64>) -> Result<Answer, D
         let message = "the answer has no choice".to_owned();
         return Err(DecodeError::Malformed(message));
     };
-    let parts = parts(choice.message)?;
+    let parts = parts(choice.message, CallIds::after(request.answers_before()))?;
     let has_calls = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
     Ok(Answer {
         id: owned(whole.id),
@@ -118,7 +118,7 @@ enum Arguments {
     Object(Value),
 }
 
-fn parts(message: WireMessage<'_>) -> Result<Vec<Part>, DecodeError> {
+fn parts(message: WireMessage<'_>, mut ids: CallIds) -> Result<Vec<Part>, DecodeError> {
     let content = message.content.unwrap_or_default();
     let thought = message.reasoning_content.or(message.reasoning);
     let thought = thought.unwrap_or_default() + &content.thought;
@@ -136,7 +136,6 @@ fn parts(message: WireMessage<'_>) -> Result<Vec<Part>, DecodeError> {
     }
     let refusal = message.refusal.filter(|text| !text.is_empty());
     parts.extend(refusal.map(|text| Part::Refusal { text }));
-    let mut ids = CallIds::default();
     for call in message.tool_calls.unwrap_or_default() {
         parts.push(tool_call(call, &mut ids)?);
     }
@@ -187,9 +186,15 @@ pub(super) fn finish_reason(
     match word.unwrap_or_default() {
         "length" | "max_tokens" | "model_length" => Ok(FinishReason::Length),
         "content_filter" => Ok(FinishReason::ContentFilter),
-        word @ ("error" | "insufficient_system_resource") => Err(DecodeError::Fault(json!({
-            "error": {"message": format!("the answer ended with `{word}`"), "code": word},
-        }))),
+        word @ ("error" | "insufficient_system_resource") => {
+            let kind = match word {
+                "error" => "server_error",
+                _ => "server_overloaded",
+            };
+            let message = format!("the answer ended with `{word}`");
+            let error = json!({"message": message, "type": kind, "code": word});
+            Err(DecodeError::Fault(json!({ "error": error })))
+        }
         _ if has_calls => Ok(FinishReason::ToolCalls),
         _ => Ok(FinishReason::Stop),
     }

@@ -1,9 +1,10 @@
 //! Tool calls, put together out of a stream's pieces.
 
 use super::super::openai::{CallIds, Text, signature_of};
-use super::stream_read::{Open, Parts};
+use super::stream_read::Parts;
 use crate::{DecodeError, Dialect, Event, Opaque, PartKind};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 /// A piece of a call.
@@ -31,14 +32,15 @@ struct WireFunction<'a> {
     input: Option<Text<'a>>,
 }
 
-/// The calls so far. Only the last one can grow.
+/// The calls so far. One whose arguments are not complete when the next begins goes on beside it.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     ids: CallIds,
     count: usize,
     /// Every call's index and the id that the server gave it.
     known: Vec<(Option<u64>, Option<String>)>,
-    last: Option<Call>,
+    /// Those that can grow, in the order in which they began.
+    open: Vec<Call>,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,24 @@ fn said<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
     text.map(Text::as_str).filter(|text| !text.is_empty())
 }
 
+impl Call {
+    /// Whether nothing more can come for it once another began. Only arguments, which are JSON, tell
+    /// whether they are complete.
+    fn is_settled(&self) -> bool {
+        let is_json = serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok();
+        self.is_custom || self.name.is_empty() || is_json
+    }
+}
+
 impl Calls {
+    /// For an answer to a conversation that holds so many already.
+    pub(super) fn after(answers_before: usize) -> Self {
+        Self {
+            ids: CallIds::after(answers_before),
+            ..Self::default()
+        }
+    }
+
     /// Whether a call of a function came.
     pub(super) const fn any(&self) -> bool {
         self.count > 0
@@ -73,7 +92,7 @@ impl Calls {
     /// Reads a piece.
     ///
     /// # Errors
-    /// Two calls share an id, or the pieces of two calls alternate.
+    /// Two calls share an id, a call has no name, or goes on after its end.
     pub(super) fn piece(
         &mut self,
         piece: WireCall<'_>,
@@ -90,9 +109,9 @@ impl Calls {
         let place = match self.place(piece.index, id, name, text) {
             Some(place) => place,
             None => {
-                self.close(parts, events)?;
+                self.settle(events, parts)?;
                 self.known.push((piece.index, id.map(str::to_owned)));
-                self.last = Some(Call {
+                self.open.push(Call {
                     place: self.known.len().saturating_sub(1),
                     name: String::new(),
                     arguments: String::new(),
@@ -103,13 +122,14 @@ impl Calls {
                 self.known.len().saturating_sub(1)
             }
         };
-        let Some(call) = self.last.as_mut().filter(|call| call.place == place) else {
+        let Some(at) = self.open.iter().position(|call| call.place == place) else {
             if text.is_empty() {
                 return Ok(());
             }
-            let message = "the pieces of two tool calls alternate".to_owned();
+            let message = "a tool call goes on after its end".to_owned();
             return Err(DecodeError::Malformed(message));
         };
+        let call = &mut self.open[at];
         call.signature = piece
             .extra_content
             .as_ref()
@@ -122,7 +142,7 @@ impl Calls {
             known.get_or_insert_with(|| id.to_owned());
         }
         call.arguments.push_str(text);
-        self.begin_or_go_on(text, parts, events)
+        self.begin_or_go_on(at, text, parts, events)
     }
 
     /// The call that a piece belongs to; absent for a new one.
@@ -133,7 +153,7 @@ impl Calls {
         name: Option<&str>,
         text: &str,
     ) -> Option<usize> {
-        let last = self.last.as_ref();
+        let last = self.open.last();
         if let Some(id) = id {
             // The same id under another index is another call, to be refused when it begins.
             let same = |known: &(Option<u64>, Option<String>)| {
@@ -149,7 +169,7 @@ impl Calls {
             Some(_) => self.known.iter().rposition(|known| known.0 == index)?,
             None => last.map(|call| call.place)?,
         };
-        let call = last.filter(|call| call.place == place);
+        let call = self.open.iter().find(|call| call.place == place);
         // A name comes again with a piece of the same call, or begins another under the same index.
         let is_another = name.zip(call).is_some_and(|(name, call)| {
             !call.name.is_empty() && (call.name != name || begins_anew(&call.arguments, text))
@@ -159,13 +179,12 @@ impl Calls {
 
     fn begin_or_go_on(
         &mut self,
+        at: usize,
         text: &str,
         parts: &mut Parts,
         events: &mut Vec<Event>,
     ) -> Result<(), DecodeError> {
-        let Some(call) = self.last.as_mut() else {
-            return Ok(());
-        };
+        let call = &mut self.open[at];
         if call.is_custom || call.name.is_empty() {
             return Ok(());
         }
@@ -182,7 +201,6 @@ impl Calls {
         parts.close(events);
         let name = call.name.clone();
         let part = parts.begin(PartKind::ToolCall { id, name }, events);
-        parts.open(part, Open::Call);
         call.part = Some(part);
         if !call.arguments.is_empty() {
             let text = call.arguments.clone();
@@ -191,18 +209,36 @@ impl Calls {
         Ok(())
     }
 
-    /// Ends the last call.
+    /// Ends the calls for which nothing more can come when another begins.
+    fn settle(&mut self, events: &mut Vec<Event>, parts: &mut Parts) -> Result<(), DecodeError> {
+        for call in std::mem::take(&mut self.open) {
+            match call.is_settled() {
+                true => self.end(call, parts, events)?,
+                false => self.open.push(call),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all calls.
     ///
     /// # Errors
-    /// It has no name.
+    /// One has no name.
     pub(super) fn close(
         &mut self,
         parts: &mut Parts,
         events: &mut Vec<Event>,
     ) -> Result<(), DecodeError> {
-        let Some(call) = self.last.take() else {
-            return Ok(());
-        };
+        let mut open = std::mem::take(&mut self.open).into_iter();
+        open.try_for_each(|call| self.end(call, parts, events))
+    }
+
+    fn end(
+        &mut self,
+        call: Call,
+        parts: &mut Parts,
+        events: &mut Vec<Event>,
+    ) -> Result<(), DecodeError> {
         if call.name.is_empty() {
             return Err(DecodeError::IncompleteToolCall);
         }
@@ -224,7 +260,7 @@ impl Calls {
             if let Some(signature) = call.signature {
                 events.push(Event::Signature { part, signature });
             }
-            parts.close(events);
+            events.push(Event::PartEnded { part });
         }
         Ok(())
     }
@@ -232,6 +268,5 @@ impl Calls {
 
 /// Whether arguments are complete and more of them begin.
 fn begins_anew(arguments: &str, text: &str) -> bool {
-    text.trim_start().starts_with('{')
-        && serde_json::from_str::<serde::de::IgnoredAny>(arguments).is_ok()
+    text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(arguments).is_ok()
 }

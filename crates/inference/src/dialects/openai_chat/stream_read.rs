@@ -9,7 +9,7 @@ use super::answer_read::{finish_reason, stop_text};
 use super::stream_calls::{Calls, WireCall};
 use super::thoughts::Block;
 use super::usage::Usage;
-use crate::{DecodeError, Event, FinishReason, PartKind, Sse, StreamDecoder};
+use crate::{DecodeError, Event, FinishReason, PartKind, Request, Sse, StreamDecoder};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ pub(crate) struct StreamReader {
     end: Option<(FinishReason, Option<String>)>,
 }
 
-/// The parts so far, of which one is open.
+/// The parts so far, of which one is open; calls are not counted among these.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     next: usize,
@@ -37,7 +37,6 @@ pub(super) enum Open {
     Text,
     Refusal,
     Thought,
-    Call,
 }
 
 impl Parts {
@@ -49,7 +48,7 @@ impl Parts {
         part
     }
 
-    /// Makes a part the open one; calls are to be ended before.
+    /// Makes a part the open one.
     pub(super) const fn open(&mut self, part: usize, kind: Open) {
         self.open = Some((part, kind));
     }
@@ -76,11 +75,12 @@ struct Thought {
 }
 
 impl StreamReader {
-    /// `choices` is what the request asked for: where it is absent, a second choice is an error;
+    /// For the answer to a request. Where that asks for no number of choices, a second one is an error;
     /// otherwise the first is read.
-    pub(crate) fn new(choices: Option<u64>) -> Self {
+    pub(crate) fn new(request: &Request) -> Self {
         Self {
-            has_choices: choices.is_some(),
+            has_choices: request.choices.is_some(),
+            calls: Calls::after(request.answers_before()),
             ..Self::default()
         }
     }

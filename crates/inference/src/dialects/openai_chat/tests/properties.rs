@@ -55,7 +55,7 @@ proptest! {
     fn an_answer_comes_back(answer in answer(limits())) {
         let request = Request::default();
         let body = write_answer(&answer, &context(&request));
-        prop_assert_eq!(read_answer(&body, None), Ok(answer), "{}", String::from_utf8_lossy(&body));
+        prop_assert_eq!(read_answer(&body, &Request::default()), Ok(answer), "{}", String::from_utf8_lossy(&body));
     }
 
     #[test]
@@ -66,22 +66,22 @@ proptest! {
         let request = Request { stream_usage: true, ..Request::default() };
         let events = cut(answer.events(), &sizes);
         let wire = write_stream(&mut stream_writer(&context(&request)), &events);
-        let read = read_stream(&mut StreamReader::new(None), &wire).unwrap();
+        let read = read_stream(&mut StreamReader::new(&Request::default()), &wire).unwrap();
         prop_assert_eq!(assemble(read), answer, "{}", wire);
     }
 
     #[test]
     fn no_bytes_make_a_reader_panic(body in any::<Vec<u8>>()) {
         let _ = read_request(&body);
-        let _ = read_answer(&body, None);
-        let _ = read_stream(&mut StreamReader::new(None), &String::from_utf8_lossy(&body));
+        let _ = read_answer(&body, &Request::default());
+        let _ = read_stream(&mut StreamReader::new(&Request::default()), &String::from_utf8_lossy(&body));
     }
 
     #[test]
     fn no_json_makes_a_reader_panic(value in prop_oneof![any_json(), near_json(NAMES)]) {
         let text = value.to_string();
-        let _ = read_answer(text.as_bytes(), None);
-        let _ = read_stream(&mut StreamReader::new(None), &format!("data: {text}"));
+        let _ = read_answer(text.as_bytes(), &Request::default());
+        let _ = read_stream(&mut StreamReader::new(&Request::default()), &format!("data: {text}"));
         if let Err(refused) = read_request(text.as_bytes()) {
             prop_assert!(refused.message.ends_with('.'), "{}", refused.message);
         }

@@ -24,7 +24,7 @@ fn stream(deltas: &[Value], finish_reason: &str) -> String {
 }
 
 fn read(wire: &str) -> Result<Answer, DecodeError> {
-    read_stream(&mut StreamReader::new(None), wire).map(assemble)
+    read_stream(&mut StreamReader::new(&Request::default()), wire).map(assemble)
 }
 
 fn piece(index: Option<u64>, id: Option<&str>, name: Option<&str>, arguments: &str) -> Value {
@@ -54,7 +54,7 @@ fn a_stream_of_openai_is_read() {
     wire.push_str(&chunk(&json!({"content": "lo"}), &Value::Null));
     wire.push_str(&chunk(&json!({}), &json!("stop")));
     wire.push_str("data: {\"id\":\"c1\",\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":2,\"total_tokens\":6}}\n\n");
-    let mut reader = StreamReader::new(None);
+    let mut reader = StreamReader::new(&Request::default());
     let mut events = Vec::new();
     for block in wire.split("\n\n").filter(|block| !block.is_empty()) {
         let data = block.strip_prefix("data: ").unwrap();
@@ -157,9 +157,9 @@ fn calls_without_ids_get_some() {
     assert_eq!(
         answer.parts,
         [
-            call("call_0", "f", "{\"x\":1}"),
-            call("call_1", "f", "{\"x\":2}"),
-            call("call_2", "g", "{}"),
+            call("call_0_0", "f", "{\"x\":1}"),
+            call("call_0_1", "f", "{\"x\":2}"),
+            call("call_0_2", "g", "{}"),
         ]
     );
 }
@@ -180,7 +180,7 @@ fn broken_calls_end_the_stream() {
         Err(DecodeError::IncompleteToolCall)
     );
     let mixed = [
-        piece(Some(0), Some("a"), Some("f"), "{"),
+        piece(Some(0), Some("a"), Some("f"), "{}"),
         piece(Some(1), Some("b"), Some("g"), "{"),
         piece(Some(0), None, None, "}"),
     ];
@@ -188,6 +188,24 @@ fn broken_calls_end_the_stream() {
         read(&stream(&mixed, "tool_calls")),
         Err(DecodeError::Malformed(_))
     ));
+}
+
+#[test]
+fn pieces_of_calls_may_alternate() {
+    let deltas = [
+        piece(Some(0), Some("a"), Some("f"), ""),
+        piece(Some(0), None, None, "{\"x\""),
+        piece(Some(1), Some("b"), Some("g"), "{"),
+        piece(Some(0), None, None, ":1}"),
+        piece(Some(1), None, None, "}"),
+    ];
+    let wire = stream(&deltas, "tool_calls");
+    let whole = [call("a", "f", "{\"x\":1}"), call("b", "g", "{}")];
+    assert_eq!(read(&wire).unwrap().parts, whole);
+    let request = Request::default();
+    let events = read_stream(&mut StreamReader::new(&request), &wire).unwrap();
+    let written = write_stream(&mut stream_writer(&context(&request)), &events);
+    assert_eq!(read(&written).unwrap().parts, whole);
 }
 
 #[test]
@@ -261,7 +279,11 @@ fn a_second_choice_is_an_error_unless_it_was_asked_for() {
         json!({"id": "c", "model": "m", "choices": [{"index": 1, "delta": {"content": "b"}}]});
     let wire = format!("data: {second}\n\n") + &stream(&[json!({"content": "a"})], "stop");
     assert!(matches!(read(&wire), Err(DecodeError::Malformed(_))));
-    let answer = read_stream(&mut StreamReader::new(Some(2)), &wire).map(assemble);
+    let for_two = Request {
+        choices: Some(2),
+        ..Request::default()
+    };
+    let answer = read_stream(&mut StreamReader::new(&for_two), &wire).map(assemble);
     assert_eq!(answer.unwrap().parts, [Part::text("a")]);
 }
 

@@ -4,7 +4,7 @@ use crate::{Answer, DecodeError, Failure, FinishReason, Part, Request, Tokens, T
 use serde_json::{Value, json};
 
 fn read(value: &Value) -> Result<Answer, DecodeError> {
-    read_answer(value.to_string().as_bytes(), None)
+    read_answer(value.to_string().as_bytes(), &Request::default())
 }
 
 fn of_message(message: Value, finish_reason: Value) -> Value {
@@ -72,7 +72,10 @@ fn calls_are_mended_where_servers_leave_things_out() {
     };
     assert_eq!(
         answer.parts,
-        [call("call_0", "f", "{}"), call("call_1", "g", "{\"x\":1}")]
+        [
+            call("call_0_0", "f", "{}"),
+            call("call_0_1", "g", "{\"x\":1}")
+        ]
     );
     assert_eq!(answer.reason, FinishReason::ToolCalls);
 }
@@ -99,7 +102,11 @@ fn broken_calls_and_choices_are_errors() {
     };
     let two = json!({"id": "x", "model": "m", "choices": [choice(1, "b"), choice(0, "a")]});
     assert!(matches!(read(&two), Err(DecodeError::Malformed(_))));
-    let first = read_answer(two.to_string().as_bytes(), Some(2)).unwrap();
+    let for_two = Request {
+        choices: Some(2),
+        ..Request::default()
+    };
+    let first = read_answer(two.to_string().as_bytes(), &for_two).unwrap();
     assert_eq!(first.parts, [Part::text("a")]);
     assert!(matches!(
         read(&json!({"choices": []})),
