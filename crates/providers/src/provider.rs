@@ -103,12 +103,6 @@ pub enum ProviderOpenError {
         /// The header's name.
         name: String,
     },
-    /// The key holds characters that no header may hold.
-    #[error("the api_key of model {model} holds characters that cannot be sent")]
-    ApiKey {
-        /// The provider's name of the model.
-        model: String,
-    },
     /// The HTTP client refuses to start.
     #[error("the HTTP client of model {model} cannot be set up: {reason}")]
     Client {
@@ -123,23 +117,17 @@ impl Coded for ProviderOpenError {
     fn code(&self) -> Code {
         match self {
             Self::BaseUrl { .. } | Self::Header { .. } => Code::ManifestInvalid,
-            Self::ApiKey { .. } => Code::SecretUnavailable,
             Self::Client { .. } => Code::Internal,
         }
     }
 
     fn report(&self) -> ErrorReport {
-        let (Self::BaseUrl { model, .. }
-        | Self::Header { model, .. }
-        | Self::ApiKey { model }
-        | Self::Client { model, .. }) = self;
+        let (Self::BaseUrl { model, .. } | Self::Header { model, .. } | Self::Client { model, .. }) =
+            self;
         let report = ErrorReport::new(self.code(), self.to_string()).about("model", model);
         match self {
             Self::BaseUrl { .. } => {
                 report.hint("write it like https://api.example.com/v1, and the key in `api_key`")
-            }
-            Self::ApiKey { .. } => {
-                report.hint("look for a line break or a space at the end of the secret")
             }
             Self::Header { .. } | Self::Client { .. } => report,
         }

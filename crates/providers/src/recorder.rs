@@ -7,7 +7,7 @@ use crate::turn::turn_answer;
 use crate::{InferenceError, Origin, script};
 use mainstay_inference::{
     Answering, Assembly, BoxFuture, Dialect, EmbeddingRequest, Embeddings, Piece, Provider,
-    ProviderCall, Role,
+    ProviderCall,
 };
 use std::ffi::OsStr;
 use std::fs::File;
@@ -114,9 +114,7 @@ impl Provider for Recorder {
         call: ProviderCall,
     ) -> BoxFuture<'static, Result<Box<dyn Answering>, InferenceError>> {
         Box::pin(async move {
-            let is_answer =
-                |message: &&mainstay_inference::Message| message.role == Role::Assistant;
-            let answers_before = call.request.messages.iter().filter(is_answer).count() as u64;
+            let answers_before = call.request.answers_before() as u64;
             match Arc::clone(&self.inner).call(call).await {
                 Ok(answering) => Ok(Box::new(Recording {
                     answering,

@@ -4,6 +4,7 @@ use mainstay_inference::{Dialect, Request};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -45,8 +46,10 @@ pub(super) fn body(
     let mut out = Vec::with_capacity(body.len() + model.len() + 48);
     let asks_usage = dialect == Dialect::OpenAiChat && request.stream && !request.stream_usage;
     let mut is_first = true;
+    let mut stream_options = None;
     for (name, value) in fields {
         if asks_usage && name == "stream_options" {
+            stream_options = Some(value);
             continue;
         }
         // Gemini and Azure have the model's name in the address; there the field does no harm.
@@ -64,10 +67,19 @@ pub(super) fn body(
         out.push(b'{');
     }
     if asks_usage {
-        out.extend_from_slice(br#","stream_options":{"include_usage":true}"#);
+        out.extend_from_slice(br#","stream_options":"#);
+        serde_json::to_writer(&mut out, &with_usage(stream_options))?;
     }
     out.push(b'}');
     Ok(out)
+}
+
+/// The caller's options for streams, with usage asked for.
+fn with_usage(options: Option<&RawValue>) -> Map<String, Value> {
+    let written = options.map(|options| serde_json::from_str(options.get()));
+    let mut options: Map<String, Value> = written.and_then(Result::ok).unwrap_or_default();
+    options.insert("include_usage".to_owned(), Value::Bool(true));
+    options
 }
 
 #[cfg(test)]

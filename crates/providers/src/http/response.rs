@@ -233,13 +233,13 @@ impl HttpAnswering {
                 let before = events.len();
                 let decoded = decoder.decode(&sse, &mut events);
                 decoded.map_err(|error| self.undecodable(error))?;
+                if events[before..].iter().any(Event::is_content) {
+                    self.sent.clock.note_token();
+                }
                 if self.hides_count && is_count(&events[before..]) {
                     continue;
                 }
                 raw.extend_from_slice(frame.raw);
-            }
-            if events.iter().any(Event::is_content) {
-                self.sent.clock.note_token();
             }
             if decoder.is_complete() {
                 *is_ended = true;

@@ -4,8 +4,7 @@ use super::fault::Fault;
 use super::{Answer, Script, Step};
 use mainstay_inference::{
     Answering, BoxFuture, Dialect, EmbeddingRequest, Embeddings, Event, FinishReason,
-    InferenceError, Message, Origin, PartKind, Piece, Provider, ProviderCall, Role, Tokens,
-    ToolCall,
+    InferenceError, Origin, PartKind, Piece, Provider, ProviderCall, Tokens, ToolCall,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +47,7 @@ impl ScriptProvider {
 
     /// What the script plays for a call, and how it ends.
     fn plan(&self, call: &ProviderCall) -> Result<Plan, InferenceError> {
-        let is_answer = |message: &&Message| message.role == Role::Assistant;
-        let index = call.request.messages.iter().filter(is_answer).count() as u64;
+        let index = call.request.answers_before() as u64;
         let exhausted = || InferenceError::ScriptExhausted {
             origin: self.origin(),
             step: index.saturating_add(1),

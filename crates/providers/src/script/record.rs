@@ -1,10 +1,11 @@
 //! Outcomes of calls as lines of a script.
 
+use super::fault::KINDS;
 use crate::{InferenceError, ModelAnswer};
 use serde_json::{Map, Value, json};
 
 /// A line that plays the outcome again; `None` where the outcome belongs to the script that was
-/// asked (it has no further step), not to a model.
+/// asked (it has no further step) or to us (a key that cannot be read), not to a model.
 pub(crate) fn recorded_line(outcome: Result<&ModelAnswer, &InferenceError>) -> Option<String> {
     let line = match outcome {
         Ok(answer) => answer_line(answer),
@@ -27,15 +28,12 @@ fn answer_line(answer: &ModelAnswer) -> Value {
 
 /// The typed form of an error, without what the script knows by itself.
 fn fault(error: &InferenceError) -> Option<Value> {
-    if matches!(
-        error,
-        InferenceError::ScriptExhausted { .. } | InferenceError::RecordingFailed { .. }
-    ) {
-        return None;
-    }
     let Value::Object(fields) = serde_json::to_value(error).ok()? else {
         return None;
     };
+    if !KINDS.contains(&fields.get("kind")?.as_str()?) {
+        return None;
+    }
     let duration = |value: Value| match value.as_u64() {
         Some(ms) => json!(format!("{ms}ms")),
         None => value,

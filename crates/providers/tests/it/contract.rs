@@ -3,7 +3,7 @@
 use crate::server::{Act, GOOD, Server, events, provider, request, settings};
 use mainstay_contract::Coded;
 use mainstay_providers::{
-    Form, InferenceError, ModelProvider, ProviderSettings, Recorder, Script, open,
+    Direct, Form, InferenceError, ModelProvider, ProviderSettings, Recorder, Script, open,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,19 +67,16 @@ const SCRIPT: &str = "
 #[tokio::test]
 async fn the_script_keeps_the_contract() {
     let steps = Script::parse("s.yaml", SCRIPT.as_bytes()).unwrap();
-    provider_contract(open(ProviderSettings::Script { steps }).unwrap()).await;
+    let provider = open(ProviderSettings::Script { steps }).unwrap();
+    provider_contract(Arc::new(Direct::new(provider, "s.yaml"))).await;
 }
 
 #[tokio::test]
 async fn the_recorder_keeps_the_contract() {
     let steps = Script::parse("s.yaml", SCRIPT.as_bytes()).unwrap();
     let inner = open(ProviderSettings::Script { steps }).unwrap();
-    provider_contract(Arc::new(Recorder::new(
-        inner,
-        tempfile::tempfile().unwrap(),
-        Form::YamlList,
-    )))
-    .await;
+    let recorder = Recorder::new(inner, tempfile::tempfile().unwrap(), Form::YamlList);
+    provider_contract(Arc::new(Direct::new(Arc::new(recorder), "s.yaml"))).await;
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! Errors that providers answer with, and what they mean.
 
-use crate::server::{Act, KEY, Server, ask, events, failure, json, provider, response, settings};
-use mainstay_contract::{Coded, EffectState, RetryAdvice};
-use mainstay_providers::{
-    InferenceError, OpenAiSettings, ProviderOpenError, ProviderSettings, open,
+use crate::server::{
+    Act, KEY, Server, ask, events, failure, json, plain, provider, response, settings,
 };
+use mainstay_contract::{Coded, EffectState, RetryAdvice};
+use mainstay_providers::{InferenceError, ProviderOpenError, ProviderSettings, open};
+use std::time::Duration;
 
 async fn code(acts: Vec<Act>) -> String {
     failure(acts).await.code().as_str().to_owned()
@@ -148,7 +149,7 @@ async fn both_numbers_of_a_long_conversation_are_told() {
             "{body}"
         );
         assert_eq!(
-            (&report.data["tokens"], &report.data["limit"]),
+            (&report.data["tokens"], &report.data["max_tokens"]),
             (&5000.into(), &4096.into()),
             "{body}"
         );
@@ -173,6 +174,11 @@ async fn the_advice_of_the_provider_reaches_the_report() {
         assert_eq!(report.data["provider"], "openai_compatible");
         assert_eq!(report.subject.unwrap().id, "tiny-1");
     }
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(60));
+    let header = format!("retry-after: {date}\r\n");
+    let error = failure(vec![Act::Send(response(529, &header, ""))]).await;
+    let wait = error.report().retry.after_ms.unwrap();
+    assert!((30_000..=60_000).contains(&wait), "{wait}");
     let delay =
         r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"retryDelay":"1.5s"}]}}"#;
     assert_eq!(
@@ -222,7 +228,7 @@ async fn a_redirect_is_not_followed() {
 
 #[test]
 fn settings_that_cannot_work_are_refused_without_showing_secrets() {
-    let refused = |settings| match open(ProviderSettings::OpenAiCompatible(settings)) {
+    let refused = |settings| match open(ProviderSettings::Http(Box::new(settings))) {
         Err(error) => {
             assert!(!format!("{error:?}{}", error.report().message).contains("sesame"));
             error
@@ -236,17 +242,11 @@ fn settings_that_cannot_work_are_refused_without_showing_secrets() {
         "http://user:sesame@x/v1",
         "http://x/#a",
     ] {
-        let error = refused(OpenAiSettings::new(url, "m"));
+        let error = refused(plain(url, "m"));
         assert!(matches!(error, ProviderOpenError::BaseUrl { .. }), "{url}");
     }
     let secret = |text: &str| mainstay_contract::Secret::new(text);
-    let mut with_key = OpenAiSettings::new("http://x/v1", "m");
-    with_key.api_key = Some(secret("sesame\n"));
-    assert_eq!(
-        refused(with_key).code().as_str(),
-        "runtime.secret_unavailable"
-    );
-    let mut with_header = OpenAiSettings::new("http://x/v1", "m");
+    let mut with_header = plain("http://x/v1", "m");
     with_header.headers = vec![("x y".into(), secret("sesame"))];
     assert_eq!(refused(with_header).code().as_str(), "manifest.invalid");
 }

@@ -10,7 +10,10 @@
 mod answers;
 mod contract;
 mod faults;
+mod keys;
 mod recorder;
+mod relayed;
 mod scripts;
 mod server;
+mod services;
 mod transport;

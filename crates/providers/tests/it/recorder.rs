@@ -1,11 +1,14 @@
 //! A recording is a script that answers the same.
 
 use mainstay_contract::{Coded, Message, Role, ToolCall, Usage};
+use mainstay_inference::{
+    Answer, Answering, BoxFuture, Dialect, EmbeddingRequest, Embeddings, FinishReason, Part, Piece,
+    Provider, ProviderCall, Tokens, ToolCall as NeutralCall,
+};
 use mainstay_providers::{
-    Form, InferenceError, ModelAnswer, ModelProvider, ModelRequest, NetworkPhase, Origin,
+    Direct, Form, InferenceError, ModelAnswer, ModelProvider, ModelRequest, NetworkPhase, Origin,
     ProviderSettings, Recorder, ResponseProblem, Script, TimeoutPhase, open,
 };
-use mainstay_sessions::BoxFuture;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
@@ -17,22 +20,78 @@ type Outcome = Result<ModelAnswer, InferenceError>;
 /// Gives prepared outcomes in order.
 struct Prepared(Mutex<VecDeque<Outcome>>);
 
-impl ModelProvider for Prepared {
-    fn call<'a>(
-        &'a self,
-        _: &'a ModelRequest,
-        on_text: &'a mut (dyn FnMut(&str) + Send),
-    ) -> BoxFuture<'a, Outcome> {
+impl Prepared {
+    fn new(outcomes: impl Into<VecDeque<Outcome>>) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(outcomes.into())))
+    }
+}
+
+impl Provider for Prepared {
+    fn dialect(&self, _: Option<Dialect>) -> Option<Dialect> {
+        None
+    }
+
+    fn call(
+        self: Arc<Self>,
+        _: ProviderCall,
+    ) -> BoxFuture<'static, Result<Box<dyn Answering>, InferenceError>> {
         let outcome = self.0.lock().unwrap().pop_front().unwrap();
-        if let Ok(answer) = &outcome {
-            on_text(&answer.text);
-        }
-        Box::pin(std::future::ready(outcome))
+        let answering = outcome.map(|answer| {
+            let events = neutral(answer).events();
+            let piece = Piece {
+                events,
+                ..Piece::default()
+            };
+            Box::new(Given(Some(piece))) as Box<dyn Answering>
+        });
+        Box::pin(std::future::ready(answering))
+    }
+
+    fn embed(
+        self: Arc<Self>,
+        _: Arc<EmbeddingRequest>,
+    ) -> BoxFuture<'static, Result<Embeddings, InferenceError>> {
+        unreachable!("nobody asks for vectors")
+    }
+}
+
+/// An answer that comes in one piece.
+struct Given(Option<Piece>);
+
+impl Answering for Given {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Piece>, InferenceError>> {
+        Box::pin(std::future::ready(Ok(self.0.take())))
+    }
+}
+
+fn neutral(answer: ModelAnswer) -> Answer {
+    let calls = answer.tool_calls.into_iter().map(|call| {
+        Part::ToolCall(NeutralCall {
+            id: call.id,
+            name: call.name,
+            arguments: call.arguments,
+            signature: None,
+        })
+    });
+    Answer {
+        id: "1".to_owned(),
+        model: "prepared".to_owned(),
+        parts: std::iter::once(Part::text(answer.text))
+            .chain(calls)
+            .collect(),
+        reason: FinishReason::Stop,
+        stop: None,
+        tokens: Some(Tokens {
+            input: answer.usage.input_tokens,
+            output: answer.usage.output_tokens,
+            ..Tokens::default()
+        }),
     }
 }
 
 /// Drives a conversation: an answer is added to it, a failure is tried again.
-async fn drive(model: &dyn ModelProvider, calls: usize) -> Vec<Outcome> {
+async fn drive(provider: Arc<dyn Provider>, calls: usize) -> Vec<Outcome> {
+    let model = Direct::new(provider, "m");
     let mut request = ModelRequest::default();
     let mut outcomes = Vec::new();
     for _ in 0..calls {
@@ -102,11 +161,15 @@ fn outcome() -> impl Strategy<Value = Outcome> {
                     message,
                 },
                 2 => InferenceError::QuotaExhausted { origin, message },
-                3 => InferenceError::ContentFiltered { origin, message },
+                3 => InferenceError::ContentFiltered {
+                    origin,
+                    reason: String::new(),
+                    message,
+                },
                 4 => InferenceError::ContextLengthExceeded {
                     origin,
                     tokens: ms,
-                    limit: None,
+                    max_tokens: ms.map(|ms| ms / 2),
                     message,
                 },
                 5 => InferenceError::BadRequest {
@@ -132,6 +195,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
                     origin,
                     phase: TimeoutPhase::Total,
                     after: retry_after.unwrap_or_default(),
+                    elapsed: retry_after.unwrap_or_default(),
                 },
                 _ => InferenceError::BadResponse {
                     origin,
@@ -152,14 +216,43 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("recorded.jsonl");
         let file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
-        let recorder = Recorder::new(Arc::new(Prepared(Mutex::new(outcomes.into()))), file, Form::JsonLines);
-        let live = runtime.block_on(drive(&recorder, calls));
+        let recorder = Recorder::new(Prepared::new(outcomes), file, Form::JsonLines);
+        let live = runtime.block_on(drive(Arc::new(recorder), calls));
         let steps = Script::parse("recorded.jsonl", &std::fs::read(&path).unwrap()).unwrap();
         let script = open(ProviderSettings::Script { steps }).unwrap();
-        let played = runtime.block_on(drive(&*script, calls));
+        let played = runtime.block_on(drive(script, calls));
         let compare = |outcomes: &[Outcome]| outcomes.iter().map(comparable).collect::<Vec<_>>();
         prop_assert_eq!(compare(&played), compare(&live));
     }
+}
+
+#[tokio::test]
+async fn failures_of_our_own_are_no_part_of_a_recording() {
+    let origin = Origin::default;
+    let ours = [
+        InferenceError::KeyUnavailable {
+            origin: origin(),
+            message: "the file is gone".to_owned(),
+        },
+        InferenceError::Unsupported {
+            origin: origin(),
+            param: "n".to_owned(),
+            message: String::new(),
+        },
+    ];
+    let answer = ModelAnswer {
+        text: "hi".into(),
+        ..ModelAnswer::default()
+    };
+    let outcomes: Vec<Outcome> = ours.map(Err).into_iter().chain([Ok(answer)]).collect();
+    let tape = tempfile::NamedTempFile::new().unwrap();
+    let file = tape.reopen().unwrap();
+    let recorder = Recorder::new(Prepared::new(outcomes), file, Form::JsonLines);
+    drive(Arc::new(recorder), 3).await;
+    let recorded = std::fs::read(tape.path()).unwrap();
+    let script = Script::parse("r.jsonl", &recorded).expect("the recording is a script");
+    assert_eq!(script.answers(), 1);
+    assert!(!String::from_utf8(recorded).unwrap().contains("fault"));
 }
 
 #[tokio::test]
@@ -169,12 +262,8 @@ async fn an_answer_that_cannot_be_recorded_is_not_given_out() {
         text: "hi".into(),
         ..ModelAnswer::default()
     });
-    let recorder = Recorder::new(
-        Arc::new(Prepared(Mutex::new([answer].into()))),
-        full,
-        Form::JsonLines,
-    );
-    let error = drive(&recorder, 1).await.remove(0).unwrap_err();
+    let recorder = Recorder::new(Prepared::new([answer]), full, Form::JsonLines);
+    let error = drive(Arc::new(recorder), 1).await.remove(0).unwrap_err();
     assert_eq!(error.code().as_str(), "store.disk_full");
     assert_eq!(error.effect(), mainstay_contract::EffectState::Applied);
 }

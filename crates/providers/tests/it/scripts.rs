@@ -2,7 +2,7 @@
 
 use mainstay_contract::{Coded, Message, Role};
 use mainstay_providers::{
-    InferenceError, ModelAnswer, ModelProvider, ModelRequest, ProviderSettings, Script,
+    Direct, InferenceError, ModelAnswer, ModelProvider, ModelRequest, ProviderSettings, Script,
     ScriptError, open,
 };
 use proptest::prelude::*;
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 fn script(name: &str, text: &str) -> Arc<dyn ModelProvider> {
     let steps = Script::parse(name, text.as_bytes()).unwrap();
-    open(ProviderSettings::Script { steps }).unwrap()
+    let provider = open(ProviderSettings::Script { steps }).unwrap();
+    Arc::new(Direct::new(provider, name))
 }
 
 async fn ask(
@@ -141,7 +142,7 @@ async fn every_kind_of_fault_is_its_own_error() {
         ("server_error", "inference.server_error"),
         ("timeout", "inference.timeout"),
         ("bad_response", "inference.bad_response"),
-        ("internal", "runtime.internal"),
+        ("internal", "inference.internal"),
     ] {
         let model = script(
             "f.yaml",

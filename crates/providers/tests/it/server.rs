@@ -1,15 +1,16 @@
 //! A loopback HTTP server that plays exact bytes, so that every misbehaviour is a real one.
 
 use mainstay_contract::{Coded, Message, Role, Secret};
+use mainstay_inference::Provider;
 use mainstay_providers::{
-    InferenceError, ModelAnswer, ModelProvider, ModelRequest, OpenAiSettings, ProviderSettings,
-    open,
+    Direct, HttpSettings, InferenceError, ModelAnswer, ModelProvider, ModelRequest,
+    ProviderSettings, ResponseLimits, Service, Timeouts, open,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 
 pub(crate) const KEY: &str = "sk-live-0123456789abcdef";
 
@@ -18,9 +19,15 @@ pub(crate) const KEY: &str = "sk-live-0123456789abcdef";
 pub(crate) enum Act {
     Send(Vec<u8>),
     Pause(Duration),
+    /// Until as many connections wait here as the barrier counts.
+    Meet(Arc<Barrier>),
+    /// Reads another request on the same connection.
+    Read,
     /// Until the client closes.
     Hang,
 }
+
+type Plan = dyn Fn(usize, &str) -> Vec<Act> + Send + Sync;
 
 pub(crate) struct Server {
     pub(crate) url: String,
@@ -37,6 +44,14 @@ impl Server {
     pub(crate) async fn start_with(
         acts: impl Fn(usize) -> Vec<Act> + Send + Sync + 'static,
     ) -> Self {
+        Self::start_by(move |number, _| acts(number)).await
+    }
+
+    /// Plays for each connection what its number and its first request ask for.
+    pub(crate) async fn start_by(
+        acts: impl Fn(usize, &str) -> Vec<Act> + Send + Sync + 'static,
+    ) -> Self {
+        let acts: Arc<Plan> = Arc::new(acts);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -45,9 +60,10 @@ impl Server {
         tokio::spawn(async move {
             for number in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (acts, seen, closed) = (acts(number), Arc::clone(&seen), closed_sender.clone());
+                let (acts, seen) = (Arc::clone(&acts), Arc::clone(&seen));
+                let closed = closed_sender.clone();
                 tokio::spawn(async move {
-                    play(stream, acts, &seen, &closed).await;
+                    play(stream, number, &*acts, &seen, &closed).await;
                 });
             }
         });
@@ -74,7 +90,8 @@ impl Server {
 
 async fn play(
     mut stream: TcpStream,
-    acts: Vec<Act>,
+    number: usize,
+    acts: &Plan,
     seen: &Mutex<Vec<String>>,
     closed: &watch::Sender<usize>,
 ) {
@@ -82,9 +99,17 @@ async fn play(
         closed.send_modify(|count| *count += 1);
         return;
     };
+    let acts = acts(number, &request);
     seen.lock().unwrap().push(request);
     for act in acts {
         match act {
+            Act::Meet(barrier) => {
+                barrier.wait().await;
+            }
+            Act::Read => match read_request(&mut stream).await {
+                Some(request) => seen.lock().unwrap().push(request),
+                None => return,
+            },
             Act::Send(bytes) => {
                 if stream.write_all(&bytes).await.is_err() {
                     break;
@@ -156,15 +181,36 @@ pub(crate) const GOOD: &str = concat!(
     "data: [DONE]\n\n",
 );
 
-pub(crate) fn settings(url: &str) -> OpenAiSettings {
-    OpenAiSettings {
-        api_key: Some(Secret::new(KEY)),
-        ..OpenAiSettings::new(url, "tiny-1")
+/// Settings for a model of a server that follows OpenAI, without a key.
+pub(crate) fn plain(url: &str, model: &str) -> HttpSettings {
+    HttpSettings {
+        provider: "openai_compatible".to_owned(),
+        service: Service::OpenAiCompatible,
+        base_url: url.to_owned(),
+        model: model.to_owned(),
+        api_key: None,
+        headers: Vec::new(),
+        timeouts: Timeouts::default(),
+        limits: ResponseLimits::default(),
     }
 }
 
-pub(crate) fn provider(settings: OpenAiSettings) -> Arc<dyn ModelProvider> {
-    open(ProviderSettings::OpenAiCompatible(settings)).unwrap()
+pub(crate) fn settings(url: &str) -> HttpSettings {
+    HttpSettings {
+        api_key: Some(Arc::new(Secret::new(KEY))),
+        ..plain(url, "tiny-1")
+    }
+}
+
+/// The provider behind the port.
+pub(crate) fn opened(settings: HttpSettings) -> Arc<dyn Provider> {
+    open(ProviderSettings::Http(Box::new(settings))).unwrap()
+}
+
+/// The provider as a session sees it.
+pub(crate) fn provider(settings: HttpSettings) -> Arc<dyn ModelProvider> {
+    let model = settings.model.clone();
+    Arc::new(Direct::new(opened(settings), model))
 }
 
 pub(crate) fn request() -> ModelRequest {

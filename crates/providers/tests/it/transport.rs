@@ -1,8 +1,11 @@
 //! Connections that fail, stall or end, and the limits that notice it.
 
-use crate::server::{Act, GOOD, Server, ask, events, provider, request, response, settings};
+use crate::server::{
+    Act, GOOD, Server, ask, events, json, opened, provider, request, response, settings,
+};
+use crate::services::{call, pieces};
 use mainstay_contract::{Coded, EffectState};
-use mainstay_providers::{InferenceError, NetworkPhase, OpenAiSettings, TimeoutPhase, Timeouts};
+use mainstay_providers::{HttpSettings, InferenceError, NetworkPhase, TimeoutPhase, Timeouts};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
@@ -14,6 +17,7 @@ fn patient() -> Timeouts {
     Timeouts {
         connect: LONG,
         first_token: LONG,
+        first_token_whole: LONG,
         idle: LONG,
         total: LONG,
     }
@@ -30,7 +34,7 @@ fn piece() -> Act {
 async fn expires(acts: Vec<Act>, timeouts: Timeouts, expected: TimeoutPhase) {
     let mut server = Server::start(acts).await;
     let started = Instant::now();
-    let settings = OpenAiSettings {
+    let settings = HttpSettings {
         timeouts,
         ..settings(&server.url)
     };
@@ -75,7 +79,7 @@ async fn each_limit_is_named_and_closes_the_socket() {
     expires(vec![head(), piece(), Act::Hang], total, TimeoutPhase::Total).await;
     let slow = Act::Send(response(500, "content-length: 10\r\n", "half"));
     let server = Server::start(vec![slow, Act::Hang]).await;
-    let settings = OpenAiSettings {
+    let settings = HttpSettings {
         timeouts: idle,
         ..settings(&server.url)
     };
@@ -95,7 +99,7 @@ async fn connecting_has_its_own_limit() {
         ..patient()
     };
     let url = server.url.replace("http:", "https:");
-    let settings = OpenAiSettings {
+    let settings = HttpSettings {
         timeouts,
         ..settings(&url)
     };
@@ -127,7 +131,7 @@ async fn a_slow_stream_that_moves_survives_the_idle_limit() {
         ..patient()
     };
     let started = Instant::now();
-    let settings = OpenAiSettings {
+    let settings = HttpSettings {
         timeouts,
         ..settings(&server.url)
     };
@@ -142,9 +146,77 @@ async fn a_slow_stream_that_moves_survives_the_idle_limit() {
 }
 
 #[tokio::test]
+async fn comments_that_keep_a_stream_alive_count_as_life() {
+    let mut acts = vec![head(), piece()];
+    for _ in 0..60 {
+        let comment = Act::Send(b": keepalive\n\n".to_vec());
+        acts.extend([comment, Act::Pause(Duration::from_millis(20))]);
+    }
+    let end = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    acts.push(Act::Send(end.as_bytes().to_vec()));
+    let server = Server::start(acts).await;
+    let timeouts = Timeouts {
+        idle: Duration::from_millis(600),
+        ..patient()
+    };
+    let settings = HttpSettings {
+        timeouts,
+        ..settings(&server.url)
+    };
+    let started = Instant::now();
+    assert_eq!(ask(&*provider(settings)).await.unwrap().text, "a");
+    assert!(started.elapsed() > timeouts.idle);
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_whole_has_a_limit_of_its_own() {
+    let body = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#;
+    let late = |pause: u64| {
+        let mut acts = vec![Act::Pause(Duration::from_millis(pause))];
+        acts.extend(json(200, body));
+        acts
+    };
+    let timeouts = Timeouts {
+        first_token: SHORT,
+        ..patient()
+    };
+    let limited = |server: &Server, timeouts| {
+        let url = server.url.clone();
+        opened(HttpSettings {
+            timeouts,
+            ..settings(&url)
+        })
+    };
+    let server = Server::start(late(400)).await;
+    let whole = pieces(limited(&server, timeouts), call(false)).await;
+    assert_eq!(whole.unwrap().len(), 1);
+    let streamed = pieces(limited(&server, timeouts), call(true)).await;
+    let is_late = |error| {
+        matches!(
+            error,
+            InferenceError::Timeout {
+                phase: TimeoutPhase::FirstToken,
+                after: SHORT,
+                ..
+            }
+        )
+    };
+    assert!(is_late(streamed.unwrap_err()));
+    let timeouts = Timeouts {
+        first_token_whole: SHORT,
+        ..patient()
+    };
+    let error = pieces(limited(&server, timeouts), call(false)).await;
+    assert!(is_late(error.unwrap_err()));
+    pieces(limited(&server, timeouts), call(true))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn dropping_the_call_closes_the_socket() {
     let mut server = Server::start(vec![head(), piece(), Act::Hang]).await;
-    let provider = provider(OpenAiSettings {
+    let provider = provider(HttpSettings {
         timeouts: patient(),
         ..settings(&server.url)
     });
@@ -215,7 +287,7 @@ async fn a_finished_answer_does_not_wait_for_a_server_that_lingers() {
         unreachable!()
     };
     let mut server = Server::start(vec![Act::Send(bytes), Act::Hang]).await;
-    let answer = ask(&*provider(OpenAiSettings {
+    let answer = ask(&*provider(HttpSettings {
         timeouts: patient(),
         ..settings(&server.url)
     }))

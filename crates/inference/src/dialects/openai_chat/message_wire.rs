@@ -11,7 +11,7 @@ use serde_json::Value;
 #[derive(Debug, Default, Serialize)]
 pub(super) struct WireMessage<'a> {
     pub(super) role: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Null where there is none: servers exist that miss the field.
     pub(super) content: Option<WireContent<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<&'a str>,
