@@ -113,7 +113,7 @@ impl Models {
             .manifest
             .as_ref()
             .is_some_and(|now| Arc::ptr_eq(now, &manifest));
-        if is_same && keys == known.keys {
+        if is_same && keys == known.keys && !known.opened.has_unusable() {
             return;
         }
         let Known { opened, .. } = &mut *known;

@@ -3,7 +3,10 @@
 use super::local::LocalProvider;
 use crate::secrets;
 use mainstay_contract::{Code, Coded, ErrorReport, Secret};
-use mainstay_inference::Provider;
+use mainstay_inference::{
+    Answering, BoxFuture, Dialect, EmbeddingRequest, Embeddings, InferenceError, Origin, Provider,
+    ProviderCall,
+};
 use mainstay_local::Status;
 use mainstay_manifest::{
     HeaderValue, Model, Provider as Source, SecretSource, Timeouts as Written,
@@ -19,7 +22,7 @@ use tokio::sync::watch;
 
 /// Open providers, by the model as it stands in the manifest.
 #[derive(Default)]
-pub(super) struct Opened(HashMap<String, (Model, Arc<dyn Provider>)>);
+pub(super) struct Opened(HashMap<String, (Model, Outcome)>);
 
 /// What a provider is opened with beside its model.
 pub(crate) struct Place<'a> {
@@ -50,7 +53,7 @@ impl Opened {
         &mut self,
         models: &BTreeMap<String, Model>,
         place: &Place<'_>,
-    ) -> Result<HashMap<Arc<str>, Arc<dyn Provider>>, Box<ErrorReport>> {
+    ) -> HashMap<Arc<str>, Arc<dyn Provider>> {
         let mut opened = HashMap::new();
         for (name, model) in models {
             if !model.pool().is_empty() {
@@ -58,21 +61,90 @@ impl Opened {
             }
             // A script may change without the manifest.
             let is_script = matches!(model.provider, Source::Script { .. });
-            let known = self
-                .0
-                .get(name)
-                .filter(|(known, _)| known == model && !is_script);
+            let known = self.0.get(name);
+            let known = known.filter(|(known, outcome)| {
+                known == model && !is_script && matches!(outcome, Outcome::Opened(_))
+            });
             let provider = match known {
-                Some((_, provider)) => Arc::clone(provider),
-                None => open_pinned(name, model, place)?,
+                Some((_, outcome)) => outcome.clone(),
+                None => match open_pinned(name, model, place) {
+                    Ok(provider) => Outcome::Opened(provider),
+                    Err(report) => {
+                        let message = report.message;
+                        tracing::debug!(model = name, error = message, "a model cannot be used");
+                        let model = name.clone();
+                        Outcome::Failed(Arc::new(Unusable { model, message }))
+                    }
+                },
             };
             opened.insert(name.clone(), (model.clone(), provider));
         }
         self.0 = opened;
         let by_name = self.0.iter();
-        Ok(by_name
-            .map(|(name, (_, provider))| (Arc::from(name.as_str()), Arc::clone(provider)))
-            .collect())
+        by_name
+            .map(|(name, (_, outcome))| (Arc::from(name.as_str()), outcome.provider()))
+            .collect()
+    }
+
+    /// Whether a model could not be opened, and may be by now.
+    pub(super) fn has_unusable(&self) -> bool {
+        let mut outcomes = self.0.values().map(|(_, outcome)| outcome);
+        outcomes.any(|outcome| matches!(outcome, Outcome::Failed(_)))
+    }
+}
+
+/// What became of opening a model.
+#[derive(Clone)]
+enum Outcome {
+    Opened(Arc<dyn Provider>),
+    Failed(Arc<Unusable>),
+}
+
+impl Outcome {
+    fn provider(&self) -> Arc<dyn Provider> {
+        match self {
+            Self::Opened(provider) => Arc::clone(provider),
+            Self::Failed(unusable) => Arc::clone(unusable) as Arc<dyn Provider>,
+        }
+    }
+}
+
+/// Stands where a model could not be opened, and says why to whoever asks it.
+struct Unusable {
+    model: String,
+    message: String,
+}
+
+impl Unusable {
+    fn error(&self) -> InferenceError {
+        InferenceError::ModelNotFound {
+            origin: Origin {
+                provider: "the manifest".to_owned(),
+                model: self.model.clone(),
+                answering: false,
+            },
+            message: self.message.clone(),
+        }
+    }
+}
+
+impl Provider for Unusable {
+    fn dialect(&self, _caller: Option<Dialect>) -> Option<Dialect> {
+        None
+    }
+
+    fn call(
+        self: Arc<Self>,
+        _call: ProviderCall,
+    ) -> BoxFuture<'static, Result<Box<dyn Answering>, InferenceError>> {
+        Box::pin(async move { Err(self.error()) })
+    }
+
+    fn embed(
+        self: Arc<Self>,
+        _request: Arc<EmbeddingRequest>,
+    ) -> BoxFuture<'static, Result<Embeddings, InferenceError>> {
+        Box::pin(async move { Err(self.error()) })
     }
 }
 

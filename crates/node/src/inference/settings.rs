@@ -24,7 +24,7 @@ pub(super) fn of(
     opened: &mut Opened,
 ) -> Result<Settings, Box<ErrorReport>> {
     let table = prices::table(manifest, folder)?;
-    let providers = opened.exchange(&manifest.models, place)?;
+    let providers = opened.exchange(&manifest.models, place);
     let mut settings = Settings {
         providers,
         ..Settings::default()
