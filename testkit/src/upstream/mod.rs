@@ -24,7 +24,7 @@
 //! | `quota` · `ctx` · `filter` | the account is used up; 5000 tokens of 4096; the prompt is refused |
 //! | `filter-finish` · `refusal` | an answer that ends because of what it holds |
 //! | `overloaded-mid` | an error within a stream after two pieces; 529 without one |
-//! | `badjson` · `empty` | a body that breaks off in good order; no body |
+//! | `badjson` · `badjson-mid` · `empty` | what is no JSON, at once or after two pieces; no body |
 //! | `flaky-N` · `limited-N` · `limited-N-SECS` | so many 500 or 429 for each key, then `ok` |
 //! | `rotate` | 401 unless the key is the one of the last `POST /key` |
 //!
@@ -86,24 +86,27 @@ impl Upstream {
     /// # Errors
     /// It cannot listen there.
     pub fn listen(address: SocketAddr) -> std::io::Result<Self> {
+        // Nothing here blocks on a runtime, so that tests within one may start an upstream too.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let listener = runtime.block_on(TcpListener::bind(address))?;
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let state = Arc::new(State::default());
         let (stop, stopped) = oneshot::channel();
         let kept = Arc::clone(&state);
-        let thread = std::thread::Builder::new()
-            .name("upstream".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = accept(listener, kept) => {}
-                        _ = stopped => {}
-                    }
-                });
-            })?;
+        let serve = async move {
+            let Ok(listener) = TcpListener::from_std(listener) else {
+                return;
+            };
+            tokio::select! {
+                () = accept(listener, kept) => {}
+                _ = stopped => {}
+            }
+        };
+        let thread = std::thread::Builder::new().name("upstream".to_owned());
+        let thread = thread.spawn(move || runtime.block_on(serve))?;
         Ok(Self {
             address,
             state,

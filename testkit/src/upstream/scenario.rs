@@ -23,7 +23,10 @@ pub(super) enum Scenario {
     Reset,
     /// Two pieces of content, then an error within the stream.
     OverloadedMid,
+    /// What should be JSON is not, from the beginning.
     BadJson,
+    /// The same after two pieces of content.
+    BadJsonMid,
     /// A body of no bytes.
     Empty,
 }
@@ -91,6 +94,7 @@ impl Scenario {
             "reset" => Some(Self::Reset),
             "overloaded-mid" => Some(Self::OverloadedMid),
             "badjson" => Some(Self::BadJson),
+            "badjson-mid" => Some(Self::BadJsonMid),
             "empty" => Some(Self::Empty),
             "rotate" => Some(Self::Rotate),
             _ => trouble(name).map(Self::Fail).or_else(|| numbered(name)),

@@ -297,7 +297,7 @@ impl Play<'_> {
                 headers.push(length);
                 vec![Step::Send(half), Step::Wait(LEAVES), Step::Close]
             }
-            Scenario::BadJson => vec![Step::Send(half)],
+            Scenario::BadJson | Scenario::BadJsonMid => vec![Step::Send(half)],
             Scenario::Empty => Vec::new(),
             _ => vec![Step::Send(all)],
         };
@@ -313,6 +313,7 @@ impl Play<'_> {
             .filter(|(_, frame)| frame.is_content)
             .nth(1);
         let so_far = second.map_or(frames.len(), |(place, _)| place + 1);
+        let broken = || Step::Send(Bytes::from_static(b"data: {\"broken\": \n\n"));
         let begun = || frames[..so_far].iter().map(send);
         let play = match scenario {
             Scenario::Answer(_, Pace::EachAfter(time)) => {
@@ -333,10 +334,8 @@ impl Play<'_> {
                 let error = mid(self.route.wire, so_far);
                 begun().chain([send(&error)]).collect()
             }
-            Scenario::BadJson => {
-                let broken = Step::Send(Bytes::from_static(b"data: {\"broken\": \n\n"));
-                begun().chain([broken]).collect()
-            }
+            Scenario::BadJson => vec![broken()],
+            Scenario::BadJsonMid => begun().chain([broken()]).collect(),
             Scenario::Empty => Vec::new(),
             _ => frames.iter().map(send).collect(),
         };

@@ -9,6 +9,7 @@
 mod basics;
 mod demo;
 mod foreign;
+mod gateway;
 mod harness;
 mod hostile;
 mod inference_errors;

@@ -1,0 +1,148 @@
+//! Money: what was spent stays spent, and a budget is never overrun.
+
+use super::{Gate, ROUTES, Route, model};
+use serde_json::json;
+
+/// A call costs 11 tokens in and 7 out: 0.018 dollars.
+const PRICE: &str = "price: {input_per_million: 1000, output_per_million: 1000}";
+
+fn bound(model: &str) -> serde_json::Value {
+    let message = json!({"role": "user", "content": "x"});
+    json!({"model": model, "messages": [message], "max_tokens": 7})
+}
+
+#[tokio::test]
+async fn a_budget_that_is_used_up_is_402_and_costs_nothing_more() {
+    let more = format!("retry: {{max: 0}}, {PRICE}, budget: {{usd: 0.02, per: day}}");
+    let gate = Gate::open(&model("m", "openai", "ok", &more));
+    let told = gate.chat("m").await;
+    assert_eq!(told.ok().header("x-mainstay-cost-usd"), "0.018");
+    let mut refused = Vec::new();
+    for route in ROUTES {
+        for stream in [false, true] {
+            let body = match route {
+                Route::Chat => json!({"max_tokens": 64}),
+                Route::Responses => json!({"max_output_tokens": 64}),
+                Route::Messages => json!({}),
+            };
+            let mut asked = route.body("m", "one two three", stream);
+            asked
+                .as_object_mut()
+                .unwrap()
+                .extend(body.as_object().unwrap().clone());
+            refused.push(gate.post(route, &asked).await);
+        }
+    }
+    for told in refused {
+        told.failed("inference.budget_exceeded", 402);
+    }
+    assert_eq!(gate.upstream.hits("ok"), 1);
+}
+
+#[tokio::test]
+async fn a_hundred_at_once_do_not_overrun_it() {
+    // The estimate of the request is above what it costs in the end; both lie between 0.018 and 0.06.
+    let more = format!("retry: {{max: 0}}, {PRICE}, budget: {{usd: 0.18}}");
+    let gate = Gate::open(&model("m", "openai", "slow-300", &more));
+    let asks = (0..100).map(|_| async { gate.post(Route::Chat, &bound("m")).await });
+    let told = futures_util::future::join_all(asks).await;
+    let (ok, refused): (Vec<_>, Vec<_>) = told.iter().partition(|told| told.status == 200);
+    refused
+        .iter()
+        .for_each(|told| _ = told.failed("inference.budget_exceeded", 402));
+    assert!(!ok.is_empty() && ok.len() <= 10, "{}", ok.len());
+    assert_eq!(gate.upstream.hits("slow-300"), ok.len() as u64);
+}
+
+#[tokio::test]
+async fn a_budget_may_only_warn() {
+    let more = format!("retry: {{max: 0}}, {PRICE}, budget: {{usd: 0.001, action: warn}}");
+    let gate = Gate::open(&model("m", "openai", "ok", &more));
+    for route in ROUTES {
+        let told = gate.ask(route, "m", false).await;
+        assert!(
+            !told.ok().header("x-mainstay-warning").is_empty(),
+            "{told:?}"
+        );
+    }
+    assert_eq!(gate.upstream.hits("ok"), 3);
+}
+
+#[tokio::test]
+async fn what_was_spent_survives_a_kill() {
+    let more = format!("retry: {{max: 0}}, {PRICE}, budget: {{usd: 0.02}}");
+    let gate = Gate::open(&model("m", "openai", "ok", &more));
+    gate.post(Route::Chat, &bound("m")).await.ok();
+    gate.post(Route::Chat, &bound("m"))
+        .await
+        .failed("inference.budget_exceeded", 402);
+    let gate = gate.restart();
+    let told = gate.post(Route::Chat, &bound("m")).await;
+    told.failed("inference.budget_exceeded", 402);
+    assert_eq!(gate.upstream.hits("ok"), 1);
+}
+
+#[tokio::test]
+async fn free_models_need_no_budget() {
+    let keys = "keys:\n  alice: {secret: alice, budget: {usd: 0.000001}}\nsecrets:\n  alice: {file: alice.key}\n";
+    let models = [
+        model(
+            "free",
+            "openai",
+            "free/ok",
+            "retry: {max: 0}, price: {free: true}",
+        ),
+        model(
+            "dear",
+            "openai",
+            "dear/ok",
+            &format!("retry: {{max: 0}}, {PRICE}"),
+        ),
+    ];
+    let gate = Gate::with(&models.concat(), keys);
+    gate.place.write("alice.key", "key-of-alice-000000");
+    let deadline = std::time::Instant::now() + crate::harness::LIMIT;
+    let ask = |model: &'static str| {
+        let request = gate.request(Route::Messages, &Route::Messages.body(model, "x", false));
+        let (client, request) = request.build_split();
+        let mut request = request.unwrap();
+        request.headers_mut().remove("authorization");
+        request
+            .headers_mut()
+            .insert("x-api-key", "key-of-alice-000000".parse().unwrap());
+        gate.send(
+            Route::Messages,
+            reqwest::RequestBuilder::from_parts(client, request),
+        )
+    };
+    while ask("free").await.status == 401 {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the key is never read"
+        );
+    }
+    ask("free").await.ok();
+    ask("dear").await.failed("inference.budget_exceeded", 402);
+    assert_eq!(gate.upstream.hits("dear/ok"), 0);
+}
+
+#[tokio::test]
+async fn a_price_that_nobody_knows_is_refused_where_a_budget_counts() {
+    let refused = model("m", "openai", "ok", "retry: {max: 0}, budget: {usd: 1}");
+    let allowed = model(
+        "n",
+        "openai",
+        "n/ok",
+        "retry: {max: 0}, budget: {usd: 1}, if_price_unknown: allow",
+    );
+    let gate = Gate::open(&format!("{refused}{allowed}"));
+    for route in ROUTES {
+        let told = gate.ask(route, "m", false).await;
+        told.failed("inference.price_unknown", 422);
+        gate.ask(route, "n", false).await.ok();
+    }
+    assert_eq!(
+        (gate.upstream.hits("ok"), gate.upstream.hits("n/ok")),
+        (0, 3)
+    );
+}

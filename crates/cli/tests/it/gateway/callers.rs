@@ -1,0 +1,195 @@
+//! What callers do wrong, and who may call. Nothing of it reaches the upstream.
+
+use super::{Gate, ROUTES, Route, model};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn malformed_requests_name_what_is_wrong() {
+    let gate = Gate::open(&model("m", "openai", "ok", ""));
+    let message = json!({"role": "user", "content": "x"});
+    let strange = json!({"role": "robot", "content": "x"});
+    let cases = [
+        (Route::Chat, json!({"model": "m"}), "messages"),
+        (
+            Route::Chat,
+            json!({"model": "m", "messages": "x"}),
+            "messages",
+        ),
+        (
+            Route::Chat,
+            json!({"model": "m", "messages": [strange]}),
+            "messages[0].role",
+        ),
+        (
+            Route::Chat,
+            json!({"model": 7, "messages": [message]}),
+            "model",
+        ),
+        (
+            Route::Chat,
+            json!({"model": "m", "messages": [message], "temperature": "hot"}),
+            "temperature",
+        ),
+        (
+            Route::Chat,
+            json!({"model": "m", "messages": [message], "max_tokens": -1}),
+            "max_tokens",
+        ),
+        (Route::Responses, json!({"model": "m"}), "input"),
+        (
+            Route::Responses,
+            json!({"model": "m", "input": [strange]}),
+            "input[0].role",
+        ),
+        (
+            Route::Responses,
+            json!({"model": "m", "input": "x", "max_output_tokens": "many"}),
+            "max_output_tokens",
+        ),
+        (
+            Route::Messages,
+            json!({"model": "m", "messages": [message]}),
+            "max_tokens",
+        ),
+        (
+            Route::Messages,
+            json!({"model": "m", "messages": [strange], "max_tokens": 9}),
+            "messages",
+        ),
+        (
+            Route::Messages,
+            json!({"model": "m", "messages": [message], "max_tokens": "9"}),
+            "max_tokens",
+        ),
+    ];
+    let mut flaws = Vec::new();
+    for (route, body, param) in cases {
+        let told = gate.post(route, &body).await;
+        told.failed("inference.bad_request", 400);
+        let error = told.json()["error"].clone();
+        let named = match route {
+            Route::Messages => error["message"].to_string(),
+            _ => error["param"].to_string(),
+        };
+        if !named.contains(param) {
+            flaws.push(format!("{route:?} {body}: wanted {param}, got {error}"));
+        }
+    }
+    assert!(flaws.is_empty(), "{}", flaws.join("\n"));
+    assert_eq!(gate.upstream.hits("ok"), 0);
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_json_are_refused() {
+    let gate = Gate::open(&model("m", "openai", "ok", ""));
+    for route in ROUTES {
+        for bytes in ["", "{", "[]", "null", "{\"model\": \"m\"", "\u{0}\u{1}"] {
+            let request = gate.request(route, &Value::Null).body(bytes);
+            let told = gate.send(route, request).await;
+            told.failed("inference.bad_request", 400);
+        }
+    }
+    assert_eq!(gate.upstream.hits("ok"), 0);
+}
+
+#[tokio::test]
+async fn a_model_that_nobody_declared_is_not_found() {
+    let gate = Gate::open(&model("m", "openai", "ok", ""));
+    for route in ROUTES {
+        let told = gate.ask(route, "other", false).await;
+        told.failed("inference.model_not_found", 404);
+        assert!(
+            told.body.contains("other") && told.body.contains('m'),
+            "{told:?}"
+        );
+    }
+}
+
+const KEYS: &str = "keys:\n  alice: {secret: alice, models: [a], limits: {requests_per_minute: 2}}\n  \
+                    bob: {secret: bob}\nsecrets:\n  alice: {file: alice.key}\n  bob: {file: bob.key}\n";
+
+fn keyed() -> Gate {
+    let models = [
+        model("a", "openai", "a/ok", ""),
+        model("b", "anthropic", "b/ok", ""),
+    ];
+    let gate = Gate::with(&models.concat(), KEYS);
+    gate.place.write("alice.key", "key-of-alice-000000");
+    gate.place.write("bob.key", "key-of-bob-00000000");
+    gate
+}
+
+async fn with_key(gate: &Gate, route: Route, key: &str, model: &str) -> super::Told {
+    let request = gate.request(route, &route.body(model, "x", false));
+    let (client, request) = request.build_split();
+    let mut request = request.unwrap();
+    request.headers_mut().remove("authorization");
+    let named = match route {
+        Route::Messages => ("x-api-key", key.to_owned()),
+        _ => ("authorization", format!("Bearer {key}")),
+    };
+    if !key.is_empty() {
+        request
+            .headers_mut()
+            .insert(named.0, named.1.parse().unwrap());
+    }
+    let request = reqwest::RequestBuilder::from_parts(client, request);
+    gate.send(route, request).await
+}
+
+#[tokio::test]
+async fn the_callers_own_bad_key_is_401() {
+    let gate = keyed();
+    for route in ROUTES {
+        for key in ["", "wrong", super::SECRET] {
+            let told = with_key(&gate, route, key, "a").await;
+            assert_eq!(told.status, 401, "{told:?}");
+            told.told_as_the_route(&told.json());
+            assert_eq!(told.header("x-should-retry"), "false", "{told:?}");
+            match route {
+                Route::Messages => assert_eq!(told.json()["error"]["type"], "authentication_error"),
+                _ => assert_eq!(told.json()["error"]["code"], "invalid_api_key"),
+            }
+        }
+    }
+    assert_eq!(gate.upstream.hits("a/ok"), 0);
+}
+
+#[tokio::test]
+async fn a_key_is_good_for_its_models_and_its_rate() {
+    let gate = keyed();
+    let alice = "key-of-alice-000000";
+    gate.until("the keys are known", || {
+        gate.place.path().join("alice.key").exists()
+    })
+    .await;
+    let deadline = std::time::Instant::now() + crate::harness::LIMIT;
+    while with_key(&gate, Route::Chat, "key-of-bob-00000000", "a")
+        .await
+        .status
+        == 401
+    {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the keys are never read"
+        );
+    }
+    let before = gate.upstream.hits("a/ok");
+    for route in ROUTES {
+        let told = with_key(&gate, route, alice, "b").await;
+        told.failed("inference.forbidden", 403);
+    }
+    assert_eq!(gate.upstream.hits("b/ok"), 0);
+    for _ in 0..2 {
+        with_key(&gate, Route::Chat, alice, "a").await.ok();
+    }
+    for route in ROUTES {
+        let told = with_key(&gate, route, alice, "a").await;
+        told.failed("inference.rate_limited", 429);
+        assert!(!told.header("retry-after").is_empty(), "{told:?}");
+    }
+    assert_eq!(gate.upstream.hits("a/ok"), before + 2);
+    with_key(&gate, Route::Responses, "key-of-bob-00000000", "b")
+        .await
+        .ok();
+}

@@ -1,0 +1,176 @@
+//! Who answers instead: fallbacks, repetitions, pools, hedges, kept answers.
+
+use super::{Gate, ROUTES, Route, model};
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn failures_before_content_are_repeated_unseen() {
+    for provider in super::PROVIDERS {
+        let gate = Gate::open(&model(
+            "m",
+            provider,
+            "flaky-2",
+            "retry: {max: 3, base: 1ms, cap: 5ms}",
+        ));
+        let told = gate.ask(Route::Messages, "m", true).await;
+        assert_eq!(told.ok().text(), "ok", "{provider}");
+        assert_eq!(gate.upstream.hits("flaky-2"), 3, "{provider}");
+    }
+}
+
+#[tokio::test]
+async fn a_fallback_answers_as_if_nothing_had_been() {
+    let scenarios = [
+        "500", "503", "429-60", "ctx", "401", "403", "404", "quota", "reset", "cut-not", "badjson",
+    ];
+    let models: String = scenarios
+        .iter()
+        .map(|scenario| {
+            model(
+                &format!("m-{scenario}"),
+                "openai",
+                scenario,
+                "retry: {max: 0}, fallback: [spare]",
+            )
+        })
+        .collect();
+    let gate = Gate::open(&format!(
+        "{models}{}",
+        model("spare", "anthropic", "spare/echo", "")
+    ));
+    let mut hits = 0;
+    for scenario in scenarios.iter() {
+        for route in ROUTES {
+            for stream in [false, true] {
+                let told = gate.ask(route, &format!("m-{scenario}"), stream).await;
+                assert_eq!(told.ok().text(), "one two three", "{scenario}: {told:?}");
+                assert_eq!(told.header("x-mainstay-model"), "spare", "{scenario}");
+                hits += 1;
+            }
+        }
+    }
+    assert_eq!(gate.upstream.hits("spare/echo"), hits);
+}
+
+#[tokio::test]
+async fn what_no_fallback_was_named_for_is_told() {
+    let models = [
+        model(
+            "filter",
+            "openai",
+            "filter",
+            "retry: {max: 0}, fallback: [spare]",
+        ),
+        model(
+            "only",
+            "openai",
+            "500",
+            "retry: {max: 0}, fallback: [{to: spare, on: [context_length]}]",
+        ),
+        model("spare", "anthropic", "spare/ok", ""),
+    ];
+    let gate = Gate::open(&models.concat());
+    gate.chat("filter")
+        .await
+        .failed("inference.content_filtered", 400);
+    gate.chat("only")
+        .await
+        .failed("inference.server_error", 502);
+    assert_eq!(gate.upstream.hits("spare/ok"), 0);
+}
+
+#[tokio::test]
+async fn too_long_for_one_is_not_too_long_for_a_larger_one() {
+    let models = [
+        model(
+            "small",
+            "gemini",
+            "ctx",
+            "retry: {max: 2}, fallback: [{to: large, on: [context_length]}]",
+        ),
+        model("large", "openai", "large/ok", ""),
+    ];
+    let gate = Gate::open(&models.concat());
+    gate.chat("small").await.ok();
+    assert_eq!(
+        (gate.upstream.hits("ctx"), gate.upstream.hits("large/ok")),
+        (1, 1)
+    );
+}
+
+#[tokio::test]
+async fn when_all_fail_the_last_is_told() {
+    let models = [
+        model("m", "openai", "500", "retry: {max: 0}, fallback: [spare]"),
+        model("spare", "anthropic", "403", ""),
+    ];
+    let gate = Gate::open(&models.concat());
+    gate.chat("m").await.failed("inference.forbidden", 422);
+    assert_eq!(
+        (gate.upstream.hits("500"), gate.upstream.hits("403")),
+        (1, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_hedge_answers_where_the_first_is_slow() {
+    let models = [
+        model(
+            "m",
+            "openai",
+            "stall",
+            "retry: {max: 0}, hedge: {after: 200ms}, fallback: [spare]",
+        ),
+        model("spare", "anthropic", "spare/ok", ""),
+    ];
+    let gate = Gate::open(&models.concat());
+    let began = Instant::now();
+    let told = gate.ask(Route::Chat, "m", true).await;
+    assert_eq!(told.ok().text(), "ok");
+    assert_eq!(told.header("x-mainstay-model"), "spare");
+    assert!(began.elapsed() >= Duration::from_millis(200));
+    gate.until("the loser has ended", || gate.upstream.left("stall") == 1)
+        .await;
+    assert_eq!(
+        (gate.upstream.hits("stall"), gate.upstream.hits("spare/ok")),
+        (1, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_kept_answer_asks_nobody() {
+    let gate = Gate::open(&model("m", "openai", "echo", "cache: {ttl: 1h}"));
+    for route in ROUTES {
+        for stream in [false, true] {
+            let before = gate.upstream.hits("echo");
+            let first = gate.ask(route, "m", stream).await;
+            let again = gate.ask(route, "m", stream).await;
+            assert_eq!(again.ok().header("x-mainstay-cache"), "hit", "{again:?}");
+            assert_eq!(again.header("x-mainstay-cost-usd"), "0");
+            assert_eq!(again.text(), first.ok().text(), "{again:?}");
+            assert!(gate.upstream.hits("echo") <= before + 1);
+            if stream {
+                assert!(again.body.contains(route.end()), "{again:?}");
+            }
+        }
+    }
+    let other = gate
+        .post(Route::Chat, &Route::Chat.body("m", "something else", false))
+        .await;
+    assert_eq!(other.ok().header("x-mainstay-cache"), "miss");
+    assert_eq!(other.text(), "something else");
+}
+
+#[tokio::test]
+async fn failures_are_not_kept() {
+    let gate = Gate::open(&model(
+        "m",
+        "openai",
+        "flaky-1",
+        "retry: {max: 0}, cache: {ttl: 1h}",
+    ));
+    gate.chat("m").await.failed("inference.server_error", 502);
+    gate.chat("m").await.ok();
+    assert_eq!(gate.chat("m").await.ok().header("x-mainstay-cache"), "hit");
+    assert_eq!(gate.upstream.hits("flaky-1"), 2);
+}
