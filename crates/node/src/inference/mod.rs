@@ -43,6 +43,8 @@ struct Known {
     manifest: Option<Arc<Manifest>>,
     opened: Opened,
     keys: Vec<(String, Option<[u8; 32]>)>,
+    /// What was wrong with the manifest when it was looked at last; it is said once.
+    complaint: Option<String>,
 }
 
 impl Models {
@@ -103,11 +105,17 @@ impl Models {
         let (manifest, folder) = match file.read() {
             Ok(read) => read,
             Err(error) => {
-                tracing::debug!(%error, "the manifest cannot be read, and the models stay as they are");
+                let complaint = Some(error.to_string());
+                let mut known = self.lock();
+                if known.complaint != complaint {
+                    tracing::warn!(%error, "the manifest cannot be used, and the models stay as they are");
+                    known.complaint = complaint;
+                }
                 return;
             }
         };
         let mut known = self.lock();
+        known.complaint = None;
         let keys = hashes(&manifest, folder);
         let is_same = known
             .manifest

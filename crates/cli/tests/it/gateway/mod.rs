@@ -118,7 +118,7 @@ impl Gate {
         let upstream = Upstream::start().unwrap();
         let place = Place::new(&Self::manifest(&upstream, models, more), "");
         place.write("upstream.key", SECRET);
-        let server = place.serve();
+        let server = serve(&place);
         let client = server.client();
         Self {
             place,
@@ -153,7 +153,7 @@ impl Gate {
             client,
         } = self;
         server.kill();
-        let server = place.serve();
+        let server = serve(&place);
         Self {
             place,
             server,
@@ -208,6 +208,14 @@ impl Gate {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// A node whose log is in the file `log`.
+fn serve(place: &Place) -> Server {
+    let log = std::fs::File::create(place.path().join("log")).unwrap();
+    let mut command = place.command(&["--json", "serve", "--listen", "127.0.0.1:0"]);
+    command.stderr(log);
+    Server::start(command, place)
 }
 
 impl Told {

@@ -49,11 +49,11 @@ async fn an_invalid_manifest_changes_nothing() {
     let gate = Gate::open(&old);
     gate.chat("old").await.ok();
     gate.rewrite(&format!("{old}  broken: {{provider: nobody}}\n"), "");
-    // The node looks once a second; a valid edit after it shows that it has looked.
-    for _ in 0..40 {
-        gate.chat("old").await.ok();
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    gate.until("the node says what is wrong", || {
+        gate.place.read("log").contains("models.broken.provider")
+    })
+    .await;
+    gate.chat("old").await.ok();
     gate.chat("broken")
         .await
         .failed("inference.model_not_found", 404);
@@ -66,8 +66,9 @@ async fn an_invalid_manifest_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_node_without_models_says_so_and_learns_of_them() {
-    let gate = Gate::open(&model("first", "openai", "ok", ""));
+async fn a_node_that_starts_with_an_invalid_manifest_says_so_and_learns_of_a_better_one() {
+    let gate = Gate::open("  broken: {provider: nobody}\n");
+    assert!(gate.place.read("log").contains("models.broken.provider"));
     gate.rewrite(&model("second", "openai", "ok", ""), "");
     assert!(served(&gate, "second").await);
 }
