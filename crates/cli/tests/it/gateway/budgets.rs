@@ -7,7 +7,8 @@ use serde_json::json;
 const PRICE: &str = "price: {input_per_million: 1000, output_per_million: 1000}";
 
 fn bound(model: &str) -> serde_json::Value {
-    let message = json!({"role": "user", "content": "x"});
+    let text = "as many words as make up more than eleven tokens, however they are counted";
+    let message = json!({"role": "user", "content": text});
     json!({"model": model, "messages": [message], "max_tokens": 7})
 }
 
@@ -41,7 +42,7 @@ async fn a_budget_that_is_used_up_is_402_and_costs_nothing_more() {
 
 #[tokio::test]
 async fn a_hundred_at_once_do_not_overrun_it() {
-    // The estimate of the request is above what it costs in the end; both lie between 0.018 and 0.06.
+    // What is reserved for a request lies above what it costs in the end.
     let more = format!("retry: {{max: 0}}, {PRICE}, budget: {{usd: 0.18}}");
     let gate = Gate::open(&model("m", "openai", "slow-300", &more));
     let asks = (0..100).map(|_| async { gate.post(Route::Chat, &bound("m")).await });
@@ -70,16 +71,28 @@ async fn a_budget_may_only_warn() {
 
 #[tokio::test]
 async fn what_was_spent_survives_a_kill() {
-    let more = format!("retry: {{max: 0}}, {PRICE}, budget: {{usd: 0.02}}");
+    let more = format!("retry: {{max: 0}}, {PRICE}, budget: {{usd: 0.045}}");
     let gate = Gate::open(&model("m", "openai", "ok", &more));
+    let refused = |told: super::Told| _ = told.failed("inference.budget_exceeded", 402);
     gate.post(Route::Chat, &bound("m")).await.ok();
-    gate.post(Route::Chat, &bound("m"))
-        .await
-        .failed("inference.budget_exceeded", 402);
+    refused(gate.post(Route::Chat, &bound("m")).await);
     let gate = gate.restart();
+    refused(gate.post(Route::Chat, &bound("m")).await);
+    assert_eq!(gate.upstream.hits("ok"), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_was_under_way_when_the_node_was_killed_counts_as_paid() {
+    let more = format!("retry: {{max: 0}}, {PRICE}, budget: {{usd: 0.045}}");
+    let gate = Gate::open(&model("m", "openai", "stall", &more));
+    let waiting = tokio::spawn(gate.request(Route::Chat, &bound("m")).send());
+    gate.until("the call has come", || gate.upstream.open("stall") == 1)
+        .await;
+    let gate = gate.restart();
+    assert!(waiting.await.unwrap().is_err());
     let told = gate.post(Route::Chat, &bound("m")).await;
     told.failed("inference.budget_exceeded", 402);
-    assert_eq!(gate.upstream.hits("ok"), 1);
+    assert_eq!(gate.upstream.hits("stall"), 1);
 }
 
 #[tokio::test]
