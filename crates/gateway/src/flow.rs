@@ -1,6 +1,7 @@
 //! One request on its way: makes the calls that the gate asks for, and hands on the one answer.
 
 use crate::gateway::{Directive, Gateway};
+use crate::mail::Receiver;
 use crate::meter::Meter;
 use crate::trace::FlowTrace;
 use futures_util::FutureExt;
@@ -15,7 +16,6 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How a flow fails.
 pub type FlowError = Box<GateError>;
@@ -33,7 +33,7 @@ pub struct Start {
 pub struct Flow {
     gateway: Gateway,
     id: FlightId,
-    mail: UnboundedReceiver<Directive>,
+    mail: Receiver,
     call: ProviderCall,
     input_tokens: u64,
     /// When the caller gives up.

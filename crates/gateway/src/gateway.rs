@@ -1,6 +1,7 @@
 //! The gate with a clock, a ledger and providers.
 
 use crate::ledger::{Ledger, UsageRow};
+use crate::mail::{Receiver, Sender, mail};
 use crate::metrics::Metrics;
 use crate::settings::{ModelInfo, Settings};
 use crate::telemetry::Telemetry;
@@ -13,7 +14,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// What a flow is told.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ struct Inner {
 
 struct State {
     gate: Gate,
-    mail: HashMap<FlightId, UnboundedSender<Directive>>,
+    mail: HashMap<FlightId, Sender>,
     ledger: Ledger,
     /// When the timer is set to ring.
     armed: Option<Timestamp>,
@@ -212,11 +212,8 @@ impl Gateway {
     }
 
     /// Lets a flight begin.
-    pub(crate) fn ask(
-        &self,
-        ask: mainstay_inference::Ask,
-    ) -> (FlightId, UnboundedReceiver<Directive>) {
-        let (sender, receiver) = unbounded_channel();
+    pub(crate) fn ask(&self, ask: mainstay_inference::Ask) -> (FlightId, Receiver) {
+        let (sender, receiver) = mail();
         let now = self.now();
         let mut state = self.state();
         let flight = state.gate.next_id();
@@ -301,8 +298,7 @@ impl Gateway {
 impl State {
     fn send(&self, flight: FlightId, directive: Directive) {
         if let Some(mail) = self.mail.get(&flight) {
-            // A caller who has just left reads no more.
-            let _left = mail.send(directive);
+            mail.send(directive);
         }
     }
 }

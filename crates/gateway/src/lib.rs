@@ -9,6 +9,7 @@ mod flow;
 mod gateway;
 mod http;
 mod ledger;
+mod mail;
 mod meter;
 mod metrics;
 mod settings;
