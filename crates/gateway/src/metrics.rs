@@ -1,6 +1,6 @@
 //! What a gateway counts, for Prometheus.
 
-use mainstay_inference::{BudgetView, DeploymentView, Ending};
+use mainstay_inference::{BudgetView, DeploymentView, Ending, Success};
 use mainstay_resilience::BreakerState;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -9,7 +9,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError, RwLock};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Model {
@@ -29,6 +31,26 @@ struct BudgetName {
 
 type Money = Gauge<f64, AtomicU64>;
 
+/// The counters of one deployment.
+#[derive(Debug, Clone)]
+struct Counters {
+    answered: Counter,
+    attempts: Counter,
+    input_tokens: Counter,
+    output_tokens: Counter,
+    nano_dollars: Counter,
+}
+
+impl Counters {
+    fn count(&self, success: &Success) {
+        self.answered.inc();
+        self.attempts.inc_by(success.attempts.into());
+        self.input_tokens.inc_by(success.tokens.input);
+        self.output_tokens.inc_by(success.tokens.output);
+        self.nano_dollars.inc_by(success.usd.nanos());
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Metrics {
     answered: Family<Model, Counter>,
@@ -37,6 +59,8 @@ pub(crate) struct Metrics {
     input_tokens: Family<Model, Counter>,
     output_tokens: Family<Model, Counter>,
     nano_dollars: Family<Model, Counter>,
+    /// The counters of each deployment, so that no request has to look for them one by one.
+    known: RwLock<HashMap<Arc<str>, Counters>>,
     pub(crate) first_content_seconds: Histogram,
     pub(crate) seconds: Histogram,
     pub(crate) cache_hits: Counter,
@@ -52,6 +76,7 @@ impl Metrics {
             input_tokens: Family::default(),
             output_tokens: Family::default(),
             nano_dollars: Family::default(),
+            known: RwLock::default(),
             first_content_seconds: times(),
             seconds: times(),
             cache_hits: Counter::default(),
@@ -61,24 +86,7 @@ impl Metrics {
     /// Counts a request that ended.
     pub(crate) fn count(&self, ending: &Ending) {
         match ending {
-            Ok(success) => {
-                let model = Model {
-                    model: success.deployment.to_string(),
-                };
-                self.answered.get_or_create(&model).inc();
-                self.attempts
-                    .get_or_create(&model)
-                    .inc_by(success.attempts.into());
-                self.input_tokens
-                    .get_or_create(&model)
-                    .inc_by(success.tokens.input);
-                self.output_tokens
-                    .get_or_create(&model)
-                    .inc_by(success.tokens.output);
-                self.nano_dollars
-                    .get_or_create(&model)
-                    .inc_by(success.usd.nanos());
-            }
+            Ok(success) => self.answered(success),
             Err(error) => {
                 let model = error.deployment.as_deref().unwrap_or_default().to_owned();
                 let code = mainstay_contract::Coded::code(&error.error)
@@ -87,6 +95,28 @@ impl Metrics {
                 self.failed.get_or_create(&Failed { model, code }).inc();
             }
         }
+    }
+
+    fn answered(&self, success: &Success) {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counters) = known.get(&success.deployment) {
+            return counters.count(success);
+        }
+        drop(known);
+        let model = Model {
+            model: success.deployment.to_string(),
+        };
+        let of = |family: &Family<Model, Counter>| family.get_or_create(&model).clone();
+        let counters = Counters {
+            answered: of(&self.answered),
+            attempts: of(&self.attempts),
+            input_tokens: of(&self.input_tokens),
+            output_tokens: of(&self.output_tokens),
+            nano_dollars: of(&self.nano_dollars),
+        };
+        counters.count(success);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(Arc::clone(&success.deployment), counters);
     }
 
     /// The text that Prometheus reads.
