@@ -159,7 +159,7 @@ impl Asked {
             priority: self.arrival.caller.priority,
             deadline: patience.map(|patience| gateway.now().after(patience)),
             is_retried: true,
-            random: uuid::Uuid::now_v7().as_u64_pair().1,
+            random: self.arrival.random,
         }
     }
 

@@ -36,13 +36,15 @@ pub(super) struct Arrival {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) request_id: String,
+    /// Any number, different for each request.
+    pub(super) random: u64,
     pub(super) dialect: Dialect,
 }
 
 impl Arrival {
     pub(super) async fn read(dialect: Dialect, request: Request) -> Result<Self, Box<Response>> {
         let (parts, body) = request.into_parts();
-        let request_id = request_id();
+        let (request_id, random) = request_id_and_random();
         let caller = parts.extensions.get::<Caller>().cloned();
         match read_body(&parts.headers, body).await {
             Ok(body) => Ok(Self {
@@ -50,6 +52,7 @@ impl Arrival {
                 headers: parts.headers,
                 body,
                 request_id,
+                random,
                 dialect,
             }),
             Err(report) => {
@@ -105,7 +108,13 @@ impl Arrival {
 
 /// A fresh id, which the log, the headers and the body of a failure share.
 pub(super) fn request_id() -> String {
-    format!("req_{}", uuid::Uuid::now_v7().simple())
+    request_id_and_random().0
+}
+
+/// The same, and its random half: each asking of the system for random bytes costs more than the rest of it.
+fn request_id_and_random() -> (String, u64) {
+    let id = uuid::Uuid::now_v7();
+    (format!("req_{}", id.simple()), id.as_u64_pair().1)
 }
 
 async fn read_body(headers: &HeaderMap, mut body: Body) -> Result<Bytes, ErrorReport> {

@@ -38,7 +38,7 @@ pub(super) async fn embeddings(State(shared): State<Shared>, request: Request) -
         priority: arrival.caller.priority,
         deadline: patience.map(|patience| shared.gateway.now().after(patience)),
         is_retried: true,
-        random: uuid::Uuid::now_v7().as_u64_pair().1,
+        random: arrival.random,
     };
     let request: Arc<EmbeddingRequest> = Arc::new(request);
     match shared.gateway.embed(ask, Arc::clone(&request)).await {
