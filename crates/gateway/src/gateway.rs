@@ -134,7 +134,7 @@ impl Gateway {
 
     /// A model that callers may name.
     #[must_use]
-    pub fn model(&self, name: &str) -> Option<ModelInfo> {
+    pub fn model(&self, name: &str) -> Option<Arc<ModelInfo>> {
         self.settings().models.get(name).cloned()
     }
 

@@ -14,7 +14,7 @@ pub struct Settings {
     /// Who answers for each deployment.
     pub providers: HashMap<Arc<str>, Arc<dyn Provider>>,
     /// The models by name, for `GET /v1/models`.
-    pub models: HashMap<Arc<str>, ModelInfo>,
+    pub models: HashMap<Arc<str>, Arc<ModelInfo>>,
     /// The callers' keys: the blake3 hash of each, and its name and urgency.
     pub keys: HashMap<[u8; 32], (Arc<str>, Priority)>,
 }

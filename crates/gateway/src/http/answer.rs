@@ -29,7 +29,7 @@ struct Asked {
     shared: Shared,
     arrival: Arrival,
     request: Arc<Request>,
-    model: ModelInfo,
+    model: Arc<ModelInfo>,
     cache_key: Option<CacheKey>,
     started: Instant,
 }
@@ -85,7 +85,7 @@ pub(super) async fn count_tokens(
 }
 
 /// The model that a request names.
-pub(super) fn known(gateway: &Gateway, name: &str) -> Result<ModelInfo, Refusal> {
+pub(super) fn known(gateway: &Gateway, name: &str) -> Result<Arc<ModelInfo>, Refusal> {
     if let Some(model) = gateway.model(name) {
         return Ok(model);
     }

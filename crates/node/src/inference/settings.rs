@@ -84,7 +84,7 @@ fn add_model(settings: &mut Settings, name: &str, model: &Model, table: &gate::P
         settings.gate.budgets.insert(key, self::budget(budget));
     }
     settings.gate.models.insert(Arc::clone(&name), config);
-    settings.models.insert(name, info);
+    settings.models.insert(name, Arc::new(info));
 }
 
 fn deployment(name: &Arc<str>, model: &Model, table: &gate::PriceTable) -> gate::DeploymentConfig {
