@@ -165,7 +165,10 @@ impl Gateway {
 
     /// Makes what is written down safe from a loss of power.
     pub fn sync(&self) {
-        let ledger = self.state().ledger.handle();
+        let mut state = self.state();
+        state.ledger.flush();
+        let ledger = state.ledger.handle();
+        drop(state);
         if let Some(Err(error)) = ledger.map(|file| file.sync_data()) {
             tracing::error!(%error, "the ledger of spending could not be made safe");
         }

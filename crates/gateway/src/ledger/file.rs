@@ -68,7 +68,8 @@ pub(super) struct LedgerFile {
     path: PathBuf,
     file: File,
     size: u64,
-    line: Vec<u8>,
+    /// Lines that are not written yet.
+    held: Vec<u8>,
 }
 
 impl LedgerFile {
@@ -109,18 +110,33 @@ impl LedgerFile {
             path: path.to_owned(),
             file,
             size: whole,
-            line: Vec::new(),
+            held: Vec::new(),
         };
         Ok((ledger, fold))
     }
 
-    /// Appends an entry by one write, so that it is whole or was never there.
-    pub(super) fn append(&mut self, entry: &LedgerEntry) -> io::Result<()> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, entry)?;
-        self.line.push(b'\n');
-        match self.file.write(&self.line) {
-            Ok(written) if written == self.line.len() => {
+    /// Puts an entry behind those that are held.
+    pub(super) fn hold(&mut self, entry: &LedgerEntry) -> io::Result<()> {
+        let before = self.held.len();
+        let written = serde_json::to_writer(&mut self.held, entry);
+        if let Err(error) = written {
+            self.held.truncate(before);
+            return Err(error.into());
+        }
+        self.held.push(b'\n');
+        Ok(())
+    }
+
+    /// Appends what is held by one write, so that it is whole or was never there.
+    pub(super) fn append(&mut self) -> io::Result<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let written = self.file.write(&self.held);
+        let length = self.held.len();
+        self.held.clear();
+        match written {
+            Ok(written) if written == length => {
                 self.size += written as u64;
                 Ok(())
             }
@@ -130,6 +146,10 @@ impl LedgerFile {
             }
             Err(error) => Err(error),
         }
+    }
+
+    pub(super) const fn held(&self) -> usize {
+        self.held.len()
     }
 
     /// Writes the fold in place of everything, beside the file first.
@@ -153,6 +173,8 @@ impl LedgerFile {
         }
         self.file = OpenOptions::new().append(true).open(&self.path)?;
         self.size = self.file.metadata()?.len();
+        // It is part of the fold.
+        self.held.clear();
         Ok(())
     }
 

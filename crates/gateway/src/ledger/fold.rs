@@ -153,6 +153,11 @@ impl Fold {
         }
     }
 
+    /// Whether a call is under way that was paid for.
+    pub(super) fn has_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     pub(super) const fn last_call(&self) -> u64 {
         self.last_call
     }

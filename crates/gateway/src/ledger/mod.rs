@@ -1,7 +1,9 @@
 //! What was spent, kept over every end of the process.
 //!
-//! A line for each reservation and each settlement, written before what follows from it. A line that the
-//! process wrote survives its death; that it survives a loss of power is made sure once a second. A
+//! A line for each reservation and each settlement. A reservation is written before the call that it pays for. A
+//! settlement is written together with the next reservation, or with the last settlement where no call is under
+//! way any more, and within a second in any case: until then its reservation counts, which is never less. A line
+//! that the process wrote survives its death; that it survives a loss of power is made sure once a second. A
 //! reservation without a settlement counts as spent: nobody knows better.
 
 mod file;
@@ -16,10 +18,13 @@ use mainstay_contract::Timestamp;
 use mainstay_inference::{BudgetKey, LedgerEntry};
 use mainstay_resilience::{BudgetPeriod, Spent};
 use std::fs::File;
+use std::io;
 use std::path::Path;
 
 /// From this size on the file is folded, in bytes.
 const FOLD_AT: u64 = 16 << 20;
+/// Settlements of so many bytes wait for nothing.
+const HELD_MAX: usize = 64 << 10;
 
 /// The ledger.
 #[derive(Debug)]
@@ -56,20 +61,39 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Writes an entry down.
+    /// Writes an entry down, a settlement perhaps with the next entry.
     pub(crate) fn write(&mut self, entry: &LedgerEntry) {
         self.fold.add(entry);
         let Some(file) = &mut self.file else { return };
-        match file.append(entry) {
+        let held = file.hold(entry);
+        let may_wait = matches!(entry, LedgerEntry::Settled { .. })
+            && self.fold.has_open()
+            && file.held() < HELD_MAX;
+        if held.is_err() || !may_wait {
+            let written = held.and_then(|()| file.append());
+            self.note(written);
+        }
+        if self.file.as_ref().is_some_and(|file| file.size() > FOLD_AT) {
+            self.compact();
+        }
+    }
+
+    /// Writes what waits for the next entry.
+    pub(crate) fn flush(&mut self) {
+        if let Some(file) = &mut self.file {
+            let written = file.append();
+            self.note(written);
+        }
+    }
+
+    fn note(&mut self, written: io::Result<()>) {
+        match written {
             Ok(()) => self.is_broken = false,
             Err(error) if !self.is_broken => {
                 self.is_broken = true;
                 tracing::error!(%error, "spending could not be written down: a crash would forget it");
             }
             Err(_) => {}
-        }
-        if self.file.as_ref().is_some_and(|file| file.size() > FOLD_AT) {
-            self.compact();
         }
     }
 
@@ -99,5 +123,86 @@ impl Ledger {
     /// The file, to be made safe outside of any lock.
     pub(crate) fn handle(&self) -> Option<File> {
         self.file.as_ref().and_then(LedgerFile::handle)
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mainstay_contract::Usd;
+    use mainstay_inference::{Spender, Tokens};
+    use std::sync::Arc;
+
+    fn reserved(call: u64) -> LedgerEntry {
+        LedgerEntry::Reserved {
+            call,
+            at: Timestamp(0),
+            spender: Spender::default(),
+            deployment: Arc::from("m"),
+            usd: Usd::from_nanos(100),
+        }
+    }
+
+    fn settled(call: u64) -> LedgerEntry {
+        LedgerEntry::Settled {
+            call,
+            at: Timestamp(0),
+            spender: Spender::default(),
+            deployment: Arc::from("m"),
+            usd: Usd::from_nanos(30),
+            tokens: Tokens::default(),
+            is_answered: true,
+        }
+    }
+
+    /// What the next process counts when this one is killed now.
+    fn after_a_kill(path: &Path) -> u64 {
+        let copy = path.with_extension("copy");
+        std::fs::copy(path, &copy).unwrap();
+        let ledger = Ledger::open(&copy).unwrap();
+        let key = BudgetKey::Deployment(Arc::from("m"));
+        let spent = ledger.spent(&key, BudgetPeriod::Total, Timestamp(0));
+        spent.amount.nanos()
+    }
+
+    #[test]
+    fn a_settlement_waits_only_while_a_call_is_under_way_and_never_makes_money_available() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spending.jsonl");
+        let mut ledger = Ledger::open(&path).unwrap();
+        ledger.write(&reserved(1));
+        assert_eq!(after_a_kill(&path), 100);
+        ledger.write(&settled(1));
+        assert_eq!(after_a_kill(&path), 30, "nothing is under way");
+        ledger.write(&reserved(2));
+        ledger.write(&reserved(3));
+        ledger.write(&settled(2));
+        assert_eq!(
+            after_a_kill(&path),
+            230,
+            "it waits, and its reservation counts"
+        );
+        ledger.write(&reserved(4));
+        assert_eq!(after_a_kill(&path), 260, "it went with the reservation");
+        ledger.write(&settled(3));
+        ledger.flush();
+        assert_eq!(after_a_kill(&path), 190);
+        ledger.write(&settled(4));
+        assert_eq!(after_a_kill(&path), 120);
+        ledger.write(&reserved(5));
+        ledger.write(&reserved(6));
+        ledger.write(&settled(5));
+        drop(ledger);
+        assert_eq!(
+            after_a_kill(&path),
+            250,
+            "an end in good order loses nothing"
+        );
     }
 }
