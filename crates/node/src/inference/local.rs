@@ -349,7 +349,12 @@ fn failure(origin: Origin, error: LocalError) -> InferenceError {
             message,
         },
         LocalError::QueueFull { .. } => busy(origin, Some(Duration::from_secs(1))),
-        LocalError::Quarantined { retry_after, .. } => busy(origin, retry_after),
+        // What cannot be loaded is the operator's to mend; waiting does not help.
+        LocalError::Quarantined {
+            loss: Loss::NotLoaded { .. } | Loss::NotStarted { .. },
+            ..
+        } => InferenceError::ModelNotFound { origin, message },
+        LocalError::Quarantined { .. } => lost(origin, "the device".to_owned(), None, false),
         LocalError::ShuttingDown => busy(origin, Some(Duration::from_secs(1))),
         LocalError::Internal { .. } => InferenceError::Internal { origin, message },
     }

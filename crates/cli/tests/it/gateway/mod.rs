@@ -10,6 +10,7 @@ mod callers;
 mod failures;
 mod fallbacks;
 mod limits;
+mod local;
 mod reload;
 mod secrets;
 mod streams;

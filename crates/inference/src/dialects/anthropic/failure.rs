@@ -16,6 +16,8 @@ struct Told<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     message: &'a str,
+    /// Ours, for a stream has no headers any more that could tell it.
+    code: &'a str,
 }
 
 /// Writes the body of a failed response, and the data of a stream's `error` event.
@@ -35,6 +37,7 @@ pub(crate) fn write_failure(failure: &Failure<'_>) -> Vec<u8> {
         error: Told {
             kind: kind(failure.status),
             message,
+            code: failure.code,
         },
         request_id: failure.request_id,
     };

@@ -187,7 +187,7 @@ fn failures_have_anthropics_names() {
         };
         let written: Value = serde_json::from_slice(&write_failure(&failure)).unwrap();
         let told = json!({"type": "error", "request_id": "r1",
-            "error": {"type": kind, "message": "messages[0]: wrong"}});
+            "error": {"type": kind, "message": "messages[0]: wrong", "code": "inference.x"}});
         assert_eq!(written, told);
     }
 }
