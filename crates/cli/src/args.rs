@@ -1,5 +1,9 @@
 //! The command line, as data. Names are fixed by the interface document; help texts live here.
 
+mod model;
+
+pub(crate) use model::{By, ModelCall, ModelCommand, ModelUsage};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mainstay_sessions::OnBusy;
 use std::net::SocketAddr;
@@ -78,6 +82,9 @@ pub(crate) enum Command {
     /// Look after the results of tasks that this machine keeps
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Look at models, ask them, and see what they cost
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Look at sessions and act on them
     #[command(subcommand)]
     Session(Session),

@@ -146,11 +146,39 @@ impl Client {
     pub(crate) async fn frames(
         &self,
         path: &str,
-        mut on_frame: impl FnMut(Option<u64>, &[u8]) -> serde_json::Result<Follow>,
+        on_frame: impl FnMut(Option<u64>, &[u8]) -> serde_json::Result<Follow>,
     ) -> Result<Follow, CliError> {
         let response = self
             .send(Method::GET, path, "text/event-stream", None)
             .await?;
+        self.read_frames(response, on_frame).await
+    }
+
+    /// Posts a body, and follows the stream that answers it.
+    pub(crate) async fn post_frames(
+        &self,
+        path: &str,
+        body: &Value,
+        on_frame: impl FnMut(Option<u64>, &[u8]) -> serde_json::Result<Follow>,
+    ) -> Result<Follow, CliError> {
+        let response = self
+            .send(Method::POST, path, "text/event-stream", Some(body))
+            .await?;
+        self.read_frames(response, on_frame).await
+    }
+
+    /// A stream that ended before its end.
+    pub(crate) fn cut(&self) -> CliError {
+        let why = "the connection ended within the answer".to_owned();
+        let address = self.address.clone();
+        CliError::Unreachable { address, why }
+    }
+
+    async fn read_frames(
+        &self,
+        response: Response,
+        mut on_frame: impl FnMut(Option<u64>, &[u8]) -> serde_json::Result<Follow>,
+    ) -> Result<Follow, CliError> {
         let mut stream = response.bytes_stream();
         let mut lines = Vec::new();
         let mut seq = None;

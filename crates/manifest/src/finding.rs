@@ -96,12 +96,6 @@ pub enum Problem {
         /// Each waits for the next, and the last for the first.
         tasks: Vec<String>,
     },
-    /// Models that fall back to each other.
-    FallbackCycle {
-        /// Each falls back to the next, and the last to the first; the first of them where there
-        /// are many.
-        models: Vec<String>,
-    },
     /// Two tasks make the same file, or one would read what it makes itself.
     Overlap {
         /// The other task.

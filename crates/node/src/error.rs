@@ -140,6 +140,9 @@ pub enum RequestError {
     /// Tasks cannot be run, for this reason.
     #[error("{}", .0.message)]
     Task(Box<ErrorReport>),
+    /// A turn cannot ask its model, for this reason.
+    #[error("{}", .0.message)]
+    Model(Box<ErrorReport>),
     /// A key was used before for another run.
     #[error("the key of {run} was used before for other tasks or options")]
     TaskRunConflict {
@@ -188,7 +191,7 @@ impl Coded for RequestError {
         match self {
             Self::Rejected(error) => error.code(),
             Self::TurnElsewhere { .. } | Self::TaskRunConflict { .. } => Code::IdempotencyConflict,
-            Self::Task(report) => report.code.clone(),
+            Self::Task(report) | Self::Model(report) => report.code.clone(),
             Self::Busy { .. } => Code::NodeBusy,
             Self::Store(error) => error.code(),
             Self::NoManifest => Code::ManifestNotFound,
@@ -221,7 +224,7 @@ impl Coded for RequestError {
         let report = ErrorReport::new(self.code(), self.to_string());
         match self {
             Self::Rejected(error) => error.report(),
-            Self::Task(report) => (**report).clone(),
+            Self::Task(report) | Self::Model(report) => (**report).clone(),
             Self::TaskRunConflict { run } => report.about("run", run.clone()),
             Self::Busy { .. } => report.retry_after_ms(1000),
             Self::Store(error) => error.report(),

@@ -28,6 +28,10 @@ pub use config::{NodeConfig, StoreUrl, StoreUrlError, blobs_folder};
 pub use doctor::{Check, CheckStatus, DoctorReport};
 pub use error::{NodeOpenError, RequestError};
 pub use export::ReplayReport;
+pub use inference::{
+    BudgetStatus, Day, ModelCall, ModelReply, ModelStatus, NoDay, PriceStatus, ReplyTokens, Usage,
+    UsageFilter, UsageLine,
+};
 pub use mainstay_local::{MODEL_WORKER, worker_main as model_worker_main};
 pub use node::{Node, ResolveWord, TurnAccepted, TurnRequest};
 pub use tasks::{

@@ -1,9 +1,11 @@
 //! What a turn is pinned to, worked out from the manifest when it is accepted.
 
 use crate::error::RequestError;
+use crate::inference;
 use crate::manifest_file::ManifestFile;
 use crate::tools;
-use mainstay_contract::AgentName;
+use mainstay_contract::{AgentName, Coded};
+use mainstay_inference::{InferenceError, Origin};
 use mainstay_manifest::{Agent, Effect, Manifest, Model, Provider, SecretSource};
 use mainstay_sessions::{Blob, EffectClass, Price, ToolPolicy, TurnConfig};
 use serde::{Deserialize, Serialize};
@@ -83,10 +85,7 @@ pub(crate) fn take(
         agent: name.clone(),
         steps_max: agent.steps_max,
         budget: agent.budget,
-        price: model.price.map_or_else(Price::default, |price| Price {
-            input_per_million: price.input_per_million,
-            output_per_million: price.output_per_million,
-        }),
+        price: price(&manifest, folder, name, agent)?,
         retry: model.retry,
         attempts_max: agent.attempts_max,
         tools: policies(agent),
@@ -136,6 +135,31 @@ fn find<'a>(
             id: "(none was named)".to_owned(),
             near: manifest.agents.keys().map(ToString::to_string).collect(),
         }),
+    }
+}
+
+/// What the turn's tokens cost. A budget that nobody could hold is refused before anything is spent.
+fn price(
+    manifest: &Manifest,
+    folder: &Path,
+    name: &AgentName,
+    agent: &Agent,
+) -> Result<Price, RequestError> {
+    let model = manifest.models.get(&agent.model);
+    let known = model.map(|model| inference::price_of_turn(manifest, folder, model));
+    match known.transpose().map_err(RequestError::Model)?.flatten() {
+        Some(price) => Ok(price),
+        None if agent.budget.is_none() => Ok(Price::default()),
+        None => {
+            let error = InferenceError::PriceUnknown {
+                origin: Origin {
+                    model: agent.model.clone(),
+                    ..Origin::default()
+                },
+                budget: format!("agent {name}"),
+            };
+            Err(RequestError::Model(Box::new(error.report())))
+        }
     }
 }
 

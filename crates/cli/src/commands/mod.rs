@@ -7,6 +7,7 @@ mod explain;
 mod import;
 mod init;
 mod manifest;
+mod model;
 mod run;
 mod serve;
 mod session;
@@ -37,6 +38,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<ExitCode, CliError> 
         Command::Run(args) => run::run(&context, args).await,
         Command::Task(command) => task::run(&context, command).await,
         Command::Cache(command) => cache::run(&context, command).await,
+        Command::Model(command) => model::run(&context, command).await,
         Command::Session(command) => session::run(&context, command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

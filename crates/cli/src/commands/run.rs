@@ -71,7 +71,7 @@ pub(crate) async fn run(context: &Context, args: Run) -> Result<ExitCode, CliErr
 }
 
 /// Refuses a recording that could not be written, before anything runs.
-fn can_record(path: &Path) -> Result<(), CliError> {
+pub(super) fn can_record(path: &Path) -> Result<(), CliError> {
     let mut options = File::options();
     let opened = options.create(true).append(true).open(path);
     opened.map(drop).map_err(|error| CliError::File {
@@ -290,7 +290,7 @@ fn ends_turn(kind: &str) -> bool {
     )
 }
 
-fn standard_input() -> Result<String, CliError> {
+pub(super) fn standard_input() -> Result<String, CliError> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)

@@ -1,11 +1,11 @@
 //! Requests for answers, in every dialect.
 
 use super::Shared;
-use super::arrival::Arrival;
+use super::arrival::{Arrival, Caller};
 use super::body::FlowBody;
 use super::cache::{self, CacheKey};
 use super::refusal::{Refusal, mark, refuse};
-use crate::{Flow, FlowError, Gateway, ModelInfo, Start};
+use crate::{Flow, FlowError, Gateway, ModelInfo, Settings, Start};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -76,7 +76,7 @@ pub(super) async fn count_tokens(
         Ok(request) => request,
         Err(error) => return invalid(error),
     };
-    if let Err(refusal) = known(&shared.gateway, &request.model) {
+    if let Err(refusal) = known(&shared.gateway, &arrival.caller, &request.model) {
         return refuse(Dialect::Anthropic, &refusal, &arrival.request_id);
     }
     let tokens = estimate_tokens(&request, Dialect::Anthropic);
@@ -84,17 +84,24 @@ pub(super) async fn count_tokens(
     json(body, &arrival.request_id)
 }
 
-/// The model that a request names.
-pub(super) fn known(gateway: &Gateway, name: &str) -> Result<Arc<ModelInfo>, Refusal> {
+/// The model that a request names. Only what the caller's key may use is told of.
+pub(super) fn known(
+    gateway: &Gateway,
+    caller: &Caller,
+    name: &str,
+) -> Result<Arc<ModelInfo>, Refusal> {
     if let Some(model) = gateway.model(name) {
         return Ok(model);
     }
-    let settings = gateway.settings();
-    let mut names: Vec<&str> = settings.models.keys().map(AsRef::as_ref).collect();
-    names.sort_unstable();
+    Err(unknown(&gateway.settings(), caller, name))
+}
+
+/// Says that there is no such model, for this caller at least.
+pub(super) fn unknown(settings: &Settings, caller: &Caller, name: &str) -> Refusal {
+    let names = usable(settings, caller);
     let shown: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
     let message = match names.is_empty() {
-        true => format!("there is no model `{shown}`: the manifest declares none"),
+        true => format!("there is no model `{shown}`, and none for this caller"),
         false => format!(
             "there is no model `{shown}`; there are {}",
             names.join(", ")
@@ -102,10 +109,22 @@ pub(super) fn known(gateway: &Gateway, name: &str) -> Result<Arc<ModelInfo>, Ref
     };
     let mut report = ErrorReport::new(Code::ModelNotFound, message).about("model", shown);
     report.responsible = mainstay_contract::Responsible::Caller;
-    Err(Refusal {
+    Refusal {
         param: Some("model".to_owned()),
         ..Refusal::of(&report)
-    })
+    }
+}
+
+/// The names of the models that a caller may use, sorted.
+pub(super) fn usable<'a>(settings: &'a Settings, caller: &Caller) -> Vec<&'a str> {
+    let key = caller.key.as_ref();
+    let key = key.and_then(|key| settings.gate.keys.get(key));
+    let allowed = key.and_then(|key| key.models.as_ref());
+    let is_allowed = |name: &&Arc<str>| allowed.is_none_or(|names| names.contains(name));
+    let names = settings.models.keys().filter(is_allowed);
+    let mut names: Vec<&str> = names.map(AsRef::as_ref).collect();
+    names.sort_unstable();
+    names
 }
 
 impl Asked {
@@ -116,7 +135,8 @@ impl Asked {
         let request = arrival.dialect.read_request(&arrival.body);
         let request =
             request.map_err(|error| refused(&Refusal::invalid(error.message, error.param)))?;
-        let model = known(&shared.gateway, &request.model).map_err(|refusal| refused(&refusal))?;
+        let model = known(&shared.gateway, &arrival.caller, &request.model)
+            .map_err(|refusal| refused(&refusal))?;
         let cache_key = cache_key(&arrival, &request, &model);
         Ok(Self {
             shared,

@@ -24,7 +24,7 @@ pub(super) async fn embeddings(State(shared): State<Shared>, request: Request) -
         Ok(request) => request,
         Err(error) => return refused(&Refusal::invalid(error.message, error.param)),
     };
-    let model = match known(&shared.gateway, &request.model) {
+    let model = match known(&shared.gateway, &arrival.caller, &request.model) {
         Ok(model) => model,
         Err(refusal) => return refused(&refusal),
     };

@@ -9,7 +9,7 @@ mod models;
 mod refusal;
 
 pub use arrival::Caller;
-pub use refusal::unauthorized;
+pub use refusal::{flow_report, unauthorized};
 
 use crate::Gateway;
 use axum::Router;

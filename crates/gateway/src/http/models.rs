@@ -1,36 +1,23 @@
 //! `GET /v1/models`, as OpenAI's clients read it, or Anthropic's, which say which version they speak.
 
 use super::Shared;
-use super::answer::{json, known};
+use super::answer::{json, unknown, usable};
 use super::arrival::{Caller, request_id};
 use super::refusal::refuse;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use mainstay_inference::Dialect;
 use serde_json::{Value, json as value};
-use std::sync::Arc;
 
 /// Nobody knows when a model was made; clients want a number.
 const CREATED: u64 = 0;
 const CREATED_AT: &str = "1970-01-01T00:00:00Z";
 
 pub(super) async fn list(State(shared): State<Shared>, request: Request) -> Response {
-    let caller = request
-        .extensions()
-        .get::<Caller>()
-        .cloned()
-        .unwrap_or_default();
     let settings = shared.gateway.settings();
-    let allowed = caller
-        .key
-        .as_ref()
-        .and_then(|key| settings.gate.keys.get(key));
-    let allowed = allowed.and_then(|key| key.models.clone());
-    let is_allowed = |name: &&Arc<str>| allowed.as_ref().is_none_or(|names| names.contains(name));
-    let mut names: Vec<&Arc<str>> = settings.models.keys().filter(is_allowed).collect();
-    names.sort_unstable();
+    let names = usable(&settings, &caller(&request));
     let is_anthropic = is_anthropic(&request);
-    let one = |name: &&Arc<str>| model(name, &settings.models[*name].provider, is_anthropic);
+    let one = |name: &&str| model(name, &settings.models[*name].provider, is_anthropic);
     let data: Vec<Value> = names.iter().map(one).collect();
     let body = match is_anthropic {
         true => value!({
@@ -48,28 +35,30 @@ pub(super) async fn show(
     request: Request,
 ) -> Response {
     let is_anthropic = is_anthropic(&request);
-    let id = request_id();
-    match known(&shared.gateway, &name) {
-        Ok(info) => {
-            let body = model(&Arc::from(name), &info.provider, is_anthropic);
-            json(body.to_string().into_bytes(), &id)
-        }
-        Err(refusal) => {
-            let dialect = if is_anthropic {
-                Dialect::Anthropic
-            } else {
-                Dialect::OpenAiChat
-            };
-            refuse(dialect, &refusal, &id)
-        }
+    let (id, caller) = (request_id(), caller(&request));
+    let settings = shared.gateway.settings();
+    if usable(&settings, &caller).contains(&name.as_str()) {
+        let provider = &settings.models[name.as_str()].provider;
+        let body = model(&name, provider, is_anthropic);
+        return json(body.to_string().into_bytes(), &id);
     }
+    let dialect = match is_anthropic {
+        true => Dialect::Anthropic,
+        false => Dialect::OpenAiChat,
+    };
+    refuse(dialect, &unknown(&settings, &caller, &name), &id)
+}
+
+fn caller(request: &Request) -> Caller {
+    let caller = request.extensions().get::<Caller>();
+    caller.cloned().unwrap_or_default()
 }
 
 fn is_anthropic(request: &Request) -> bool {
     request.headers().contains_key("anthropic-version")
 }
 
-fn model(name: &Arc<str>, provider: &str, is_anthropic: bool) -> Value {
+fn model(name: &str, provider: &str, is_anthropic: bool) -> Value {
     match is_anthropic {
         true => {
             value!({ "type": "model", "id": name, "display_name": name, "created_at": CREATED_AT })

@@ -45,16 +45,7 @@ impl Refusal {
 
     /// How a flow failed.
     pub(super) fn of_flow(error: &FlowError, model: &str) -> Self {
-        let mut report = error.error.report().about("model", model);
-        for (deployment, earlier) in error.earlier.iter().rev() {
-            report = report.cause(Some(earlier.code()), format!("{deployment}: {earlier}"));
-        }
-        report.spent = Spent {
-            input_tokens: error.tokens.input,
-            output_tokens: error.tokens.output,
-            usd: error.usd,
-            ms: 0,
-        };
+        let report = flow_report(error, model);
         let param = match &error.error {
             InferenceError::Unsupported { param, .. } => Some(param.clone()),
             _ => None,
@@ -75,6 +66,22 @@ impl Refusal {
             request_id,
         }
     }
+}
+
+/// How a flow failed, with all that led to it and what it cost.
+#[must_use]
+pub fn flow_report(error: &FlowError, model: &str) -> ErrorReport {
+    let mut report = error.error.report().about("model", model);
+    for (deployment, earlier) in error.earlier.iter().rev() {
+        report = report.cause(Some(earlier.code()), format!("{deployment}: {earlier}"));
+    }
+    report.spent = Spent {
+        input_tokens: error.tokens.input,
+        output_tokens: error.tokens.output,
+        usd: error.usd,
+        ms: 0,
+    };
+    report
 }
 
 /// The status that official clients know for a failure: what is wrong with a request is 400 to them.

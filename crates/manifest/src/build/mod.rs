@@ -33,7 +33,6 @@ pub(crate) fn manifest(root: &Item, findings: &mut Findings) -> Option<Manifest>
             Some((name.clone(), model::model(name, item?, &names, findings)?))
         })
         .collect();
-    route::circles(root.map("models").unwrap_or_default(), findings);
     let mut agents = BTreeMap::new();
     for (name, item) in entries(root, "agents") {
         let agent = item.and_then(|item| agent::agent(item, &names, findings));

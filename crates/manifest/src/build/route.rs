@@ -4,10 +4,7 @@ use super::Names;
 use crate::finding::{Findings, Place, Problem};
 use crate::value::{Entry, Item, Object, Value};
 use crate::{FailureClass, Fallback, PoolMember};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// So many models of a circle are named.
-const NAMED_MAX: usize = 8;
+use std::collections::BTreeSet;
 
 /// The members of a pool; `None` where the model is none, or unusable.
 pub(super) fn pool(
@@ -154,67 +151,4 @@ fn class(value: &Value) -> Option<FailureClass> {
         "budget" => Some(FailureClass::Budget),
         _ => None,
     }
-}
-
-/// Models that fall back to each other, and where; a model to itself is told elsewhere.
-type Graph<'a> = BTreeMap<&'a str, Vec<(&'a str, &'a Place)>>;
-
-/// Reports models that fall back to each other in a circle.
-pub(super) fn circles(models: &[Entry], findings: &mut Findings) {
-    let entries = models.iter();
-    let graph: Graph<'_> = entries.filter_map(edges).collect();
-    // Where a model stands on the way, while it does; nothing once it is left behind.
-    let mut met: BTreeMap<&str, Option<usize>> = BTreeMap::new();
-    for &start in graph.keys() {
-        if !met.contains_key(start) {
-            walk(start, &graph, &mut met, findings);
-        }
-    }
-}
-
-fn edges(Entry { name, item }: &Entry) -> Option<(&str, Vec<(&str, &Place)>)> {
-    let items = item.as_ref()?.object()?.list("fallback")?.iter();
-    let targets = items.filter_map(target).filter(|(to, _)| to != name);
-    Some((name, targets.collect()))
-}
-
-/// Goes down from a model, without recursion: a file may hold a long way.
-fn walk<'a>(
-    start: &'a str,
-    graph: &Graph<'a>,
-    met: &mut BTreeMap<&'a str, Option<usize>>,
-    findings: &mut Findings,
-) {
-    let mut way: Vec<(&str, usize)> = vec![(start, 0)];
-    met.insert(start, Some(0));
-    while let Some((name, next)) = way.last_mut() {
-        let edge = graph.get(name).and_then(|edges| edges.get(*next));
-        let Some(&(to, place)) = edge else {
-            met.insert(name, None);
-            way.pop();
-            continue;
-        };
-        *next += 1;
-        match met.get(to) {
-            Some(None) => {}
-            Some(Some(at)) => circle(&way[*at..], place, findings),
-            None => {
-                met.insert(to, Some(way.len()));
-                way.push((to, 0));
-            }
-        }
-    }
-}
-
-fn circle(way: &[(&str, usize)], place: &Place, findings: &mut Findings) {
-    let shown = way.iter().take(NAMED_MAX);
-    let models: Vec<String> = shown.map(|(name, _)| (*name).to_owned()).collect();
-    let (first, dots) = match way.len() > models.len() {
-        true => (&models[0], "… → "),
-        false => (&models[0], ""),
-    };
-    let chain = models.join("` → `");
-    let message = format!("the models fall back to each other: `{chain}` → {dots}`{first}`");
-    let finding = place.finding(Problem::FallbackCycle { models }, message);
-    findings.add(finding.hint("let one of them fall back to nobody"));
 }

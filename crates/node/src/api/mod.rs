@@ -1,4 +1,4 @@
-//! The HTTP API: sessions and runs of tasks, over a unix socket and over TCP.
+//! The HTTP API: sessions, runs of tasks and models, over a unix socket and over TCP.
 //!
 //! Handlers translate between HTTP and [`crate::Node`], and decide nothing themselves. Every failure
 //! leaves as an error report; a request is judged by [`Access`] before anything reads it; bodies are
@@ -12,6 +12,7 @@ mod guard;
 mod key;
 mod listen;
 mod messages;
+mod models;
 mod observe;
 mod problem;
 mod room;
@@ -22,6 +23,7 @@ mod steps;
 mod task_events;
 mod task_runs;
 mod turns;
+mod usage;
 
 pub use document::openapi;
 pub use guard::Access;

@@ -4,7 +4,9 @@
 use super::call::{Answer, Call};
 use super::guard::{Access, GATEWAY};
 use super::problem::{self, Problem};
-use super::{document, events, observe, sessions, steps, task_events, task_runs, turns};
+use super::{
+    document, events, models, observe, sessions, steps, task_events, task_runs, turns, usage,
+};
 use crate::Node;
 use axum::Router;
 use axum::extract::rejection::RawPathParamsRejection;
@@ -58,6 +60,9 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/tasks/runs/{run}", task_runs::show),
         get("/api/tasks/runs/{run}/events", task_events::events),
         post("/api/tasks/runs/{run}/cancel", task_runs::cancel),
+        get("/api/models", models::list),
+        post("/api/models/{model}/call", models::call),
+        get("/api/usage", usage::show),
         get("/api/doctor", observe::doctor),
         get("/openapi.json", document::serve),
         get("/healthz", observe::health),

@@ -1,11 +1,21 @@
 //! The models of the manifest behind the gateway, and what becomes of a manifest that is edited while the
 //! node runs.
 
+mod call;
+mod day;
 mod local;
 mod prices;
 mod provider;
 mod settings;
+mod views;
 
+pub(crate) use call::{Calling, Said};
+pub use call::{ModelCall, ModelReply, ReplyTokens};
+pub use day::{Day, NoDay};
+pub use views::{BudgetStatus, ModelStatus, PriceStatus, Usage, UsageFilter, UsageLine};
+pub(crate) use views::{models, usage};
+
+pub(crate) use prices::of_turn as price_of_turn;
 pub(crate) use provider::{Place, open_pinned};
 
 use provider::Opened;
@@ -41,6 +51,8 @@ pub(crate) struct Models {
 #[derive(Default)]
 struct Known {
     manifest: Option<Arc<Manifest>>,
+    /// The last that was looked at; not the same where it could not be used.
+    seen: Option<Arc<Manifest>>,
     opened: Opened,
     keys: Vec<(String, Option<[u8; 32]>)>,
     /// What was wrong with the manifest when it was looked at last; it is said once.
@@ -118,7 +130,7 @@ impl Models {
         known.complaint = None;
         let keys = hashes(&manifest, folder);
         let is_same = known
-            .manifest
+            .seen
             .as_ref()
             .is_some_and(|now| Arc::ptr_eq(now, &manifest));
         if is_same && keys == known.keys && !known.opened.has_unusable() {
@@ -141,14 +153,14 @@ impl Models {
         match settings::of(&manifest, folder, &keys, &place, opened) {
             Ok(settings) => {
                 self.gateway.configure(settings);
-                (known.manifest, known.keys) = (Some(manifest), keys);
+                known.manifest = Some(Arc::clone(&manifest));
             }
+            // It is not tried again before it changes.
             Err(error) => {
                 tracing::warn!(error = %error.message, "the models stay as they are");
-                // It is not tried again before it changes.
-                (known.manifest, known.keys) = (Some(manifest), keys);
             }
         }
+        (known.seen, known.keys) = (Some(manifest), keys);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {

@@ -1,22 +1,33 @@
 //! What a model of the manifest costs.
 
 use mainstay_contract::{Code, ErrorReport};
-use mainstay_inference::{ModelPrice, PriceTable, Pricing, Rates, provider_of_host};
+use mainstay_inference::{
+    ModelPrice, PriceTable, PriceTableError, Pricing, Rates, provider_of_host,
+};
 use mainstay_manifest::{IfPriceUnknown, Manifest, Model, Price, Provider};
+use mainstay_sessions::Price as TurnPrice;
+use std::borrow::Cow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+static BUILTIN: LazyLock<Result<PriceTable, PriceTableError>> = LazyLock::new(PriceTable::builtin);
 
 /// The table of prices, with the manifest's own file on top.
-pub(super) fn table(manifest: &Manifest, folder: &Path) -> Result<PriceTable, Box<ErrorReport>> {
+pub(super) fn table(
+    manifest: &Manifest,
+    folder: &Path,
+) -> Result<Cow<'static, PriceTable>, Box<ErrorReport>> {
     let failed = |message: String| Box::new(ErrorReport::new(Code::ManifestInvalid, message));
-    let table = PriceTable::builtin().map_err(|error| failed(error.to_string()))?;
+    let table = BUILTIN
+        .as_ref()
+        .map_err(|error| failed(error.to_string()))?;
     let Some(file) = &manifest.prices else {
-        return Ok(table);
+        return Ok(Cow::Borrowed(table));
     };
     let text = std::fs::read_to_string(folder.join(file));
     let text =
         text.map_err(|error| failed(format!("the prices in {file} cannot be read: {error}")))?;
-    let table = table.with_overrides(&text);
+    let table = table.clone().with_overrides(&text).map(Cow::Owned);
     table.map_err(|error| failed(format!("the prices in {file} cannot be used: {error}")))
 }
 
@@ -33,6 +44,29 @@ pub(super) fn pricing(model: &Model, table: &PriceTable) -> Pricing {
         (None, IfPriceUnknown::Allow) => Pricing::Free,
         (None, IfPriceUnknown::Refuse) => Pricing::Unknown,
     }
+}
+
+/// What a turn counts with: flat rates, of a pool the dearest of its members'. Nothing where nobody knows.
+pub(crate) fn of_turn(
+    manifest: &Manifest,
+    folder: &Path,
+    model: &Model,
+) -> Result<Option<TurnPrice>, Box<ErrorReport>> {
+    let table = table(manifest, folder)?;
+    let members = model.pool().iter();
+    let members = members.filter_map(|member| manifest.models.get(&member.to));
+    let alone = model.pool().is_empty().then_some(model);
+    let mut dearest = TurnPrice::default();
+    for model in members.chain(alone) {
+        let rates = match pricing(model, &table) {
+            Pricing::Known(price) => price.rates,
+            Pricing::Free => Rates::default(),
+            Pricing::Unknown => return Ok(None),
+        };
+        dearest.input_per_million = dearest.input_per_million.max(rates.input);
+        dearest.output_per_million = dearest.output_per_million.max(rates.output);
+    }
+    Ok(Some(dearest))
 }
 
 /// What the table knows of a model.

@@ -13,7 +13,7 @@ use crate::doctor::{self, DoctorReport};
 use crate::effects::Pinned;
 use crate::error::{NodeOpenError, RequestError};
 use crate::feed::Feeds;
-use crate::inference::{self, Models};
+use crate::inference::{self, Calling, ModelCall, ModelStatus, Models, Usage, UsageFilter};
 use crate::journal::Reader;
 use crate::manifest_file::ManifestFile;
 use crate::metrics::Metrics;
@@ -178,6 +178,23 @@ impl Node {
         text.truncate(text.trim_end().trim_end_matches("# EOF").len());
         text.push_str(&self.inner.models.gateway().metrics_text());
         text
+    }
+
+    /// The models of the manifest as they are now, by name.
+    #[must_use]
+    pub fn models(&self) -> Vec<ModelStatus> {
+        inference::models(self.gateway())
+    }
+
+    /// Asks a model; ends when it begins to answer.
+    pub(crate) async fn call_model(&self, call: &ModelCall) -> Result<Calling, RequestError> {
+        Calling::start(self.gateway(), call).await
+    }
+
+    /// What was spent on models, and what the budgets have left.
+    #[must_use]
+    pub fn usage(&self, filter: &UsageFilter) -> Usage {
+        inference::usage(self.gateway(), filter)
     }
 
     /// The models behind their gateway.

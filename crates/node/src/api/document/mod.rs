@@ -1,6 +1,7 @@
 //! The OpenAPI document. Written by hand beside the routes; tests hold the two together, and hold its
 //! schemas against what the types really serialise to.
 
+mod models;
 mod paths;
 mod schemas;
 mod tasks;

@@ -5,7 +5,13 @@ use serde_json::{Map, Value, json};
 /// Every path with its operations.
 pub(super) fn paths() -> Value {
     let mut paths = Map::new();
-    let all = [turns(), sessions(), super::tasks::operations(), node()];
+    let all = [
+        turns(),
+        sessions(),
+        super::tasks::operations(),
+        super::models::operations(),
+        node(),
+    ];
     for (path, method, operation) in all.into_iter().flatten() {
         let methods = paths
             .entry(path)

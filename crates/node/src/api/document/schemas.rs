@@ -6,7 +6,14 @@ use serde_json::{Value, json};
 /// Every named schema.
 pub(super) fn schemas() -> Value {
     let mut all = requests();
-    for part in [answers(), views(), super::tasks::schemas(), reports()] {
+    let parts = [
+        answers(),
+        views(),
+        super::tasks::schemas(),
+        super::models::schemas(),
+        reports(),
+    ];
+    for part in parts {
         if let (Value::Object(all), Value::Object(part)) = (&mut all, part) {
             all.extend(part);
         }

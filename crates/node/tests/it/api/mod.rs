@@ -3,6 +3,7 @@
 mod access;
 mod bodies;
 mod client;
+mod models;
 mod place;
 mod routes;
 mod stream;

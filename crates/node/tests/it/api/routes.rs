@@ -14,7 +14,7 @@ async fn lost_callers_are_shown_the_way() {
         "/",
         "/api/sessions/s/turn",
         "/api/sessions/",
-        "/v1/chat/completions",
+        "/v1/chat/completion",
     ] {
         let report = served.get(path).await.refused("runtime.not_found");
         assert_eq!(report["subject"]["kind"], "route", "{report}");

@@ -1,0 +1,278 @@
+//! Failures: status, headers and form, so that clients do the right thing.
+
+use crate::fake::{Fake, Step, budget, gateway, of_model, settings};
+use crate::wire::{CHAT, Wire, by, chat, post, request, with};
+use axum::body::Body;
+use mainstay_gateway::{Gateway, Ledger};
+use mainstay_inference::{InferenceError, KeyConfig, Limits, Origin, Pricing};
+use mainstay_resilience::Rate;
+use serde_json::{Value, json};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn origin() -> Origin {
+    Origin {
+        provider: "fake".to_owned(),
+        model: "m".to_owned(),
+        answering: false,
+    }
+}
+
+/// A model that fails so.
+fn failing(error: InferenceError) -> Wire {
+    let provider = Fake::new(move |_| vec![Step::Fail(error.clone())]);
+    Wire::new(&gateway(&[("m", provider)]))
+}
+
+#[tokio::test]
+async fn statuses_and_headers_say_whether_to_come_back() {
+    let message = || "told".to_owned();
+    let wait = Some(Duration::from_millis(1500));
+    for (error, status, code, waits, is_hopeless) in [
+        (
+            InferenceError::RateLimited {
+                origin: origin(),
+                retry_after: wait,
+                message: message(),
+            },
+            429,
+            "inference.rate_limited",
+            Some(("2", "1500")),
+            false,
+        ),
+        (
+            InferenceError::Backpressure {
+                origin: origin(),
+                retry_after: None,
+                message: message(),
+            },
+            503,
+            "inference.backpressure",
+            None,
+            false,
+        ),
+        (
+            InferenceError::QuotaExhausted {
+                origin: origin(),
+                message: message(),
+            },
+            402,
+            "inference.quota_exhausted",
+            None,
+            true,
+        ),
+        (
+            InferenceError::Unauthorized {
+                origin: origin(),
+                message: message(),
+            },
+            422,
+            "inference.unauthorized",
+            None,
+            true,
+        ),
+        (
+            InferenceError::BadRequest {
+                origin: origin(),
+                status: 400,
+                message: message(),
+            },
+            400,
+            "inference.bad_request",
+            None,
+            true,
+        ),
+        (
+            InferenceError::ContextLengthExceeded {
+                origin: origin(),
+                tokens: Some(5000),
+                max_tokens: Some(4096),
+                message: message(),
+            },
+            400,
+            "inference.context_length_exceeded",
+            None,
+            true,
+        ),
+        (
+            InferenceError::ContentFiltered {
+                origin: origin(),
+                reason: String::new(),
+                message: message(),
+            },
+            400,
+            "inference.content_filtered",
+            None,
+            true,
+        ),
+        (
+            InferenceError::ServerError {
+                origin: origin(),
+                status: 500,
+                retry_after: None,
+                message: message(),
+            },
+            502,
+            "inference.server_error",
+            None,
+            false,
+        ),
+        (
+            InferenceError::Internal {
+                origin: origin(),
+                message: message(),
+            },
+            500,
+            "inference.internal",
+            None,
+            true,
+        ),
+    ] {
+        for (path, question) in [
+            (CHAT, chat(false)),
+            ("/v1/responses", json!({ "model": "m", "input": "hello" })),
+            (
+                "/v1/messages",
+                json!({ "model": "m", "max_tokens": 9, "messages": [{ "role": "user", "content": "x" }] }),
+            ),
+        ] {
+            let reply = failing(error.clone()).post(path, &question).await;
+            assert_eq!(reply.status, status, "{reply:?}");
+            assert_eq!(reply.header("x-mainstay-code"), Some(code));
+            let told = reply
+                .header("retry-after")
+                .zip(reply.header("retry-after-ms"));
+            assert_eq!(told, waits, "{reply:?}");
+            assert_eq!(
+                reply.header("x-should-retry"),
+                is_hopeless.then_some("false"),
+                "{reply:?}"
+            );
+            let id = reply.header("x-request-id").unwrap();
+            assert!(id.starts_with("req_") && reply.header("request-id") == Some(id));
+            let body = reply.json();
+            assert!(
+                body["error"]["message"].as_str().unwrap().contains("told"),
+                "{body}"
+            );
+            assert_eq!(body["type"] == "error", path == "/v1/messages", "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_costs_no_call() {
+    let provider = Fake::saying("hi");
+    let mut wire = Wire::new(&gateway(&[("m", Arc::clone(&provider))]));
+    let raw = |body: &'static str| request("POST", CHAT, Body::from(body));
+    for body in [
+        "",
+        "{",
+        "[]",
+        "nonsense",
+        "{\"model\":5}",
+        "{\"model\":\"m\"}",
+    ] {
+        let reply = wire.send(raw(body)).await;
+        assert_eq!(reply.status, 400, "{body}: {reply:?}");
+        assert_eq!(reply.header("x-should-retry"), Some("false"));
+        assert_eq!(reply.json()["error"]["type"], "invalid_request_error");
+    }
+    let mut question = chat(false);
+    question["messages"][0]["role"] = json!("wizard");
+    let reply = wire.post(CHAT, &question).await;
+    assert_eq!(
+        reply.json()["error"]["param"],
+        "messages[0].role",
+        "{reply:?}"
+    );
+    let mut question = chat(false);
+    question["model"] = json!("mm");
+    let reply = wire.post(CHAT, &question).await;
+    assert_eq!(
+        (reply.status, &reply.json()["error"]["param"]),
+        (404, &Value::from("model"))
+    );
+    for (method, path, allowed) in [
+        ("GET", CHAT, "POST"),
+        ("PUT", "/v1/messages", "POST"),
+        ("POST", "/v1/models", "GET, HEAD"),
+    ] {
+        let reply = wire.send(request(method, path, Body::empty())).await;
+        assert_eq!((reply.status, reply.header("allow")), (405, Some(allowed)));
+    }
+    let announced = with(raw("{}"), "content-length", "99999999999");
+    let reply = wire.send(announced).await;
+    assert_eq!(reply.status, 413, "{reply:?}");
+    assert_eq!(provider.calls(), 0);
+}
+
+#[tokio::test]
+async fn limits_of_our_own_are_told_as_ours() {
+    let provider = Fake::saying("hi");
+    let mut settings = settings(&[("m", Arc::clone(&provider)), ("n", Fake::saying("n"))]);
+    settings.gate.budgets.insert(of_model("m"), budget("0.002"));
+    let slow = KeyConfig {
+        limits: Limits {
+            requests: NonZeroU64::new(1).map(Rate::per_minute),
+            ..Limits::default()
+        },
+        ..KeyConfig::default()
+    };
+    let narrow = KeyConfig {
+        models: Some(vec!["n".into()]),
+        ..KeyConfig::default()
+    };
+    settings.gate.keys.insert("slow".into(), slow);
+    settings.gate.keys.insert("narrow".into(), narrow);
+    let gateway = Gateway::open(settings, Ledger::in_memory());
+    let mut wire = Wire::new(&gateway);
+    let mut bound = chat(false);
+    bound["max_tokens"] = json!(500);
+
+    let refused = wire.send(by("narrow", post(CHAT, &bound))).await;
+    assert_eq!(
+        (refused.status, refused.header("x-should-retry")),
+        (403, Some("false"))
+    );
+    assert_eq!(provider.calls(), 0);
+
+    let first = wire.send(by("slow", post(CHAT, &bound))).await;
+    assert_eq!(first.status, 200, "{first:?}");
+    assert_eq!(first.header("x-mainstay-cost-usd"), Some("0.002"));
+    let limited = wire.send(by("slow", post(CHAT, &bound))).await;
+    assert_eq!(limited.status, 429, "{limited:?}");
+    assert!(limited.header("retry-after").is_some(), "{limited:?}");
+
+    let spent = wire.post(CHAT, &bound).await;
+    assert_eq!(
+        (spent.status, spent.header("x-should-retry")),
+        (402, Some("false"))
+    );
+    assert_eq!(
+        spent.header("x-mainstay-code"),
+        Some("inference.budget_exceeded")
+    );
+    assert_eq!(provider.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_budget_refuses_what_nobody_can_price() {
+    let provider = Fake::saying("hi");
+    let mut settings = settings(&[("m", Arc::clone(&provider))]);
+    let name: Arc<str> = "m".into();
+    settings.gate.deployments.get_mut(&name).unwrap().pricing = Pricing::Unknown;
+    settings.gate.budgets.insert(of_model("m"), budget("1"));
+    let mut wire = Wire::new(&Gateway::open(settings, Ledger::in_memory()));
+    let reply = wire.post(CHAT, &chat(false)).await;
+    assert_eq!(
+        (reply.status, reply.header("x-should-retry")),
+        (422, Some("false"))
+    );
+    assert_eq!(
+        reply.header("x-mainstay-code"),
+        Some("inference.price_unknown")
+    );
+    assert_eq!(provider.calls(), 0);
+}
