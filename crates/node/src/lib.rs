@@ -30,7 +30,7 @@ pub use error::{NodeOpenError, RequestError};
 pub use export::ReplayReport;
 pub use inference::{
     BudgetStatus, Day, ModelCall, ModelReply, ModelStatus, NoDay, PriceStatus, ReplyTokens, Usage,
-    UsageFilter, UsageLine,
+    UsageFilter, UsageLine, WorkerStatus,
 };
 pub use mainstay_local::{MODEL_WORKER, worker_main as model_worker_main};
 pub use node::{Node, ResolveWord, TurnAccepted, TurnRequest};

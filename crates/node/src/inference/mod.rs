@@ -12,7 +12,9 @@ mod views;
 pub(crate) use call::{Calling, Said};
 pub use call::{ModelCall, ModelReply, ReplyTokens};
 pub use day::{Day, NoDay};
-pub use views::{BudgetStatus, ModelStatus, PriceStatus, Usage, UsageFilter, UsageLine};
+pub use views::{
+    BudgetStatus, ModelStatus, PriceStatus, Usage, UsageFilter, UsageLine, WorkerStatus,
+};
 pub(crate) use views::{models, usage};
 
 pub(crate) use prices::of_turn as price_of_turn;
@@ -93,7 +95,6 @@ impl Models {
     }
 
     /// How a model on this machine is doing; nothing for any other.
-    #[expect(dead_code, reason = "told by the API soon")]
     pub(crate) fn local_status(&self, name: &str) -> Option<Status> {
         let local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
         local.get(name).map(|status| status.borrow().clone())

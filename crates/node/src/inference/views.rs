@@ -4,6 +4,7 @@ use super::day::Day;
 use mainstay_contract::{Timestamp, Usd};
 use mainstay_gateway::{Gateway, ModelInfo, Settings, UsageRow};
 use mainstay_inference::{BudgetKey, BudgetView, DeploymentView, Pricing};
+use mainstay_local::{Status, Unready};
 use mainstay_resilience::{BreakerState, BudgetPeriod};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -38,6 +39,40 @@ pub struct ModelStatus {
     pub queued: usize,
     /// Its own budget.
     pub budget: Option<BudgetStatus>,
+    /// Its worker; absent for a model that does not run on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerStatus>,
+}
+
+/// The worker of a model on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WorkerStatus {
+    /// Its process; absent while there is none.
+    pub pid: Option<u32>,
+    /// How many were started so far.
+    pub started: u64,
+    /// Why the model takes no requests; absent where it does.
+    pub unready: Option<String>,
+}
+
+impl ModelStatus {
+    /// With what its worker says.
+    pub(crate) fn with_worker(mut self, status: Option<Status>) -> Self {
+        let Some(status) = status else { return self };
+        let unready = status.readiness.err().map(|reason| match reason {
+            Unready::Starting => "it is being loaded".to_owned(),
+            Unready::Restarting { loss } => format!("its worker is being replaced: {loss}"),
+            Unready::Quarantined { loss, .. } => format!("it is out of service: {loss}"),
+            Unready::Stopping | Unready::Stopped => "it is being stopped".to_owned(),
+        });
+        self.ready = self.ready && unready.is_none();
+        self.worker = Some(WorkerStatus {
+            pid: status.pid,
+            started: status.started,
+            unready,
+        });
+        self
+    }
 }
 
 /// What a model costs, in dollars for a million tokens.
@@ -258,6 +293,7 @@ fn model(
         active: answering.iter().map(|view| view.active).sum(),
         queued: answering.iter().map(|view| view.queued).sum(),
         budget: None,
+        worker: None,
     }
 }
 

@@ -183,7 +183,12 @@ impl Node {
     /// The models of the manifest as they are now, by name.
     #[must_use]
     pub fn models(&self) -> Vec<ModelStatus> {
-        inference::models(self.gateway())
+        let models = inference::models(self.gateway()).into_iter();
+        let with_worker = |model: ModelStatus| {
+            let status = self.inner.models.local_status(&model.name);
+            model.with_worker(status)
+        };
+        models.map(with_worker).collect()
     }
 
     /// Asks a model; ends when it begins to answer.

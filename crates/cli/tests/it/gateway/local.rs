@@ -111,7 +111,11 @@ async fn a_worker_that_dies_fails_what_it_had_begun_and_nothing_else() {
         assert!(!came.contains(route.end()), "{came}");
         let told = local.ask("echo", "two three").await;
         assert!(told.ok().text().contains("two three"), "{told:?}");
-        assert_ne!(local.worker().unwrap(), before);
+        let after = local.worker().unwrap();
+        assert_ne!(after, before);
+        let (_, models) = local.server.get("/api/models").await;
+        let told = &models[0];
+        assert_eq!((&told["ready"], &told["worker"]["pid"]), (&json!(true), &json!(after)));
     }
 }
 

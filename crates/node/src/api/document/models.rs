@@ -51,7 +51,10 @@ pub(super) fn schemas() -> Value {
             ("context_window!", or_null(integer())), ("price!", or_null(reference("PriceStatus"))),
             ("ready!", boolean()), ("breaker!", words(&["closed", "open", "half_open"])),
             ("retry_after_ms!", or_null(integer())), ("active!", integer()), ("queued!", integer()),
-            ("budget!", or_null(reference("BudgetStatus"))),
+            ("budget!", or_null(reference("BudgetStatus"))), ("worker", reference("WorkerStatus")),
+        ]),
+        "WorkerStatus": object("The worker of a model on this machine", &[
+            ("pid!", or_null(integer())), ("started!", integer()), ("unready!", or_null(string())),
         ]),
         "ModelCall": closed("One question", &[
             ("input!", string()), ("system", or_null(string())), ("max_tokens", or_null(integer())),
@@ -92,6 +95,7 @@ mod tests {
     use super::super::schemas::tests::fits;
     use crate::{
         BudgetStatus, Day, ModelReply, ModelStatus, PriceStatus, ReplyTokens, Usage, UsageLine,
+        WorkerStatus,
     };
     use mainstay_contract::{Timestamp, Usd};
 
@@ -123,6 +127,11 @@ mod tests {
             active: 1,
             queued: 2,
             budget: Some(budget.clone()),
+            worker: Some(WorkerStatus {
+                pid: Some(5),
+                started: 1,
+                unready: None,
+            }),
         };
         fits("ModelStatus", &model);
         for price in [PriceStatus::Free, PriceStatus::Unknown] {
@@ -134,6 +143,7 @@ mod tests {
             context_window: None,
             retry_after_ms: None,
             budget: None,
+            worker: None,
             ..model
         };
         fits("ModelStatus", &pool);
