@@ -115,7 +115,10 @@ async fn a_worker_that_dies_fails_what_it_had_begun_and_nothing_else() {
         assert_ne!(after, before);
         let (_, models) = local.server.get("/api/models").await;
         let told = &models[0];
-        assert_eq!((&told["ready"], &told["worker"]["pid"]), (&json!(true), &json!(after)));
+        assert_eq!(
+            (&told["ready"], &told["worker"]["pid"]),
+            (&json!(true), &json!(after))
+        );
     }
 }
 

@@ -15,6 +15,7 @@ mod reload;
 mod secrets;
 mod streams;
 mod timeouts;
+mod traces;
 
 use crate::harness::{LIMIT, Place, Server};
 use mainstay_contract::RetryAdvice;
@@ -116,6 +117,11 @@ impl Gate {
 
     /// A node with these models, and further sections of the manifest.
     pub(crate) fn with(models: &str, more: &str) -> Self {
+        Self::starting(models, more, serve)
+    }
+
+    /// The same, with a node that is started in another way.
+    pub(crate) fn starting(models: &str, more: &str, serve: impl FnOnce(&Place) -> Server) -> Self {
         let upstream = Upstream::start().unwrap();
         let place = Place::new(&Self::manifest(&upstream, models, more), "");
         place.write("upstream.key", SECRET);
