@@ -5,11 +5,12 @@ use crate::mail::{Receiver, Sender, mail};
 use crate::metrics::Metrics;
 use crate::settings::{ModelInfo, Settings};
 use crate::telemetry::Telemetry;
-use mainstay_contract::Timestamp;
+use mainstay_contract::{Timestamp, Usd};
 use mainstay_inference::{
-    AttemptId, BudgetView, DeploymentView, Effect, Ending, FlightId, Gate, Input, Provider,
+    AttemptId, BudgetAction, BudgetConfig, BudgetKey, BudgetView, DeploymentView, Effect, Ending,
+    FlightId, Gate, Input, Provider,
 };
-use mainstay_resilience::Priority;
+use mainstay_resilience::{BudgetPeriod, Priority};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -212,6 +213,24 @@ impl Gateway {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.inner.clock.now()
+    }
+
+    /// Holds a session to a budget; what it spent before counts.
+    pub fn hold_session(&self, session: &Arc<str>, limit: Usd) {
+        let key = BudgetKey::Session(Arc::clone(session));
+        let now = self.now();
+        let mut state = self.state();
+        if state.gate.has_budget(&key) {
+            return;
+        }
+        let period = BudgetPeriod::Total;
+        let spent = state.ledger.spent(&key, period, now);
+        let budget = BudgetConfig {
+            limit,
+            period,
+            action: BudgetAction::Reject,
+        };
+        state.gate.declare(key, budget, spent);
     }
 
     /// Lets a flight begin.

@@ -1,6 +1,6 @@
 //! What a valid manifest says, with every default filled in and every reference resolved.
 
-use crate::model::{Key, Model};
+use crate::model::{Budget, Key, Model};
 use crate::rule::{AllowRule, Method, StatusRange};
 use crate::task::{Cache, Concurrency, Placed, Project};
 use mainstay_contract::{AgentName, Usd};
@@ -63,6 +63,12 @@ pub struct Agent {
     pub attempts_max: u32,
     /// The most one turn may spend.
     pub budget: Option<Usd>,
+    /// The most one of its sessions may spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_budget: Option<Usd>,
+    /// The most all its sessions together may spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_budget: Option<Budget>,
 }
 
 /// How a tool's effect relates to repetition.

@@ -84,7 +84,20 @@ impl Gate {
         }
     }
 
-    fn configure_budgets(&mut self, now: Timestamp, budgets: BTreeMap<BudgetKey, BudgetConfig>) {
+    /// Budgets of sessions are declared by those who ask for them, and stay.
+    fn configure_budgets(
+        &mut self,
+        now: Timestamp,
+        mut budgets: BTreeMap<BudgetKey, BudgetConfig>,
+    ) {
+        let of_sessions = self.budgets.iter();
+        let of_sessions = of_sessions.filter(|(key, _)| matches!(key, BudgetKey::Session(_)));
+        let of_sessions: Vec<_> = of_sessions
+            .map(|(key, budget)| (key.clone(), *budget))
+            .collect();
+        for (key, budget) in of_sessions {
+            budgets.entry(key).or_insert(budget);
+        }
         for key in self
             .budgets
             .keys()

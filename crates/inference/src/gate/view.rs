@@ -1,6 +1,6 @@
 //! What can be seen of the gate from outside.
 
-use super::{BudgetKey, Gate};
+use super::{BudgetConfig, BudgetKey, Gate};
 use mainstay_contract::{Timestamp, Usd};
 use mainstay_resilience::{BreakerState, BudgetPeriod};
 use std::sync::Arc;
@@ -98,6 +98,24 @@ impl Gate {
             self.tree
                 .restore(key.clone(), budget.limit, budget.period, spent);
         }
+    }
+
+    /// Whether a budget is declared.
+    #[must_use]
+    pub fn has_budget(&self, key: &BudgetKey) -> bool {
+        self.budgets.contains_key(key)
+    }
+
+    /// Declares a budget that is not configured, of a session, of which so much was spent before.
+    pub fn declare(
+        &mut self,
+        key: BudgetKey,
+        budget: BudgetConfig,
+        spent: mainstay_resilience::Spent,
+    ) {
+        self.tree
+            .restore(key.clone(), budget.limit, budget.period, spent);
+        self.budgets.insert(key, budget);
     }
 
     /// Goes on counting calls above this one.

@@ -3,7 +3,8 @@
 use super::{Names, http};
 use crate::finding::{Findings, Place, Problem};
 use crate::value::{Item, Object, Value};
-use crate::{Agent, Effect, Network, Sandbox, Shell, TaskTool, Tool};
+use crate::{Agent, Budget, BudgetAction, Effect, Network, Sandbox, Shell, TaskTool, Tool};
+use mainstay_contract::Usd;
 
 pub(super) fn agent(item: &Item, names: &Names<'_>, findings: &mut Findings) -> Option<Agent> {
     let object = item.object()?;
@@ -14,6 +15,7 @@ pub(super) fn agent(item: &Item, names: &Names<'_>, findings: &mut Findings) -> 
     }
     let sandbox = object.object("sandbox").and_then(sandbox);
     let tools = tools(object, sandbox.as_ref(), names, findings);
+    let budgets = budgets(object, findings);
     Some(Agent {
         model: model?.to_owned(),
         instructions: object.text("instructions").map(str::to_owned),
@@ -22,10 +24,43 @@ pub(super) fn agent(item: &Item, names: &Names<'_>, findings: &mut Findings) -> 
         workspace: object.text("workspace").map(str::to_owned),
         steps_max: u32::try_from(object.integer("max_steps")?).ok()?,
         attempts_max: u32::try_from(object.integer("max_attempts")?).ok()?,
-        budget: object
-            .object("budget")
-            .and_then(|budget| budget.money("usd")),
+        budget: budgets.turn,
+        session_budget: budgets.session,
+        own_budget: budgets.own,
     })
+}
+
+/// An agent's budgets, by what they hold for.
+#[derive(Default)]
+struct Budgets {
+    turn: Option<Usd>,
+    session: Option<Usd>,
+    own: Option<Budget>,
+}
+
+fn budgets(agent: &Object, findings: &mut Findings) -> Budgets {
+    let mut budgets = Budgets::default();
+    for item in agent.list("budget").unwrap_or_default() {
+        let written = item.object().and_then(|object| {
+            let usd = object.money("usd")?;
+            Some((usd, object.text("per")?))
+        });
+        let Some((usd, per)) = written else { continue };
+        let is_first = match per {
+            "turn" => budgets.turn.replace(usd).is_none(),
+            "session" => budgets.session.replace(usd).is_none(),
+            period => {
+                let per = super::limit::period(period);
+                let action = BudgetAction::Reject;
+                budgets.own.replace(Budget { usd, per, action }).is_none()
+            }
+        };
+        if !is_first {
+            let message = "there is another budget for this: one for a turn, one for a session, and one for all sessions are enough";
+            findings.add(item.place.finding(Problem::Conflict, message));
+        }
+    }
+    budgets
 }
 
 /// A budget counts only what has a price.

@@ -65,15 +65,20 @@ pub(super) fn breaker(object: Option<&Object>) -> Option<BreakerConfig> {
     })
 }
 
-/// The `budget` of a model or a key.
-pub(super) fn budget(owner: &Object, findings: &mut Findings) -> Option<Budget> {
-    let object = owner.object("budget")?;
-    let per = match object.text("per")? {
+/// In which time a budget counts.
+pub(super) fn period(word: &str) -> BudgetPeriod {
+    match word {
         "hour" => BudgetPeriod::Hour,
         "day" => BudgetPeriod::Day,
         "month" => BudgetPeriod::Month,
         _ => BudgetPeriod::Total,
-    };
+    }
+}
+
+/// The `budget` of a model or a key.
+pub(super) fn budget(owner: &Object, findings: &mut Findings) -> Option<Budget> {
+    let object = owner.object("budget")?;
+    let per = period(object.text("per")?);
     let action = match object.text("action")? {
         "warn" => BudgetAction::Warn,
         "throttle" => BudgetAction::Throttle,

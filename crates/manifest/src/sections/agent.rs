@@ -60,8 +60,8 @@ pub(super) static AGENT: Shape = Shape {
         ),
         Field::optional(
             "budget",
-            Kind::Object(&BUDGET),
-            "The most one turn may spend.",
+            Kind::OneOrMany(&Kind::Object(&BUDGET)),
+            "The most that may be spent: one, or several of different times.",
         ),
         Field::later("approvals", "Tools that wait for a human."),
         Field::later("plugins", "Plugins of the agent."),
@@ -71,10 +71,22 @@ pub(super) static AGENT: Shape = Shape {
 
 static BUDGET: Shape = Shape {
     title: "budget",
-    doc: "The most money.",
-    fields: &[Field::required("usd", Kind::Format(&MONEY), "US dollars.").example("1.00")],
+    doc: "The most money in a time.",
+    fields: &[
+        Field::required("usd", Kind::Format(&MONEY), "US dollars.").example("1.00"),
+        Field::default("per", Kind::Choice(PERIODS), "\"turn\"", "In which time."),
+    ],
     cases: &[],
 };
+
+static PERIODS: &[Word] = &[
+    word("turn", "In one turn."),
+    word("session", "In one session."),
+    word("hour", "In an hour by the clock, in all sessions."),
+    word("day", "In a day in UTC, in all sessions."),
+    word("month", "In a month in UTC, in all sessions."),
+    word("total", "For ever, in all sessions."),
+];
 
 static NETWORKS: &[Word] = &[
     word("none", "No network, not even the host's loopback."),

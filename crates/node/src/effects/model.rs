@@ -116,6 +116,7 @@ async fn ask(
             model: &shell.agent.model,
             agent,
             session: call.session.as_str(),
+            session_budget: shell.agent.session_budget,
             request,
         };
         return wiring::ask_model(gateway, &asked, on_text).await;

@@ -32,6 +32,12 @@ pub(super) fn of(
     for (name, model) in &manifest.models {
         add_model(&mut settings, name, model, &table);
     }
+    for (name, agent) in &manifest.agents {
+        if let Some(budget) = &agent.own_budget {
+            let key = gate::BudgetKey::Agent(Arc::from(name.as_str()));
+            settings.gate.budgets.insert(key, self::budget(budget));
+        }
+    }
     for (name, key) in &manifest.keys {
         add_key(&mut settings, name, key, keys);
     }

@@ -1,7 +1,7 @@
 //! Models for turns: through the gateway, so that limits, budgets and breakers count for agents as for
 //! everybody else. The session repeats what failed, because it writes down that it does.
 
-use mainstay_contract::{Coded, ErrorReport};
+use mainstay_contract::{Coded, ErrorReport, Usd};
 use mainstay_gateway::{Flow, FlowError, Gateway};
 use mainstay_inference::{
     Ask, Assembly, Event, InferenceError, Origin, ProviderCall, ResponseProblem, Spender,
@@ -16,6 +16,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) model: &'a str,
     pub(crate) agent: &'a str,
     pub(crate) session: &'a str,
+    /// The most that the session may spend.
+    pub(crate) session_budget: Option<Usd>,
     pub(crate) request: &'a ModelRequest,
 }
 
@@ -26,12 +28,16 @@ pub(crate) async fn ask_model(
     on_text: &mut (dyn FnMut(&str) + Send),
 ) -> Result<ModelAnswer, Box<ErrorReport>> {
     let request = Arc::new(turn_request(asked.model, asked.request));
+    let session: Arc<str> = Arc::from(asked.session);
+    if let Some(limit) = asked.session_budget {
+        gateway.hold_session(&session, limit);
+    }
     let ask = Ask {
         model: Arc::from(asked.model),
         spender: Spender {
             key: None,
             agent: Some(Arc::from(asked.agent)),
-            sessions: vec![Arc::from(asked.session)],
+            sessions: vec![session],
         },
         input_tokens: estimate_tokens(&request, mainstay_inference::Dialect::OpenAiChat),
         output_tokens_max: None,
