@@ -14,6 +14,7 @@ mod harness;
 mod hostile;
 mod inference_errors;
 mod kill_sweep;
+mod models;
 mod outside;
 mod provider;
 mod request_errors;

@@ -15,7 +15,7 @@ const LONG: Duration = Duration::from_secs(600);
 fn keeping(provider: &Arc<Fake>, ttl: Duration) -> Wire {
     let mut settings = settings(&[("m", Arc::clone(provider)), ("n", Fake::saying("n"))]);
     for model in settings.models.values_mut() {
-        model.cached_for = Some(ttl);
+        Arc::make_mut(model).cached_for = Some(ttl);
     }
     Wire::new(&Gateway::open(settings, Ledger::in_memory()))
 }

@@ -237,7 +237,7 @@ pub(crate) fn settings(providers: &[(&str, Arc<Fake>)]) -> Settings {
             .insert(Arc::clone(&name), deployment(&name));
         settings.gate.models.insert(Arc::clone(&name), model);
         settings.providers.insert(Arc::clone(&name), provider);
-        settings.models.insert(name, info);
+        settings.models.insert(name, Arc::new(info));
     }
     settings
 }
