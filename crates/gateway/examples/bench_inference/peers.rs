@@ -62,8 +62,11 @@ impl Peer {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", folder.path())
             .env("LANG", "C.UTF-8")
-            .current_dir(folder.path())
-            .args(["--host", "127.0.0.1", "--port", &port]);
+            .current_dir(folder.path());
+        if self == Self::Smg {
+            command.arg("launch");
+        }
+        command.args(["--host", "127.0.0.1", "--port", &port]);
         match self {
             Self::LiteLlm => {
                 let text = litellm(upstream, &key);
