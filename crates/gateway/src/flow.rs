@@ -27,6 +27,8 @@ pub struct Start {
     pub deployment: Arc<str>,
     /// How many calls were made for it so far.
     pub attempts: u32,
+    /// What the caller should know: budgets that are used up.
+    pub warnings: Vec<String>,
 }
 
 /// A request on its way. Dropping it is leaving: the provider's call ends, and what came is paid for.
@@ -43,6 +45,7 @@ pub struct Flow {
     current: Option<Current>,
     pieces: VecDeque<Piece>,
     ending: Option<Ending>,
+    warnings: Vec<String>,
     /// Absent where nobody wants to be told.
     trace: Option<Box<FlowTrace>>,
 }
@@ -101,6 +104,7 @@ impl Flow {
             current: None,
             pieces: VecDeque::new(),
             ending: None,
+            warnings: Vec::new(),
             trace,
         }
     }
@@ -154,6 +158,7 @@ impl Flow {
                     let start = Start {
                         deployment: Arc::clone(&deployment),
                         attempts: attempt.number + 1,
+                        warnings: std::mem::take(&mut self.warnings),
                     };
                     self.current = Some(Current {
                         attempt,
@@ -352,7 +357,9 @@ impl Flow {
                 attempt,
                 deployment,
                 failures,
+                warnings,
             }) => {
+                self.warnings = warnings;
                 let provider = self.gateway.provider(&deployment);
                 let mut call = self.call.clone();
                 call.attempt = call.attempt.saturating_add(failures);

@@ -23,6 +23,7 @@ pub(crate) enum Directive {
         attempt: AttemptId,
         deployment: Arc<str>,
         failures: u32,
+        warnings: Vec<String>,
     },
     Cancel(AttemptId),
     Finish(Ending),
@@ -265,11 +266,13 @@ impl Gateway {
                     attempt,
                     deployment,
                     failures,
+                    warnings,
                 } => {
                     let directive = Directive::Call {
                         attempt,
                         deployment,
                         failures,
+                        warnings,
                     };
                     state.send(attempt.flight, directive);
                 }

@@ -264,9 +264,6 @@ impl Asked {
         self.head(&mut response, &start, "application/json");
         if let Some(success) = flow.success() {
             insert(&mut response, COST, &success.usd.to_string());
-            for warning in &success.warnings {
-                insert(&mut response, WARNING, warning);
-            }
         }
         self.note_end();
         Ok(response)
@@ -351,6 +348,9 @@ impl Asked {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(ATTEMPTS, start.attempts.into());
         insert(response, MODEL, &start.deployment);
+        for warning in &start.warnings {
+            insert(response, WARNING, warning);
+        }
         if self.cache_key.is_some() {
             insert(response, CACHE, "miss");
         }

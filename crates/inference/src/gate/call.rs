@@ -84,6 +84,7 @@ impl Gate {
             attempt: AttemptId { flight: id, number },
             deployment: name,
             failures: flight.failed,
+            warnings: flight.warnings.clone(),
         });
     }
 

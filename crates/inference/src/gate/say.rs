@@ -76,6 +76,8 @@ pub enum Effect {
         deployment: Arc<str>,
         /// How many calls of the flight failed before, wherever.
         failures: u32,
+        /// What the caller should know when the answer begins.
+        warnings: Vec<String>,
     },
     /// Drop a call: another was faster.
     Cancel {

@@ -60,13 +60,13 @@ async fn a_budget_may_only_warn() {
     let more = format!("retry: {{max: 0}}, {PRICE}, budget: {{usd: 0.001, action: warn}}");
     let gate = Gate::open(&model("m", "openai", "ok", &more));
     for route in ROUTES {
-        let told = gate.ask(route, "m", false).await;
-        assert!(
-            !told.ok().header("x-mainstay-warning").is_empty(),
-            "{told:?}"
-        );
+        for stream in [false, true] {
+            let told = gate.ask(route, "m", stream).await;
+            let warning = told.ok().header("x-mainstay-warning");
+            assert!(warning.contains("model m"), "{told:?}");
+        }
     }
-    assert_eq!(gate.upstream.hits("ok"), 3);
+    assert_eq!(gate.upstream.hits("ok"), 6);
 }
 
 #[tokio::test]

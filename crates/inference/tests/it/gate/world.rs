@@ -88,6 +88,7 @@ impl World {
                     attempt,
                     deployment,
                     failures,
+                    ..
                 } => {
                     assert!(!self.endings.contains_key(&attempt.flight), "{attempt:?}");
                     self.open.push(attempt);
