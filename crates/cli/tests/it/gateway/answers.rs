@@ -282,31 +282,66 @@ async fn tokens_of_caches_are_told_apart() {
     }
 }
 
+/// How an answer ended, as the route tells it.
+fn ending(told: &Told) -> String {
+    let events = match told.is_stream() {
+        true => told.events(),
+        false => vec![told.json()],
+    };
+    let pointers: &[&str] = match told.route {
+        Route::Chat => &["/choices/0/finish_reason"],
+        Route::Responses => &[
+            "/response/incomplete_details/reason",
+            "/incomplete_details/reason",
+            "/response/status",
+            "/status",
+        ],
+        Route::Messages => &["/delta/stop_reason", "/stop_reason"],
+    };
+    let texts = events.iter().rev().flat_map(|event| {
+        pointers
+            .iter()
+            .filter_map(|pointer| event.pointer(pointer)?.as_str())
+    });
+    texts.map(str::to_owned).next().unwrap_or_default()
+}
+
 #[tokio::test]
-async fn answers_that_were_held_back_say_so() {
-    let gate = Gate::open(&format!(
-        "{}{}",
-        models("filter-finish"),
-        models("refusal")
-            .replace("  ", "  r-")
-            .replace("r-r-", "r-")
-    ));
+async fn answers_that_were_held_back_say_so_and_speak_against_nobody() {
+    let gate = Gate::open(&models("filter-finish"));
     for provider in PROVIDERS {
         for route in ROUTES {
-            let told = gate.ask(route, provider, false).await;
-            let whole = told.ok().json();
-            let said = match route {
-                Route::Chat => &whole["choices"][0]["finish_reason"],
-                Route::Responses => &whole["incomplete_details"]["reason"],
-                Route::Messages => &whole["stop_reason"],
-            };
-            let wanted = if route == Route::Messages {
-                "refusal"
-            } else {
-                "content_filter"
-            };
-            assert_eq!(said, wanted, "{provider} {told:?}");
+            for stream in [false, true] {
+                let told = gate.ask(route, provider, stream).await;
+                let wanted = match route {
+                    Route::Messages => "refusal",
+                    _ => "content_filter",
+                };
+                assert_eq!(ending(told.ok()), wanted, "{provider} {told:?}");
+                assert_eq!(told.text(), "so far", "{provider} {told:?}");
+            }
         }
+        // More than would open a breaker.
+        assert_eq!(gate.upstream.hits(&format!("{provider}/filter-finish")), 6);
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_told_as_the_route_tells_them() {
+    let gate = Gate::open(&models("refusal"));
+    for provider in PROVIDERS {
+        for route in ROUTES {
+            for stream in [false, true] {
+                let told = gate.ask(route, provider, stream).await;
+                let ending = ending(told.ok());
+                let says_refusal = told.body.contains("cannot") && told.body.contains("refusal");
+                // Gemini holds back the prompt and says nothing at all.
+                let is_blocked = ending == "content_filter" || ending == "refusal";
+                assert!(is_blocked || says_refusal, "{provider} {ending} {told:?}");
+                assert!(!told.body.contains("end_turn"), "{provider} {told:?}");
+            }
+        }
+        assert_eq!(gate.upstream.hits(&format!("{provider}/refusal")), 6);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every test counts what reached the upstream, because an error that was repeated in secret, or a refusal
 //! that was paid for, looks the same from outside.
 
+mod agents;
 mod answers;
 mod breakers;
 mod budgets;
@@ -11,11 +12,14 @@ mod failures;
 mod fallbacks;
 mod limits;
 mod local;
+mod pools;
 mod reload;
 mod secrets;
 mod streams;
+mod thoughts;
 mod timeouts;
 mod traces;
+mod vectors;
 
 use crate::harness::{LIMIT, Place, Server};
 use mainstay_contract::RetryAdvice;
@@ -206,6 +210,36 @@ impl Gate {
     pub(crate) async fn chats(&self, model: &str, count: usize) -> Vec<Told> {
         let asks = (0..count).map(|_| self.chat(model));
         futures_util::future::join_all(asks).await
+    }
+
+    /// The request with the key of another caller.
+    pub(crate) fn shown(
+        &self,
+        request: reqwest::RequestBuilder,
+        key: &str,
+    ) -> reqwest::RequestBuilder {
+        let (client, request) = request.build_split();
+        let mut request = request.unwrap();
+        let headers = request.headers_mut();
+        headers.remove("authorization");
+        if !key.is_empty() {
+            headers.insert("authorization", format!("Bearer {key}").parse().unwrap());
+        }
+        reqwest::RequestBuilder::from_parts(client, request)
+    }
+
+    pub(crate) async fn ask_as(&self, key: &str, model: &str) -> Told {
+        let request = self.request(Route::Chat, &Route::Chat.body(model, "x", false));
+        self.send(Route::Chat, self.shown(request, key)).await
+    }
+
+    /// The sum of a metric.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let (_, text) = self.server.get("/metrics").await;
+        let lines = text.as_str().unwrap_or_default().lines();
+        let own = lines.filter(|line| !line.starts_with('#') && line.contains(name));
+        own.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum()
     }
 
     pub(crate) async fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
