@@ -1,6 +1,9 @@
 //! Proofs of thoughts and calls. Each provider knows only its own and refuses a foreign one, so Gemini's are
 //! marked when they are read: base64 has no colon.
 
+use super::Dialect;
+use memchr::memmem;
+
 const MARK: &str = "gemini:";
 
 /// A proof of Gemini's in the neutral form.
@@ -16,4 +19,48 @@ pub(super) fn to_gemini(proof: &str) -> Option<&str> {
 /// Whether it is Gemini's.
 pub(super) fn is_geminis(proof: &str) -> bool {
     proof.starts_with(MARK)
+}
+
+/// What only this gateway writes, for callers of a dialect to bring back: other providers' proofs and
+/// thoughts, and thoughts without the proof that the dialect's own provider wants.
+const fn marks(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::OpenAiChat => &["\"gemini:", "\"reasoning_blocks\""],
+        Dialect::OpenAiResponses => &["\"gemini:", "mainstay.signature:", "rs_unnamed_"],
+        Dialect::Anthropic => &[
+            "\"gemini:",
+            "\"sealed:",
+            "__proof__",
+            "\"signature\":\"\"",
+            "\"signature\": \"\"",
+        ],
+        Dialect::Gemini => &[],
+    }
+}
+
+impl Dialect {
+    /// Whether a caller's body may hold what the dialect's own provider does not understand. It cannot be
+    /// handed on as it is then; that a text merely looks so costs a translation and nothing else.
+    #[must_use]
+    pub fn may_be_marked(self, body: &[u8]) -> bool {
+        let mut marks = marks(self).iter();
+        marks.any(|mark| memmem::find(body, mark.as_bytes()).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_marked_by_what_we_wrote_into_it() {
+        let ours = br#"{"messages":[{"content":[{"type":"thinking","signature":"gemini:AA=="}]}]}"#;
+        let theirs = br#"{"messages":[{"content":[{"type":"thinking","signature":"AA=="}]}]}"#;
+        assert!(Dialect::Anthropic.may_be_marked(ours));
+        assert!(!Dialect::Anthropic.may_be_marked(theirs));
+        let unproven = br#"{"content":[{"type":"thinking","thinking":"x","signature":""}]}"#;
+        assert!(Dialect::Anthropic.may_be_marked(unproven));
+        assert!(Dialect::OpenAiChat.may_be_marked(br#"{"reasoning_blocks":[]}"#));
+        assert!(Dialect::OpenAiResponses.may_be_marked(br#""mainstay.signature:x""#));
+    }
 }

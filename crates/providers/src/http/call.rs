@@ -11,8 +11,8 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use mainstay_contract::Timestamp;
 use mainstay_inference::{
-    Answering, Dialect, InferenceError, NetworkPhase, ProviderCall, ResponseProblem, TimeoutPhase,
-    WriteOptions, fault,
+    Answering, Dialect, InferenceError, NetworkPhase, ProviderCall, Relay, ResponseProblem,
+    TimeoutPhase, WriteOptions, fault,
 };
 use mainstay_resilience::retry_after;
 use std::error::Error as _;
@@ -48,7 +48,8 @@ fn body(
     dialect: Dialect,
 ) -> Result<Vec<u8>, InferenceError> {
     let model = &provider.settings.model;
-    if let Some(own) = call.relay.as_ref().filter(|own| own.dialect == dialect) {
+    let is_own = |own: &&Relay| own.dialect == dialect && !dialect.may_be_marked(&own.body);
+    if let Some(own) = call.relay.as_ref().filter(is_own) {
         let body = relay::body(dialect, &own.body, model, &call.request);
         return body.map_err(|error| InferenceError::Internal {
             origin: provider.origin(false),

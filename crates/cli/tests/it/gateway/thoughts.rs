@@ -88,7 +88,6 @@ async fn another_provider_is_not_shown_seals_that_are_not_its_own() {
         let told = gate.ask(route, "gemini", false).await;
         let body = with_answer(&told, "other");
         let again = gate.post(route, &body).await;
-        // The upstream refuses what it did not seal, and here one seal fits all: only the form is checked.
         assert_eq!(again.ok().text(), "second", "{again:?}");
     }
 }
