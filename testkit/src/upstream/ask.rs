@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 pub(super) struct Asked {
     pub(super) model: String,
     pub(super) is_stream: bool,
+    /// Whether the server is one that follows a provider, and shows more.
+    pub(super) is_open: bool,
     /// Whether the stream tells usage.
     pub(super) wants_usage: bool,
     pub(super) key: String,

@@ -44,6 +44,17 @@ const FIELDS: &[&str] = &[
     "verbosity",
     "web_search_options",
 ];
+const OF_MESSAGE: &[&str] = &[
+    "role",
+    "content",
+    "name",
+    "tool_calls",
+    "tool_call_id",
+    "refusal",
+    "audio",
+    "annotations",
+    "function_call",
+];
 const ROLES: &[&str] = &[
     "developer",
     "system",
@@ -53,10 +64,12 @@ const ROLES: &[&str] = &[
     "function",
 ];
 
-/// Checks a request.
-pub(super) fn read(body: &Value) -> Checked<Asked> {
+/// Checks a request; a lenient server reads over what it does not know.
+pub(super) fn read(body: &Value, is_lenient: bool) -> Checked<Asked> {
     let body = At::of(body, "")?;
-    body.only(FIELDS)?;
+    if !is_lenient {
+        body.only(FIELDS)?;
+    }
     body.number("temperature", 0.0, 2.0)?;
     body.number("top_p", 0.0, 1.0)?;
     body.number("max_tokens", 1.0, 1e9)?;
@@ -79,6 +92,9 @@ pub(super) fn read(body: &Value) -> Checked<Asked> {
     }
     let mut open: Vec<&str> = Vec::new();
     for message in body.full_list("messages")? {
+        if !is_lenient {
+            message.only(OF_MESSAGE)?;
+        }
         let role = message.one_of("role", ROLES)?;
         if role == "tool" {
             let id = message.text("tool_call_id")?;
@@ -242,7 +258,7 @@ pub(super) fn whole(asked: &Asked, reply: &Reply) -> Value {
             .collect();
     }
     // As servers do that show thoughts on this wire; OpenAI itself keeps them.
-    if let Some(thought) = reply.thought {
+    if let Some(thought) = reply.thought.filter(|_| asked.is_open) {
         message["reasoning_content"] = json!(thought);
     }
     json!({
@@ -274,7 +290,7 @@ pub(super) fn frames(asked: &Asked, reply: &Reply) -> Vec<Frame> {
     let empty = has_content.then_some("");
     let first = json!({"role": "assistant", "content": empty, "refusal": null});
     let mut frames = vec![delta(first, None)];
-    if let Some(thought) = reply.thought {
+    if let Some(thought) = reply.thought.filter(|_| asked.is_open) {
         let pieces = halves(thought).map(|half| json!({ "reasoning_content": half }));
         frames.extend(pieces.map(|piece| delta(piece, None).content()));
     }

@@ -1,9 +1,12 @@
 //! Gemini's generateContent, as the provider's documentation has it.
 
 use super::ask::{Asked, At, Checked, Complaint, decoded, is_name};
-use super::reply::{End, Reply, SEAL, Usage};
+use super::reply::{End, Reply, Usage};
 use super::wire::{Frame, sse};
 use serde_json::{Value, json};
+
+/// What comes with thoughts, and has to come back with them; any other is refused.
+const SEAL: &str = "c2VhbCBvZiBnZW1pbmk=";
 
 const FIELDS: &[&str] = &[
     "contents",

@@ -28,7 +28,8 @@
 //! | `flaky-N` · `limited-N` · `limited-N-SECS` | so many 500 or 429 for each key, then `ok` |
 //! | `rotate` | 401 unless the key is the one of the last `POST /key` |
 //!
-//! Any other model does not exist. Below `/open/v1` no key is asked for. Ids hold the number of the request
+//! Any other model does not exist. Below `/open/v1` no key is asked for, and unknown
+//! fields are read over, and thoughts are shown in `reasoning_content`. Ids hold the number of the request
 //! for its model. An answer costs 11 tokens in and 7 out, 4 of these for thoughts where there are any.
 //!
 //! `GET /hits` tells how many requests each model had, `GET /requests?model=M` the last of them, `GET /open`

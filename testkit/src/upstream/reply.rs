@@ -4,9 +4,6 @@ use super::ask::Asked;
 use super::scenario::Content;
 use serde_json::{Value, json};
 
-/// The seal that comes with thoughts, and has to come back with them.
-pub(super) const SEAL: &str = "c2VhbC1vZi10aG91Z2h0cw==";
-
 /// An answer.
 #[derive(Debug, Clone)]
 pub(super) struct Reply {

@@ -1,9 +1,12 @@
 //! OpenAI's Responses, as the provider's documentation has it.
 
 use super::ask::{Asked, At, Checked, data_url, is_name};
-use super::reply::{End, Reply, SEAL, Usage, halves};
+use super::reply::{End, Reply, Usage, halves};
 use super::wire::{Frame, sse};
 use serde_json::{Value, json};
+
+/// What comes with thoughts, and has to come back with them; any other is refused.
+const SEAL: &str = "c2VhbCBvZiBvcGVuYWk=";
 
 const FIELDS: &[&str] = &[
     "background",

@@ -191,9 +191,10 @@ fn check(head: &Parts, route: &Route, body: &Value) -> Result<Asked, Complaint> 
     if route.is_vectors {
         return Ok(Asked::default());
     }
-    let asked = route.wire.read(body)?;
+    let asked = route.wire.read(body, route.is_open)?;
     Ok(Asked {
         is_stream: asked.is_stream || route.is_stream,
+        is_open: route.is_open,
         ..asked
     })
 }

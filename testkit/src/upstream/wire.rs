@@ -45,9 +45,10 @@ pub(super) fn sse(event: Option<&str>, data: &Value) -> Frame {
 }
 
 impl Wire {
-    pub(super) fn read(self, body: &Value) -> Checked<Asked> {
+    /// Checks a request; `is_open` is a server that is not the provider itself.
+    pub(super) fn read(self, body: &Value, is_open: bool) -> Checked<Asked> {
         match self {
-            Self::Chat | Self::Azure => chat::read(body),
+            Self::Chat | Self::Azure => chat::read(body, is_open),
             Self::Responses => responses::read(body),
             Self::Anthropic => anthropic::read(body),
             Self::Gemini => gemini::read(body),

@@ -40,10 +40,15 @@ const fn marks(dialect: Dialect) -> &'static [&'static str] {
 
 impl Dialect {
     /// Whether a caller's body may hold what the dialect's own provider does not understand. It cannot be
-    /// handed on as it is then; that a text merely looks so costs a translation and nothing else.
+    /// handed on as it is then; that a text merely looks so costs a translation and nothing else. Servers
+    /// that follow OpenAI show thoughts in a field that OpenAI itself refuses.
     #[must_use]
-    pub fn may_be_marked(self, body: &[u8]) -> bool {
-        let mut marks = marks(self).iter();
+    pub fn may_be_marked(self, body: &[u8], is_compatible: bool) -> bool {
+        let shown: &[&str] = match self {
+            Self::OpenAiChat if !is_compatible => &["\"reasoning_content\""],
+            _ => &[],
+        };
+        let mut marks = marks(self).iter().chain(shown);
         marks.any(|mark| memmem::find(body, mark.as_bytes()).is_some())
     }
 }
@@ -56,11 +61,14 @@ mod tests {
     fn a_body_is_marked_by_what_we_wrote_into_it() {
         let ours = br#"{"messages":[{"content":[{"type":"thinking","signature":"gemini:AA=="}]}]}"#;
         let theirs = br#"{"messages":[{"content":[{"type":"thinking","signature":"AA=="}]}]}"#;
-        assert!(Dialect::Anthropic.may_be_marked(ours));
-        assert!(!Dialect::Anthropic.may_be_marked(theirs));
+        assert!(Dialect::Anthropic.may_be_marked(ours, false));
+        assert!(!Dialect::Anthropic.may_be_marked(theirs, false));
         let unproven = br#"{"content":[{"type":"thinking","thinking":"x","signature":""}]}"#;
-        assert!(Dialect::Anthropic.may_be_marked(unproven));
-        assert!(Dialect::OpenAiChat.may_be_marked(br#"{"reasoning_blocks":[]}"#));
-        assert!(Dialect::OpenAiResponses.may_be_marked(br#""mainstay.signature:x""#));
+        assert!(Dialect::Anthropic.may_be_marked(unproven, false));
+        assert!(Dialect::OpenAiChat.may_be_marked(br#"{"reasoning_blocks":[]}"#, true));
+        let shown = br#"{"role":"assistant","reasoning_content":"x"}"#;
+        assert!(Dialect::OpenAiChat.may_be_marked(shown, false));
+        assert!(!Dialect::OpenAiChat.may_be_marked(shown, true));
+        assert!(Dialect::OpenAiResponses.may_be_marked(br#""mainstay.signature:x""#, false));
     }
 }

@@ -48,7 +48,9 @@ fn body(
     dialect: Dialect,
 ) -> Result<Vec<u8>, InferenceError> {
     let model = &provider.settings.model;
-    let is_own = |own: &&Relay| own.dialect == dialect && !dialect.may_be_marked(&own.body);
+    let is_compatible = provider.settings.service == super::Service::OpenAiCompatible;
+    let is_own =
+        |own: &&Relay| own.dialect == dialect && !dialect.may_be_marked(&own.body, is_compatible);
     if let Some(own) = call.relay.as_ref().filter(is_own) {
         let body = relay::body(dialect, &own.body, model, &call.request);
         return body.map_err(|error| InferenceError::Internal {
@@ -58,7 +60,7 @@ fn body(
     }
     let options = WriteOptions {
         model,
-        is_compatible: provider.settings.service == super::Service::OpenAiCompatible,
+        is_compatible,
     };
     let encoded = dialect.write_request(&call.request, &options);
     let encoded = encoded.map_err(|error| InferenceError::Unsupported {

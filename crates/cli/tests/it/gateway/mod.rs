@@ -82,7 +82,8 @@ impl Route {
 /// A model of the manifest: its name, who provides it, what the upstream calls it, and further keys.
 pub(crate) fn model(name: &str, provider: &str, upstream: &str, more: &str) -> String {
     let base = match provider {
-        "openai" | "openai_compatible" => "URL/v1",
+        "openai" => "URL/v1",
+        "openai_compatible" => "URL/open/v1",
         "gemini" => "URL/v1beta",
         _ => "URL",
     };

@@ -1,13 +1,19 @@
 //! Thoughts, and the seals that providers want back with them unchanged.
 
-use super::{Gate, ROUTES, Route, Told, model};
+use super::{Gate, PROVIDERS, ROUTES, Route, Told, model};
 use serde_json::{Value, json};
 
-/// What the upstream seals its thoughts with; it refuses any other seal.
-const SEAL: &str = "c2VhbC1vZi10aG91Z2h0cw==";
+/// What the upstream seals a provider's thoughts with; it refuses any other seal.
+fn seal(provider: &str) -> &'static str {
+    match provider {
+        "anthropic" => "c2VhbCBvZiBhbnRocm9waWM=",
+        "gemini" => "c2VhbCBvZiBnZW1pbmk=",
+        _ => "c2VhbCBvZiBvcGVuYWk=",
+    }
+}
 
 fn models(scenario: &str) -> String {
-    ["openai", "anthropic", "gemini"]
+    ["openai", "openai_compatible", "anthropic", "gemini"]
         .map(|provider| model(provider, provider, &format!("{provider}/{scenario}"), ""))
         .concat()
 }
@@ -50,12 +56,15 @@ async fn seals_go_out_and_come_back_unchanged() {
         for route in routes {
             let told = gate.ask(*route, provider, false).await;
             assert_eq!(told.ok().text(), "ok", "{provider} {told:?}");
-            assert!(told.body.contains(SEAL), "{provider} {told:?}");
+            assert!(told.body.contains(seal(provider)), "{provider} {told:?}");
             let again = gate.post(*route, &with_answer(&told, provider)).await;
             again.ok();
             let sent = gate.upstream.requests(&format!("{provider}/think"));
             let sent = sent.last().unwrap()["body"].to_string();
-            assert!(sent.contains(SEAL), "{provider} {route:?}: {sent}");
+            assert!(
+                sent.contains(seal(provider)),
+                "{provider} {route:?}: {sent}"
+            );
         }
     }
 }
@@ -63,7 +72,7 @@ async fn seals_go_out_and_come_back_unchanged() {
 #[tokio::test]
 async fn thoughts_are_streamed_apart_from_text() {
     let gate = Gate::open(&models("think"));
-    for provider in ["anthropic", "gemini", "openai"] {
+    for provider in ["anthropic", "gemini", "openai_compatible"] {
         for route in ROUTES {
             let told = gate.ask(route, provider, true).await;
             assert_eq!(told.ok().text(), "ok", "{provider} {told:?}");
@@ -77,17 +86,25 @@ async fn thoughts_are_streamed_apart_from_text() {
 }
 
 #[tokio::test]
-async fn another_provider_is_not_shown_seals_that_are_not_its_own() {
-    let both = format!(
-        "{}{}",
-        models("think"),
-        model("other", "anthropic", "other/echo", "")
-    );
-    let gate = Gate::open(&both);
-    for route in ROUTES {
-        let told = gate.ask(route, "gemini", false).await;
-        let body = with_answer(&told, "other");
-        let again = gate.post(route, &body).await;
-        assert_eq!(again.ok().text(), "second", "{again:?}");
+async fn a_conversation_goes_on_with_another_provider() {
+    let others = PROVIDERS.map(|provider| {
+        let name = format!("to-{provider}");
+        model(&name, provider, &format!("{name}/echo"), "")
+    });
+    let gate = Gate::open(&format!("{}{}", models("think"), others.concat()));
+    let mut flaws = Vec::new();
+    for from in ["anthropic", "gemini", "openai", "openai_compatible"] {
+        for route in ROUTES {
+            let told = gate.ask(route, from, false).await;
+            told.ok();
+            for to in PROVIDERS.iter().filter(|to| **to != from) {
+                let to = format!("to-{to}");
+                let again = gate.post(route, &with_answer(&told, &to)).await;
+                if again.status != 200 || again.text() != "second" {
+                    flaws.push(format!("{from} {route:?} {to}: {}", again.body));
+                }
+            }
+        }
     }
+    assert!(flaws.is_empty(), "{}", flaws.join("\n"));
 }
