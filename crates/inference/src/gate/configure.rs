@@ -84,19 +84,19 @@ impl Gate {
         }
     }
 
-    /// Budgets of sessions are declared by those who ask for them, and stay.
+    /// Budgets that were declared by those who ask stay.
     fn configure_budgets(
         &mut self,
         now: Timestamp,
         mut budgets: BTreeMap<BudgetKey, BudgetConfig>,
     ) {
-        let of_sessions = self.budgets.iter();
-        let of_sessions = of_sessions.filter(|(key, _)| matches!(key, BudgetKey::Session(_)));
-        let of_sessions: Vec<_> = of_sessions
-            .map(|(key, budget)| (key.clone(), *budget))
-            .collect();
-        for (key, budget) in of_sessions {
-            budgets.entry(key).or_insert(budget);
+        self.declared.retain(|key| !budgets.contains_key(key));
+        for key in &self.declared {
+            budgets.extend(
+                self.budgets
+                    .get_key_value(key)
+                    .map(|(key, budget)| (key.clone(), *budget)),
+            );
         }
         for key in self
             .budgets

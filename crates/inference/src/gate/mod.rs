@@ -51,6 +51,8 @@ pub struct Gate {
     endpoint_names: HashMap<Arc<str>, usize>,
     keys: HashMap<Arc<str>, Key>,
     budgets: BTreeMap<BudgetKey, BudgetConfig>,
+    /// Those of them that are not configured, but declared by who asks.
+    declared: BTreeSet<BudgetKey>,
     tree: BudgetTree<BudgetKey>,
     flights: HashMap<FlightId, Box<Flight>>,
     wakes: BTreeSet<(Timestamp, FlightId)>,
@@ -95,6 +97,7 @@ impl Gate {
             endpoint_names: HashMap::new(),
             keys: HashMap::new(),
             budgets: BTreeMap::new(),
+            declared: BTreeSet::new(),
             tree: BudgetTree::default(),
             flights: HashMap::new(),
             wakes: BTreeSet::new(),

@@ -115,7 +115,8 @@ impl Gate {
     ) {
         self.tree
             .restore(key.clone(), budget.limit, budget.period, spent);
-        self.budgets.insert(key, budget);
+        self.budgets.insert(key.clone(), budget);
+        self.declared.insert(key);
     }
 
     /// Goes on counting calls above this one.
