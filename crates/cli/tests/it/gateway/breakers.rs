@@ -1,7 +1,8 @@
 //! Breakers: who fails too often is left alone, and tried again with care.
 
 use super::{Gate, ROUTES, model};
-use std::time::Duration;
+use crate::harness::LIMIT;
+use std::time::Instant;
 
 const MORE: &str = "retry: {max: 0}, breaker: {failures: 5, window: 60s, open_for: 2s}";
 
@@ -34,12 +35,13 @@ async fn one_call_alone_tries_it_again() {
     gate.chat("m").await.failed("inference.circuit_open", 503);
     // What is asked before the time has passed is told how long it has to wait.
     let mut probed = 0;
+    let deadline = Instant::now() + LIMIT;
     while gate.upstream.hits("flaky-5") == 5 {
+        assert!(Instant::now() < deadline, "it is never tried again");
         let told = gate.chats("m", 20).await;
         probed = told.iter().filter(|told| told.status == 200).count();
         let refused = told.iter().filter(|told| told.status != 200);
         refused.for_each(|told| _ = told.failed("inference.circuit_open", 503));
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(probed >= 1);
     gate.chat("m").await.ok();
@@ -52,7 +54,9 @@ async fn a_probe_that_hangs_keeps_the_others_out() {
     let gate = Gate::open(&model("m", "openai", "stall", slow));
     gate.chat("m").await.failed("inference.timeout", 504);
     let before = gate.upstream.hits("stall");
+    let deadline = Instant::now() + LIMIT;
     loop {
+        assert!(Instant::now() < deadline, "it is never tried again");
         let told = gate.chats("m", 20).await;
         let tried = told.iter().filter(|told| told.status == 504).count();
         assert_eq!(gate.upstream.hits("stall"), before + tried as u64);

@@ -159,10 +159,6 @@ async fn the_callers_own_bad_key_is_401() {
 async fn a_key_is_good_for_its_models_and_its_rate() {
     let gate = keyed();
     let alice = "key-of-alice-000000";
-    gate.until("the keys are known", || {
-        gate.place.path().join("alice.key").exists()
-    })
-    .await;
     let deadline = std::time::Instant::now() + crate::harness::LIMIT;
     while with_key(&gate, Route::Chat, "key-of-bob-00000000", "a")
         .await
@@ -192,4 +188,55 @@ async fn a_key_is_good_for_its_models_and_its_rate() {
     with_key(&gate, Route::Responses, "key-of-bob-00000000", "b")
         .await
         .ok();
+}
+
+#[tokio::test]
+async fn a_key_has_as_many_requests_under_way_as_it_may() {
+    let keys =
+        "keys:\n  one: {secret: one, limits: {concurrency: 1}}\nsecrets:\n  one: {file: one.key}\n";
+    let gate = Gate::with(&model("m", "openai", "slow-2000", ""), keys);
+    let key = "key-of-one-000000000";
+    gate.place.write("one.key", key);
+    let deadline = std::time::Instant::now() + crate::harness::LIMIT;
+    while gate.ask_as(key, "other").await.status == 401 {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the key is never read"
+        );
+    }
+    let first = gate.request(Route::Chat, &Route::Chat.body("m", "x", false));
+    let first = tokio::spawn(gate.shown(first, key).send());
+    gate.until("the first is under way", || {
+        gate.upstream.open("slow-2000") == 1
+    })
+    .await;
+    gate.ask_as(key, "m")
+        .await
+        .failed("inference.backpressure", 503);
+    assert_eq!(first.await.unwrap().unwrap().status(), 200);
+    gate.ask_as(key, "m").await.ok();
+    assert_eq!(gate.upstream.hits("slow-2000"), 2);
+}
+
+#[tokio::test]
+async fn a_route_that_is_asked_wrongly_says_so_in_its_dialect() {
+    let gate = Gate::open(&model("m", "openai", "ok", ""));
+    for route in ROUTES {
+        let url = format!("{}{}", gate.server.url, route.path());
+        let request = gate.server.client().get(url).bearer_auth(&gate.server.key);
+        let told = gate.send(route, request).await;
+        assert_eq!(
+            (told.status, told.header("allow")),
+            (405, "POST"),
+            "{told:?}"
+        );
+        told.told_as_the_route(&told.json());
+        let request = gate
+            .request(route, &Value::Null)
+            .body(vec![b' '; (64 << 20) + 1]);
+        let told = gate.send(route, request).await;
+        assert_eq!(told.status, 413, "{told:?}");
+        told.told_as_the_route(&told.json());
+    }
+    assert_eq!(gate.upstream.hits("ok"), 0);
 }

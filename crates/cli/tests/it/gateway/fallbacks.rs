@@ -99,6 +99,41 @@ async fn too_long_for_one_is_not_too_long_for_a_larger_one() {
 }
 
 #[tokio::test]
+async fn what_one_filter_refuses_another_model_may_answer() {
+    let more = "retry: {max: 2}, fallback: [{to: other, on: [content_filtered]}]";
+    let models = [
+        model("m", "azure_openai", "filter", more),
+        model("other", "anthropic", "other/ok", ""),
+    ];
+    let gate = Gate::open(&models.concat());
+    for route in ROUTES {
+        assert_eq!(gate.ask(route, "m", true).await.ok().text(), "ok");
+    }
+    assert_eq!(
+        (gate.upstream.hits("filter"), gate.upstream.hits("other/ok")),
+        (3, 3)
+    );
+}
+
+#[tokio::test]
+async fn a_budget_that_is_used_up_may_send_to_a_cheaper_model() {
+    let more = "retry: {max: 0}, budget: {usd: 0.000001}, fallback: [{to: other, on: [budget]}], \
+                price: {input_per_million: 1000, output_per_million: 1000}";
+    let models = [
+        model("m", "openai", "ok", more),
+        model("other", "openai", "other/ok", "price: {free: true}"),
+    ];
+    let gate = Gate::open(&models.concat());
+    // A bound on the answer makes the reservation exact.
+    let told = gate.ask(Route::Messages, "m", false).await;
+    assert_eq!(told.ok().header("x-mainstay-model"), "other");
+    assert_eq!(
+        (gate.upstream.hits("ok"), gate.upstream.hits("other/ok")),
+        (0, 1)
+    );
+}
+
+#[tokio::test]
 async fn when_all_fail_the_last_is_told() {
     let models = [
         model("m", "openai", "500", "retry: {max: 0}, fallback: [spare]"),

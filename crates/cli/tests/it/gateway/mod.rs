@@ -243,6 +243,31 @@ impl Gate {
             .sum()
     }
 
+    /// What a model was used for, once there is anything.
+    pub(crate) async fn usage_of(&self, model: &str) -> Value {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let (_, usage) = self.server.get("/api/usage").await;
+            let rows = usage["rows"].as_array().cloned().unwrap_or_default();
+            if let Some(row) = rows.into_iter().find(|row| row["model"] == model) {
+                return row;
+            }
+            assert!(Instant::now() < deadline, "{usage}");
+        }
+    }
+
+    /// Waits for what has to happen within moments.
+    pub(crate) async fn soon(&self, what: &str, is_so: impl FnMut() -> bool) {
+        let began = Instant::now();
+        self.until(what, is_so).await;
+        // A second is promised; the machine may be busy.
+        assert!(
+            began.elapsed() < Duration::from_secs(3),
+            "{what}: {:?}",
+            began.elapsed()
+        );
+    }
+
     pub(crate) async fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let deadline = Instant::now() + LIMIT;
         while !is_so() {

@@ -1,7 +1,9 @@
 //! Pools, queues and priorities: who is asked, and who comes first.
 
 use super::{Gate, Route, model};
+use crate::harness::LIMIT;
 use serde_json::Value;
+use std::time::Instant;
 
 #[tokio::test]
 async fn a_pool_shares_by_weight_and_goes_round_what_fails() {
@@ -40,7 +42,10 @@ async fn whoever_waits_is_served_in_order_and_the_urgent_first() {
     let keys = "keys:\n  urgent: {secret: urgent, priority: high}\nsecrets:\n  urgent: {file: urgent.key}\n";
     let gate = Gate::with(&model("m", "openai", "slow-1500", more), keys);
     gate.place.write("urgent.key", "key-of-the-urgent-0");
-    while gate.ask_as("key-of-the-urgent-0", "other").await.status == 401 {}
+    let deadline = Instant::now() + LIMIT;
+    while gate.ask_as("key-of-the-urgent-0", "other").await.status == 401 {
+        assert!(Instant::now() < deadline, "the key is never read");
+    }
     let mut waiting = Vec::new();
     for number in 0..6 {
         let body = Route::Chat.body("m", &format!("number {number}"), false);
@@ -54,7 +59,9 @@ async fn whoever_waits_is_served_in_order_and_the_urgent_first() {
             gate.upstream.hits("slow-1500") > 0
         })
         .await;
-        while gate.metric("requests_queued").await < number {}
+        while gate.metric("requests_queued").await < number {
+            assert!(Instant::now() < deadline, "number {number} never waits");
+        }
     }
     for told in waiting {
         assert_eq!(told.await.unwrap().unwrap().status(), 200);
