@@ -3,12 +3,11 @@
 use super::{Gate, ROUTES, Route, model};
 use serde_json::{Value, json};
 
-#[tokio::test]
-async fn malformed_requests_name_what_is_wrong() {
-    let gate = Gate::open(&model("m", "openai", "ok", ""));
+/// Requests, and the field that is wrong with each.
+fn malformed() -> Vec<(Route, Value, &'static str)> {
     let message = json!({"role": "user", "content": "x"});
     let strange = json!({"role": "robot", "content": "x"});
-    let cases = [
+    vec![
         (Route::Chat, json!({"model": "m"}), "messages"),
         (
             Route::Chat,
@@ -61,9 +60,14 @@ async fn malformed_requests_name_what_is_wrong() {
             json!({"model": "m", "messages": [message], "max_tokens": "9"}),
             "max_tokens",
         ),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn malformed_requests_name_what_is_wrong() {
+    let gate = Gate::open(&model("m", "openai", "ok", ""));
     let mut flaws = Vec::new();
-    for (route, body, param) in cases {
+    for (route, body, param) in malformed() {
         let told = gate.post(route, &body).await;
         told.failed("inference.bad_request", 400);
         let error = told.json()["error"].clone();
