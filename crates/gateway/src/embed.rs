@@ -59,7 +59,7 @@ impl Gateway {
                     made = self
                         .vectors(attempt, &deployment, &request, estimated)
                         .await
-                        .or(made)
+                        .or(made);
                 }
                 Some(Directive::Cancel(_)) => {}
                 Some(Directive::Finish(ending)) => {

@@ -43,7 +43,7 @@ impl Telemetry {
     /// What the environment asks for; nothing where it asks for nothing.
     pub(crate) fn from_environment() -> Option<Self> {
         let is_asked = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        if !ENDPOINTS.iter().any(|name| is_asked(name)) {
+        if !ENDPOINTS.iter().any(is_asked) {
             return None;
         }
         // The client blocks, and may neither be made nor dropped where tasks run.

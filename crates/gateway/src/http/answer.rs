@@ -89,11 +89,11 @@ pub(super) fn known(
     gateway: &Gateway,
     caller: &Caller,
     name: &str,
-) -> Result<Arc<ModelInfo>, Refusal> {
+) -> Result<Arc<ModelInfo>, Box<Refusal>> {
     if let Some(model) = gateway.model(name) {
         return Ok(model);
     }
-    Err(unknown(&gateway.settings(), caller, name))
+    Err(Box::new(unknown(&gateway.settings(), caller, name)))
 }
 
 /// Says that there is no such model, for this caller at least.

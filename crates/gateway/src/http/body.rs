@@ -18,6 +18,9 @@ use tokio::time::{Instant, Sleep};
 /// After so long without a piece a comment is sent.
 const SILENCE: Duration = Duration::from_secs(15);
 
+/// Sees the pieces; the end in good order is an empty piece with `true`.
+type Watch = dyn FnMut(&Piece, bool) + Send;
+
 type Read = (Box<Flow>, Result<Option<Piece>, FlowError>);
 
 enum State {
@@ -35,7 +38,7 @@ pub(super) struct FlowBody {
     silence: Pin<Box<Sleep>>,
     model: String,
     request_id: String,
-    on_piece: Option<Box<dyn FnMut(&Piece, bool) + Send>>,
+    on_piece: Option<Box<Watch>>,
 }
 
 impl FlowBody {

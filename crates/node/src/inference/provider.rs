@@ -24,6 +24,9 @@ use tokio::sync::watch;
 #[derive(Default)]
 pub(super) struct Opened(HashMap<String, (Model, Outcome)>);
 
+/// Is told a local model's name, and how it is doing from then on.
+pub(crate) type OnLocal<'a> = dyn Fn(&str, watch::Receiver<Status>) + 'a;
+
 /// What a provider is opened with beside its model.
 pub(crate) struct Place<'a> {
     pub(crate) folder: &'a Path,
@@ -34,7 +37,7 @@ pub(crate) struct Place<'a> {
     /// The program that is started again as a worker.
     pub(crate) exe: &'a Path,
     /// Told of every local model that is started.
-    pub(crate) on_local: Option<&'a dyn Fn(&str, watch::Receiver<Status>)>,
+    pub(crate) on_local: Option<&'a OnLocal<'a>>,
 }
 
 impl Place<'_> {

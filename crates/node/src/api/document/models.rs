@@ -99,9 +99,8 @@ mod tests {
     };
     use mainstay_contract::{Timestamp, Usd};
 
-    #[test]
-    fn the_schemas_describe_what_is_really_sent() {
-        let budget = BudgetStatus {
+    fn budget() -> BudgetStatus {
+        BudgetStatus {
             kind: "key",
             name: "alice".into(),
             limit: Usd::from_nanos(5),
@@ -109,7 +108,11 @@ mod tests {
             spent: Usd::ZERO,
             reserved: Usd::ZERO,
             resets_at: Some(Timestamp(5)),
-        };
+        }
+    }
+
+    #[test]
+    fn models_are_sent_as_described() {
         let model = ModelStatus {
             name: "m".into(),
             provider: "openai".to_owned(),
@@ -126,7 +129,7 @@ mod tests {
             retry_after_ms: Some(5),
             active: 1,
             queued: 2,
-            budget: Some(budget.clone()),
+            budget: Some(budget()),
             worker: Some(WorkerStatus {
                 pid: Some(5),
                 started: 1,
@@ -147,6 +150,10 @@ mod tests {
             ..model
         };
         fits("ModelStatus", &pool);
+    }
+
+    #[test]
+    fn replies_and_usage_are_sent_as_described() {
         let reply = ModelReply {
             text: "hi".to_owned(),
             model: "m".into(),
@@ -173,7 +180,7 @@ mod tests {
         };
         let usage = Usage {
             rows: vec![line],
-            budgets: vec![budget],
+            budgets: vec![budget()],
         };
         fits("Usage", &usage);
     }

@@ -38,8 +38,8 @@ async fn chat(served: &Served, headers: &str) {
 }
 
 fn named<'a>(models: &'a Value, name: &str) -> &'a Value {
-    let models = models.as_array().unwrap().iter();
-    models.filter(|model| model["name"] == name).next().unwrap()
+    let mut models = models.as_array().unwrap().iter();
+    models.find(|model| model["name"] == name).unwrap()
 }
 
 #[tokio::test]
