@@ -10,6 +10,7 @@ mod budgets;
 mod callers;
 mod failures;
 mod fallbacks;
+mod kills;
 mod limits;
 mod local;
 mod pools;
