@@ -65,8 +65,11 @@ impl fmt::Display for Usd {
         if rest == 0 {
             return write!(f, "{whole}");
         }
-        let digits = format!("{rest:09}");
-        write!(f, "{whole}.{}", digits.trim_end_matches('0'))
+        let (mut digits, mut width) = (rest, 9);
+        while digits % 10 == 0 {
+            (digits, width) = (digits / 10, width - 1);
+        }
+        write!(f, "{whole}.{digits:0width$}")
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::Tokens;
 use mainstay_contract::{Timestamp, Usd};
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 
@@ -85,8 +86,70 @@ pub enum LedgerEntry {
         /// How much.
         usd: Usd,
         /// What was counted, or estimated where nothing was.
+        #[serde(serialize_with = "without_zeros")]
         tokens: Tokens,
         /// Whether it brought an answer.
         is_answered: bool,
     },
+}
+
+/// Most kinds of tokens are in no call: what is zero is left out, as far as it is read as zero again.
+fn without_zeros<S: Serializer>(tokens: &Tokens, serializer: S) -> Result<S::Ok, S::Error> {
+    let rare = [
+        ("cache_read", tokens.cache_read),
+        ("cache_write", tokens.cache_write),
+        ("cache_write_hour", tokens.cache_write_hour),
+        ("input_audio", tokens.input_audio),
+        ("reasoning", tokens.reasoning),
+        ("output_audio", tokens.output_audio),
+    ];
+    let mut map = serializer.serialize_map(None)?;
+    map.serialize_entry("input", &tokens.input)?;
+    map.serialize_entry("output", &tokens.output)?;
+    for (name, count) in rare.iter().filter(|(_, count)| *count > 0) {
+        map.serialize_entry(name, count)?;
+    }
+    map.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_without_rare_tokens_is_short_and_reads_the_same() {
+        let settled = |tokens| LedgerEntry::Settled {
+            call: 1,
+            at: Timestamp(2),
+            spender: Spender::default(),
+            deployment: Arc::from("m"),
+            usd: Usd::from_nanos(3),
+            tokens,
+            is_answered: true,
+        };
+        let plain = Tokens {
+            input: 1,
+            output: 2,
+            ..Tokens::default()
+        };
+        let text = serde_json::to_string(&settled(plain)).unwrap();
+        assert!(
+            text.contains(r#""tokens":{"input":1,"output":2}"#),
+            "{text}"
+        );
+        let all = Tokens {
+            cache_read: 3,
+            cache_write: 4,
+            cache_write_hour: 5,
+            input_audio: 6,
+            reasoning: 7,
+            output_audio: 8,
+            ..plain
+        };
+        for tokens in [Tokens::default(), plain, all] {
+            let entry = settled(tokens);
+            let text = serde_json::to_string(&entry).unwrap();
+            assert_eq!(serde_json::from_str::<LedgerEntry>(&text).unwrap(), entry);
+        }
+    }
 }
