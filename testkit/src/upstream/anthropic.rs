@@ -250,6 +250,7 @@ const fn reason(end: End) -> &'static str {
     match end {
         End::Stop => "end_turn",
         End::Calls => "tool_use",
+        End::Length => "max_tokens",
         End::Filtered | End::Refusal => "refusal",
     }
 }

@@ -230,6 +230,7 @@ const fn finish(end: End) -> &'static str {
     match end {
         End::Stop | End::Refusal => "stop",
         End::Calls => "tool_calls",
+        End::Length => "length",
         End::Filtered => "content_filter",
     }
 }

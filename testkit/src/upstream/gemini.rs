@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 /// What comes with thoughts, and has to come back with them; any other is refused.
 const SEAL: &str = "c2VhbCBvZiBnZW1pbmk=";
+/// What stands in the place of a seal that was lost; the provider documents it.
+const WAIVER: &str = "skip_thought_signature_validator";
 
 const FIELDS: &[&str] = &[
     "contents",
@@ -145,7 +147,7 @@ fn turn(content: &At<'_>) -> Checked<Turn> {
         };
         if part
             .get("thoughtSignature")
-            .is_some_and(|seal| *seal != json!(SEAL))
+            .is_some_and(|seal| *seal != json!(SEAL) && *seal != json!(WAIVER))
         {
             return Err(part.complain("thoughtSignature", "Thought signature is not valid"));
         }
@@ -238,6 +240,7 @@ const fn reason(end: End) -> &'static str {
     match end {
         End::Stop | End::Calls => "STOP",
         End::Filtered => "SAFETY",
+        End::Length => "MAX_TOKENS",
         End::Refusal => "PROHIBITED_CONTENT",
     }
 }

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `ok` · `echo` | says `ok`; the last text of the user, word by word |
 //! | `tools` | calls the first two tools at once, with arguments that their schemas admit, and then tells the results |
+//! | `run` | runs what stands between `RUN[` and `]` in the text of the user with the tool that takes a `command` or `cmd`, and then says `done` |
 //! | `json` | JSON that the schema asked for admits |
 //! | `think` | thoughts with their seal, then `ok` |
 //! | `image` | tells media type and length of the image |
@@ -22,6 +23,7 @@
 //! | `html502` | the page of a proxy, with the key in it |
 //! | `429-SECS` · `429ms-MS` | a rate limit, with the wait in a header, or where the provider puts it |
 //! | `quota` · `ctx` · `filter` | the account is used up; 5000 tokens of 4096; the prompt is refused |
+//! | `length` | `so far`, and then the most tokens allowed are used up |
 //! | `filter-finish` · `refusal` | an answer that ends because of what it holds |
 //! | `overloaded-mid` | an error within a stream after two pieces; 529 without one |
 //! | `badjson` · `badjson-mid` · `empty` | what is no JSON, at once or after two pieces; no body |

@@ -27,6 +27,7 @@ pub(super) enum End {
     Stop,
     Calls,
     Filtered,
+    Length,
     Refusal,
 }
 
@@ -62,6 +63,7 @@ impl Reply {
                 reply.text = words("one two three four five six seven eight nine ten");
             }
             Content::Tools => reply.use_tools(asked),
+            Content::Run => reply.run(asked),
             Content::Json => {
                 let schema = asked.schema.clone().unwrap_or_else(|| json!({}));
                 reply.text = words(&example(&schema).to_string());
@@ -77,9 +79,18 @@ impl Reply {
             }
             Content::Cached => (reply.usage.read, reply.usage.written) = (5, 3),
             Content::Filtered => (reply.text, reply.end) = (words("so far"), End::Filtered),
+            Content::Length => (reply.text, reply.end) = (words("so far"), End::Length),
             Content::Refusal => (reply.text, reply.end) = (words("I cannot help"), End::Refusal),
         }
         reply
+    }
+
+    fn run(&mut self, asked: &Asked) {
+        let call = command(asked).filter(|_| asked.results.is_empty());
+        match call {
+            Some(call) => (self.text, self.calls, self.end) = (Vec::new(), vec![call], End::Calls),
+            None => self.text = words("done"),
+        }
     }
 
     fn use_tools(&mut self, asked: &Asked) {
@@ -94,6 +105,28 @@ impl Reply {
         self.calls = asked.tools.iter().take(2).map(call).collect();
         (self.text, self.end) = (Vec::new(), End::Calls);
     }
+}
+
+/// The command in a text, and how a tool takes it.
+fn command(asked: &Asked) -> Option<Call> {
+    let (_, rest) = asked.text.split_once("RUN[")?;
+    let (command, _) = rest.split_once(']')?;
+    asked.tools.iter().find_map(|(name, schema)| {
+        let field = ["command", "cmd"].into_iter().find(|field| {
+            schema["properties"][field]["type"]
+                .as_str()
+                .is_some_and(is_string)
+        })?;
+        Some(Call {
+            name: name.clone(),
+            arguments: json!({ (field): command }),
+        })
+    })
+}
+
+/// Whether a type of a schema is that of text; Gemini writes it in capitals.
+fn is_string(kind: &str) -> bool {
+    kind.eq_ignore_ascii_case("string")
 }
 
 /// Pieces of text that make up the whole.

@@ -10,6 +10,7 @@ const SEAL: &str = "c2VhbCBvZiBvcGVuYWk=";
 
 const FIELDS: &[&str] = &[
     "background",
+    "client_metadata",
     "context_management",
     "conversation",
     "include",
@@ -142,16 +143,21 @@ fn message(item: &At<'_>, asked: &mut Asked) -> Checked<()> {
 
 fn tools(body: &At<'_>) -> Checked<Vec<(String, Value)>> {
     let tool = |tool: &At<'_>| {
-        tool.one_of("type", &["function"])?;
+        let kinds = ["function", "namespace", "web_search"];
+        if tool.one_of("type", &kinds)? != "function" {
+            return Ok(None);
+        }
         tool.only(&["type", "name", "description", "parameters", "strict"])?;
         let name = tool.text("name")?;
         if !is_name(name, 64) {
             return Err(tool.complain("name", "not a name"));
         }
         let parameters = tool.get("parameters").cloned();
-        Ok((name.to_owned(), parameters.unwrap_or_else(|| json!({}))))
+        let schema = parameters.unwrap_or_else(|| json!({}));
+        Ok(Some((name.to_owned(), schema)))
     };
-    body.list("tools")?.iter().map(tool).collect()
+    let tools = body.list("tools")?;
+    tools.iter().filter_map(|at| tool(at).transpose()).collect()
 }
 
 fn schema(body: &At<'_>) -> Checked<Option<Value>> {
@@ -196,7 +202,7 @@ fn items(reply: &Reply) -> Vec<Value> {
             End::Refusal => json!({"type": "refusal", "refusal": text}),
             _ => json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []}),
         };
-        let status = if reply.end == End::Filtered {
+        let status = if status(reply.end) == "incomplete" {
             "incomplete"
         } else {
             "completed"
@@ -218,7 +224,10 @@ fn items(reply: &Reply) -> Vec<Value> {
 
 fn response(asked: &Asked, reply: &Reply, status: &str, output: Vec<Value>) -> Value {
     let is_over = status != "in_progress";
-    let incomplete = (status == "incomplete").then(|| json!({"reason": "content_filter"}));
+    let incomplete = (status == "incomplete").then(|| match reply.end {
+        End::Length => json!({"reason": "max_output_tokens"}),
+        _ => json!({"reason": "content_filter"}),
+    });
     json!({
         "id": format!("resp_{}", reply.number), "object": "response", "created_at": 1_700_000_000,
         "status": status, "background": false, "error": null, "incomplete_details": incomplete,
@@ -233,7 +242,7 @@ fn response(asked: &Asked, reply: &Reply, status: &str, output: Vec<Value>) -> V
 
 const fn status(end: End) -> &'static str {
     match end {
-        End::Filtered => "incomplete",
+        End::Filtered | End::Length => "incomplete",
         _ => "completed",
     }
 }

@@ -38,12 +38,16 @@ pub(super) enum Content {
     Echo,
     Count,
     Tools,
+    /// Calls the tool that runs commands.
+    Run,
     Json,
     Think,
     Image,
     Cached,
     /// Content was held back while the answer was made.
     Filtered,
+    /// The answer came to the most tokens allowed.
+    Length,
     Refusal,
 }
 
@@ -82,11 +86,13 @@ impl Scenario {
             "ok" => now(Content::Ok),
             "echo" => now(Content::Echo),
             "tools" => now(Content::Tools),
+            "run" => now(Content::Run),
             "json" => now(Content::Json),
             "think" => now(Content::Think),
             "image" => now(Content::Image),
             "cached" => now(Content::Cached),
             "filter-finish" => now(Content::Filtered),
+            "length" => now(Content::Length),
             "refusal" => now(Content::Refusal),
             "stall" => Some(Self::Stall),
             "stall-mid" => Some(Self::StallMid),

@@ -191,12 +191,30 @@ fn check(head: &Parts, route: &Route, body: &Value) -> Result<Asked, Complaint> 
     if route.is_vectors {
         return Ok(Asked::default());
     }
-    let asked = route.wire.read(body, route.is_open)?;
+    let asked = match route.wire {
+        Wire::Anthropic if header("anthropic-beta").is_some_and(is_newer) => {
+            route.wire.read(&without_system(body), route.is_open)?
+        }
+        wire => wire.read(body, route.is_open)?,
+    };
     Ok(Asked {
         is_stream: asked.is_stream || route.is_stream,
         is_open: route.is_open,
         ..asked
     })
+}
+
+/// Whether a client asks for messages of the system within a conversation.
+fn is_newer(betas: &str) -> bool {
+    betas.contains("mid-conversation")
+}
+
+fn without_system(body: &Value) -> Value {
+    let mut body = body.clone();
+    if let Some(messages) = body["messages"].as_array_mut() {
+        messages.retain(|message| message["role"] != "system");
+    }
+    body
 }
 
 /// Whether it looks like `2023-06-01`, as versions of the API do.

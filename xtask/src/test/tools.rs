@@ -17,6 +17,37 @@ pub(crate) struct Tool {
     without: &'static str,
 }
 
+/// Installs packages into a Python environment of their own, which a file `installed` then marks as whole.
+macro_rules! python {
+    ($folder:literal, [$($package:literal),+], $without:literal) => {
+        Tool {
+            folder: $folder,
+            program: "installed",
+            steps: &[
+                &["python3", "-m", "venv", "FOLDER"],
+                &["FOLDER/bin/pip", "install", "--quiet", "--only-binary=:all:", $($package),+],
+                &["touch", "FOLDER/installed"],
+            ],
+            without: $without,
+        }
+    };
+}
+
+/// Installs packages below a folder of their own; nothing of theirs is run.
+macro_rules! npm {
+    ($folder:literal, $program:literal, [$($package:literal),+], $without:literal) => {
+        Tool {
+            folder: $folder,
+            program: $program,
+            steps: &[&[
+                "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", "FOLDER",
+                $($package),+
+            ]],
+            without: $without,
+        }
+    };
+}
+
 /// What tests need.
 pub(super) const TESTS: &[Tool] = &[
     Tool {
@@ -87,6 +118,34 @@ pub(super) const TESTS: &[Tool] = &[
         ],
         without: "no real model runs on this machine",
     },
+    python!(
+        "clients",
+        ["openai==3.54.0", "anthropic==2.12.0"],
+        "the gateway is not tried with the official Python clients"
+    ),
+    python!(
+        "schemathesis",
+        ["schemathesis==4.32.5"],
+        "the gateway is not tried with schemathesis"
+    ),
+    npm!(
+        "openai",
+        "node_modules/openai/package.json",
+        ["openai@7.57.0", "zod@4.6.7"],
+        "the gateway is not tried with OpenAI's client for JavaScript"
+    ),
+    npm!(
+        "claude",
+        "node_modules/@anthropic-ai/claude-code/package.json",
+        ["@anthropic-ai/claude-code@2.1.330"],
+        "the gateway is not tried with Claude Code"
+    ),
+    npm!(
+        "codex",
+        "node_modules/.bin/codex",
+        ["@openai/codex@0.169.0"],
+        "the gateway is not tried with Codex"
+    ),
 ];
 
 /// What figures compare with.

@@ -7,6 +7,7 @@
 )]
 
 mod basics;
+mod clients;
 mod demo;
 mod foreign;
 mod gateway;

@@ -14,8 +14,9 @@ pub use refusal::{flow_report, unauthorized};
 use crate::Gateway;
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use cache::AnswerCache;
 use mainstay_inference::Dialect;
 use std::sync::Arc;
@@ -27,18 +28,43 @@ struct Shared {
     cache: Arc<AnswerCache>,
 }
 
+/// A route: its method, its path with parameters in braces, and who answers.
+type Route = (Method, &'static str, MethodRouter<Shared>);
+
+fn all() -> Vec<Route> {
+    vec![
+        (Method::POST, "/v1/chat/completions", post(chat)),
+        (Method::POST, "/v1/responses", post(responses)),
+        (Method::POST, "/v1/messages", post(messages)),
+        (
+            Method::POST,
+            "/v1/messages/count_tokens",
+            post(answer::count_tokens),
+        ),
+        (Method::POST, "/v1/embeddings", post(embeddings::embeddings)),
+        (Method::GET, "/v1/models", get(models::list)),
+        // A model's name may hold slashes.
+        (Method::GET, "/v1/models/{*model}", get(models::show)),
+    ]
+}
+
+/// What is answered below `/v1`: methods and paths, with `{model}` for the name of a model.
+#[must_use]
+pub fn routes() -> Vec<(Method, String)> {
+    let named = |(method, path, _): Route| (method, path.replace("{*", "{"));
+    all().into_iter().map(named).collect()
+}
+
 /// The routes below `/v1`. Who calls is judged before: a [`Caller`] among the extensions of the request, the
 /// owner where there is none.
 pub fn router<S: Clone + Send + Sync + 'static>(gateway: Gateway) -> Router<S> {
     let cache = Arc::new(AnswerCache::default());
-    Router::new()
-        .route("/v1/chat/completions", post(chat))
-        .route("/v1/responses", post(responses))
-        .route("/v1/messages", post(messages))
-        .route("/v1/messages/count_tokens", post(answer::count_tokens))
-        .route("/v1/embeddings", post(embeddings::embeddings))
-        .route("/v1/models", get(models::list))
-        .route("/v1/models/{*model}", get(models::show))
+    let router = all()
+        .into_iter()
+        .fold(Router::new(), |router, (_, path, handler)| {
+            router.route(path, handler)
+        });
+    router
         .method_not_allowed_fallback(refusal::wrong_method)
         .with_state(Shared { gateway, cache })
 }

@@ -1,5 +1,6 @@
 //! Each dialect's reading and writing, by its name.
 
+use super::call_proof::{self, ProofsInIds};
 use super::{anthropic, gemini, openai_chat, openai_embeddings, openai_responses};
 use crate::{
     Answer, AnswerContext, DecodeError, Dialect, EmbeddingEncoding, EmbeddingRequest, Embeddings,
@@ -22,8 +23,8 @@ impl Dialect {
     /// [`InvalidRequest`], with the field.
     pub fn read_request(self, body: &[u8]) -> Result<Request, InvalidRequest> {
         match self {
-            Self::OpenAiChat => openai_chat::read_request(body),
-            Self::OpenAiResponses => openai_responses::read_request(body),
+            Self::OpenAiChat => openai_chat::read_request(body).map(call_proof::take_out),
+            Self::OpenAiResponses => openai_responses::read_request(body).map(call_proof::take_out),
             Self::Anthropic => anthropic::read_request(body),
             Self::Gemini => Err(InvalidRequest {
                 param: None,
@@ -76,8 +77,12 @@ impl Dialect {
     #[must_use]
     pub fn write_answer(self, answer: &Answer, context: &AnswerContext<'_>) -> Vec<u8> {
         match self {
-            Self::OpenAiChat | Self::Gemini => openai_chat::write_answer(answer, context),
-            Self::OpenAiResponses => openai_responses::write_answer(answer, context),
+            Self::OpenAiChat | Self::Gemini => {
+                openai_chat::write_answer(&call_proof::put_in(answer), context)
+            }
+            Self::OpenAiResponses => {
+                openai_responses::write_answer(&call_proof::put_in(answer), context)
+            }
             Self::Anthropic => anthropic::write_answer(answer, context),
         }
     }
@@ -97,8 +102,12 @@ impl Dialect {
     #[must_use]
     pub fn stream_writer(self, context: &AnswerContext<'_>) -> Box<dyn StreamEncoder> {
         match self {
-            Self::OpenAiChat | Self::Gemini => Box::new(openai_chat::stream_writer(context)),
-            Self::OpenAiResponses => Box::new(openai_responses::stream_writer(context)),
+            Self::OpenAiChat | Self::Gemini => {
+                Box::new(ProofsInIds::new(openai_chat::stream_writer(context)))
+            }
+            Self::OpenAiResponses => {
+                Box::new(ProofsInIds::new(openai_responses::stream_writer(context)))
+            }
             Self::Anthropic => Box::new(anthropic::stream_writer(context)),
         }
     }

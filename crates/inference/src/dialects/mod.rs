@@ -6,6 +6,7 @@
 
 mod anthropic;
 mod arguments;
+mod call_proof;
 mod dispatch;
 mod gemini;
 mod openai;
@@ -19,6 +20,8 @@ pub use dispatch::{
     WriteOptions, read_count_request, read_embedding_request, read_embeddings, write_count,
     write_embedding_request, write_embeddings,
 };
+
+pub use openai::kept_conversation;
 
 use crate::{Event, Request, Sse};
 use serde_json::Value;

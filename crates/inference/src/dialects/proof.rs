@@ -25,8 +25,13 @@ pub(super) fn is_geminis(proof: &str) -> bool {
 /// thoughts, and thoughts without the proof that the dialect's own provider wants.
 const fn marks(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
-        Dialect::OpenAiChat => &["\"gemini:", "\"reasoning_blocks\""],
-        Dialect::OpenAiResponses => &["\"gemini:", "mainstay.signature:", "rs_unnamed_"],
+        Dialect::OpenAiChat => &["\"gemini:", "\"reasoning_blocks\"", "__proof__"],
+        Dialect::OpenAiResponses => &[
+            "\"gemini:",
+            "mainstay.signature:",
+            "rs_unnamed_",
+            "__proof__",
+        ],
         Dialect::Anthropic => &[
             "\"gemini:",
             "\"sealed:",
@@ -70,5 +75,8 @@ mod tests {
         assert!(Dialect::OpenAiChat.may_be_marked(shown, false));
         assert!(!Dialect::OpenAiChat.may_be_marked(shown, true));
         assert!(Dialect::OpenAiResponses.may_be_marked(br#""mainstay.signature:x""#, false));
+        // Ids with proofs are longer than OpenAI takes them.
+        let id = br#"{"tool_call_id":"call_0__proof__AA"}"#;
+        assert!(Dialect::OpenAiChat.may_be_marked(id, true));
     }
 }

@@ -5,6 +5,7 @@ use super::{Answer, Script, Step};
 use mainstay_inference::{
     Answering, BoxFuture, Dialect, EmbeddingRequest, Embeddings, Event, FinishReason,
     InferenceError, Origin, PartKind, Piece, Provider, ProviderCall, Tokens, ToolCall,
+    kept_conversation,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,14 @@ impl ScriptProvider {
 
     /// What the script plays for a call, and how it ends.
     fn plan(&self, call: &ProviderCall) -> Result<Plan, InferenceError> {
+        // The steps are counted by the conversation, so it has to be whole.
+        if let Some(param) = kept_conversation(&call.request) {
+            return Err(InferenceError::Unsupported {
+                origin: self.origin(),
+                param: param.to_owned(),
+                message: "a script keeps no conversations".to_owned(),
+            });
+        }
         let index = call.request.answers_before() as u64;
         let exhausted = || InferenceError::ScriptExhausted {
             origin: self.origin(),

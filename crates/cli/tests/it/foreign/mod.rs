@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program from the system's path.
-fn on_path(program: &str) -> Option<PathBuf> {
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(program));
     found.into_iter().find(|path| path.is_file())
 }
 
 /// A program that `cargo xtask test` puts below the target folder.
-fn tool(path: &str) -> Option<PathBuf> {
+pub(crate) fn tool(path: &str) -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?;
     let path = target.join("tools").join(path);
     path.is_file().then_some(path)
 }
 
 /// Says why a test does not run.
-fn or_skip(program: Option<PathBuf>, name: &str) -> Option<PathBuf> {
+pub(crate) fn or_skip(program: Option<PathBuf>, name: &str) -> Option<PathBuf> {
     if program.is_none() {
         let is_wanted = std::env::var_os("MAINSTAY_TEST_INSTALL").is_some();
         assert!(!is_wanted, "{name} is not installed");
@@ -32,7 +32,7 @@ fn or_skip(program: Option<PathBuf>, name: &str) -> Option<PathBuf> {
 }
 
 /// Everything that a command prints; it must succeed.
-fn output(command: &mut Command) -> String {
+pub(crate) fn output(command: &mut Command) -> String {
     let ended = command.output().unwrap();
     let said = [ended.stdout, ended.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();

@@ -3,6 +3,14 @@
 use crate::Failure;
 use serde::Serialize;
 
+/// The field by which clients let Anthropic keep the conversation. Elsewhere nobody keeps it; a client that
+/// is told so sends the whole of it.
+const THREAD: &str = "thread";
+const NO_THREAD: Details = Details {
+    error_code: "thread_unsupported_request",
+    unsupported: [THREAD],
+};
+
 #[derive(Serialize)]
 struct Wire<'a> {
     #[serde(rename = "type")]
@@ -18,6 +26,15 @@ struct Told<'a> {
     message: &'a str,
     /// Ours, for a stream has no headers any more that could tell it.
     code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+}
+
+/// What clients read to help themselves.
+#[derive(Serialize)]
+struct Details {
+    error_code: &'static str,
+    unsupported: [&'static str; 1],
 }
 
 /// Writes the body of a failed response, and the data of a stream's `error` event.
@@ -38,6 +55,7 @@ pub(crate) fn write_failure(failure: &Failure<'_>) -> Vec<u8> {
             kind: kind(failure.status),
             message,
             code: failure.code,
+            details: (failure.param == Some(THREAD)).then_some(NO_THREAD),
         },
         request_id: failure.request_id,
     };
@@ -56,5 +74,42 @@ const fn kind(status: u16) -> &'static str {
         503 | 529 => "overloaded_error",
         400..=499 => "invalid_request_error",
         _ => "api_error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn clients_are_told_that_no_thread_is_kept() {
+        let told = |param| {
+            let body = write_failure(&Failure {
+                status: 400,
+                code: "inference.unsupported",
+                message: "It has no such thing.",
+                param: Some(param),
+                request_id: "req_1",
+            });
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            body["error"].clone()
+        };
+        let details =
+            json!({"error_code": "thread_unsupported_request", "unsupported": ["thread"]});
+        assert_eq!(
+            told("thread"),
+            json!({
+                "type": "invalid_request_error", "message": "thread: It has no such thing.",
+                "code": "inference.unsupported", "details": details,
+            })
+        );
+        assert_eq!(
+            told("top_k"),
+            json!({
+                "type": "invalid_request_error", "message": "top_k: It has no such thing.",
+                "code": "inference.unsupported",
+            })
+        );
     }
 }

@@ -1,32 +1,9 @@
 //! What clients have to bring back and this wire has no field for. The proof of a tool call rides in the
-//! call's id, in letters that every client accepts; the id and sealed form of a foreign thought ride in the
-//! thought's signature.
+//! call's id; the id and sealed form of a foreign thought ride in the thought's signature.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+pub(super) use crate::dialects::call_proof::{with_proof, without_proof};
+
 use std::borrow::Cow;
-
-const MARK: &str = "__proof__";
-
-/// The id as the client is told it.
-pub(super) fn with_proof<'a>(id: &'a str, proof: Option<&str>) -> Cow<'a, str> {
-    match proof {
-        None => Cow::Borrowed(id),
-        Some(proof) => Cow::Owned(format!("{id}{MARK}{}", URL_SAFE_NO_PAD.encode(proof))),
-    }
-}
-
-/// The id as the provider gave it, and the proof.
-pub(super) fn without_proof(id: String) -> (String, Option<String>) {
-    let proof = id.split_once(MARK).and_then(|(id, proof)| {
-        let proof = URL_SAFE_NO_PAD.decode(proof).ok()?;
-        Some((id.to_owned(), String::from_utf8(proof).ok()?))
-    });
-    match proof {
-        Some((id, proof)) => (id, Some(proof)),
-        None => (id, None),
-    }
-}
 
 /// The id in the letters that Anthropic accepts.
 pub(super) fn accepted(id: &str) -> Cow<'_, str> {

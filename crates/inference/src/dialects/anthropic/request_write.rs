@@ -3,6 +3,7 @@
 use super::block_write::{Block, Blocks, Content};
 use super::thinking::{self, Thinking};
 use super::tools_write::{WireTool, tool_choice, tools};
+use crate::dialects::openai::foreign_fields;
 use crate::{Dialect, EncodedRequest, Message, OutputFormat, Request, Role, Unsupported};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -300,7 +301,7 @@ fn with_extra(
         return Ok(body);
     };
     if extra.dialect != Dialect::Anthropic {
-        dropped.extend(extra.fields.keys().cloned());
+        dropped.extend(foreign_fields(Some(extra), Dialect::Anthropic)?);
         return Ok(body);
     }
     let closing = body.pop();

@@ -1,6 +1,7 @@
 //! Requests, written.
 
 use super::part_write::{Parts, Written};
+use crate::dialects::openai::foreign_fields;
 use crate::{
     Dialect, Effort, EncodedRequest, OutputFormat, Request, Role, Tool, ToolChoice, Unsupported,
 };
@@ -63,7 +64,7 @@ pub(crate) fn write_request(
         tools: tools(request)?,
         tool_config: tool_config(request),
         generation_config: generation_config(request, options),
-        extra: own_fields(request, &mut dropped),
+        extra: own_fields(request, &mut dropped)?,
     };
     if request.user.is_some() {
         dropped.push("user".to_owned());
@@ -316,15 +317,18 @@ fn own_config(request: &Request) -> Option<&Map<String, Value>> {
 }
 
 /// The caller's own fields, or their names as left out.
-fn own_fields(request: &Request, dropped: &mut Vec<String>) -> Map<String, Value> {
+fn own_fields(
+    request: &Request,
+    dropped: &mut Vec<String>,
+) -> Result<Map<String, Value>, Unsupported> {
     let Some(extra) = &request.extra else {
-        return Map::new();
+        return Ok(Map::new());
     };
     if extra.dialect != Dialect::Gemini {
-        dropped.extend(extra.fields.keys().cloned());
-        return Map::new();
+        dropped.extend(foreign_fields(Some(extra), Dialect::Gemini)?);
+        return Ok(Map::new());
     }
     let mut fields = extra.fields.clone();
     let _ = fields.shift_remove("generationConfig");
-    fields
+    Ok(fields)
 }

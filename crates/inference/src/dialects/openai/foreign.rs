@@ -1,10 +1,10 @@
 //! What becomes of fields that only one dialect knows when the request goes out in another.
 //!
 //! A field that would change the answer is refused by its name. A field that steers storage, billing,
-//! caching or style is left out and named. A field that nobody here knows is left out and named as well:
+//! caching, style or what is forgotten of a long conversation is left out and named. A field that nobody here knows is left out and named as well:
 //! clients gain such fields with every release, and refusing them would stop every older gateway.
 
-use crate::{Dialect, Extra, Opaque, Unsupported};
+use crate::{Dialect, Extra, Opaque, Request, Unsupported};
 use serde_json::Value;
 
 /// Fields without which the answer would be another one.
@@ -12,7 +12,6 @@ const DECISIVE: [&str; 17] = [
     "audio",
     "background",
     "container",
-    "context_management",
     "conversation",
     "cached_content",
     "cachedContent",
@@ -24,9 +23,21 @@ const DECISIVE: [&str; 17] = [
     "response_format",
     "safetySettings",
     "text.format",
+    "thread",
     "tool_choice",
     "web_search_options",
 ];
+
+/// Fields that stand for a conversation which a provider has kept.
+const KEPT: [&str; 4] = ["conversation", "previous_response_id", "prompt", "thread"];
+
+/// The field by which a request leaves out a conversation, or a part of it, that a provider is to know.
+#[must_use]
+pub fn kept_conversation(request: &Request) -> Option<&'static str> {
+    let fields = &request.extra.as_ref()?.fields;
+    let is_told = |name: &&&str| fields.get(**name).is_some_and(|value| !value.is_null());
+    KEPT.iter().find(is_told).copied()
+}
 
 /// The names of the fields that are left out because `target` does not know them; none if it does.
 ///
@@ -106,11 +117,11 @@ mod tests {
     fn what_decides_the_answer_is_refused_and_the_rest_is_named() {
         let harmless = extra(json!({
             "store": true, "metadata": {"a": "b"}, "background": false, "prompt": null,
-            "truncation": "disabled", "of_tomorrow": 1,
+            "truncation": "disabled", "of_tomorrow": 1, "context_management": {"edits": []},
         }));
         assert_eq!(
             foreign_fields(Some(&harmless), Dialect::OpenAiChat).unwrap(),
-            ["store", "metadata", "of_tomorrow"]
+            ["store", "metadata", "of_tomorrow", "context_management"]
         );
         assert_eq!(
             foreign_fields(Some(&harmless), Dialect::OpenAiResponses).unwrap(),
@@ -121,10 +132,23 @@ mod tests {
             "conversation",
             "prompt",
             "background",
+            "thread",
         ] {
             let decisive = extra(json!({ field: "x" }));
             let refused = foreign_fields(Some(&decisive), Dialect::Anthropic).unwrap_err();
             assert_eq!(refused.param, field);
         }
+    }
+
+    #[test]
+    fn a_conversation_that_a_provider_keeps_is_named() {
+        let request = |fields| Request {
+            extra: Some(extra(fields)),
+            ..Request::default()
+        };
+        let thread = request(json!({"store": true, "thread": {"type": "create"}}));
+        assert_eq!(kept_conversation(&thread), Some("thread"));
+        let none = request(json!({"store": true, "previous_response_id": null}));
+        assert_eq!(kept_conversation(&none), None);
     }
 }

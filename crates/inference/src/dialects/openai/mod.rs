@@ -15,6 +15,7 @@ pub(crate) use calls::{CallIds, ExtraContent, signature_of};
 pub(crate) use data_url::{file_source, source_url};
 pub(crate) use failure::{error_object, write_failure};
 pub(crate) use fault::{fault_in, malformed};
+pub use foreign::kept_conversation;
 pub(crate) use foreign::{foreign_fields, foreign_opaque};
 pub(crate) use reading::{
     Object, Path, array, boolean, integer, number, object, optional_text, parse, string, strings,

@@ -1,6 +1,7 @@
 //! The OpenAPI document. Written by hand beside the routes; tests hold the two together, and hold its
 //! schemas against what the types really serialise to.
 
+mod gateway;
 mod models;
 mod paths;
 mod schemas;
@@ -20,8 +21,9 @@ pub fn openapi() -> Value {
             "title": "Mainstay",
             "summary": "Durable AI agents that survive being killed",
             "description": "Over the unix socket of the data directory no key is needed. Over TCP every \
-                request but GET /healthz shows the key of the file `key` in the data directory. Every \
-                failure is an ErrorReport.",
+                request but GET /healthz shows the key of the file `key` in the data directory, or below \
+                /v1 one of the manifest's `keys`. Every failure is an ErrorReport, but below /v1, where \
+                official clients of OpenAI and Anthropic find what they expect.",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT" }
         },
@@ -57,10 +59,15 @@ mod tests {
                 described.insert(format!("{} {path}", method.to_uppercase()));
             }
         }
-        let answered = routes()
+        let own = routes();
+        let own = own
             .iter()
-            .map(|route| format!("{} {}", route.method, route.path))
-            .collect();
+            .map(|route| format!("{} {}", route.method, route.path));
+        let models = mainstay_gateway::routes();
+        let models = models
+            .iter()
+            .map(|(method, path)| format!("{method} {path}"));
+        let answered = own.chain(models).collect();
         assert_eq!(described, answered);
     }
 
@@ -81,8 +88,16 @@ mod tests {
                     .flatten()
                     .filter(|found| found["in"] == "path");
                 assert_eq!(named.count(), path.matches('{').count(), "{path}");
+                // Below /v1 failures are told in the dialect of the route.
+                let kind = match path.starts_with("/v1/") {
+                    true => "application/json",
+                    false => "application/problem+json",
+                };
                 let failure = &operation["responses"]["default"]["content"];
-                assert!(failure["application/problem+json"].is_object(), "{path}");
+                let failure = failure
+                    .get(kind)
+                    .or_else(|| operation.pointer("/responses/401/content")?.get(kind));
+                assert!(failure.is_some_and(Value::is_object), "{path}");
             }
         }
         check_references(&document, &document);

@@ -10,6 +10,7 @@ pub(super) fn paths() -> Value {
         sessions(),
         super::tasks::operations(),
         super::models::operations(),
+        super::gateway::operations(),
         node(),
     ];
     for (path, method, operation) in all.into_iter().flatten() {

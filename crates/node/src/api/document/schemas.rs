@@ -11,6 +11,7 @@ pub(super) fn schemas() -> Value {
         views(),
         super::tasks::schemas(),
         super::models::schemas(),
+        super::gateway::schemas(),
         reports(),
     ];
     for part in parts {
