@@ -1,7 +1,6 @@
 //! The gateway over providers that do as they are told.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     reason = "helpers of tests fail as tests do"
 )]

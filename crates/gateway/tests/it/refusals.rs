@@ -25,21 +25,27 @@ fn failing(error: InferenceError) -> Wire {
     Wire::new(&gateway(&[("m", provider)]))
 }
 
-#[tokio::test]
-async fn statuses_and_headers_say_whether_to_come_back() {
+/// A failure, its status and code, and what the headers say of when to come back.
+type Row = (
+    InferenceError,
+    u16,
+    &'static str,
+    Option<(&'static str, &'static str)>,
+);
+
+/// What may go better later.
+fn repeated() -> Vec<Row> {
     let message = || "told".to_owned();
-    let wait = Some(Duration::from_millis(1500));
-    for (error, status, code, waits, is_hopeless) in [
+    vec![
         (
             InferenceError::RateLimited {
                 origin: origin(),
-                retry_after: wait,
+                retry_after: Some(Duration::from_millis(1500)),
                 message: message(),
             },
             429,
             "inference.rate_limited",
             Some(("2", "1500")),
-            false,
         ),
         (
             InferenceError::Backpressure {
@@ -50,61 +56,6 @@ async fn statuses_and_headers_say_whether_to_come_back() {
             503,
             "inference.backpressure",
             None,
-            false,
-        ),
-        (
-            InferenceError::QuotaExhausted {
-                origin: origin(),
-                message: message(),
-            },
-            402,
-            "inference.quota_exhausted",
-            None,
-            true,
-        ),
-        (
-            InferenceError::Unauthorized {
-                origin: origin(),
-                message: message(),
-            },
-            422,
-            "inference.unauthorized",
-            None,
-            true,
-        ),
-        (
-            InferenceError::BadRequest {
-                origin: origin(),
-                status: 400,
-                message: message(),
-            },
-            400,
-            "inference.bad_request",
-            None,
-            true,
-        ),
-        (
-            InferenceError::ContextLengthExceeded {
-                origin: origin(),
-                tokens: Some(5000),
-                max_tokens: Some(4096),
-                message: message(),
-            },
-            400,
-            "inference.context_length_exceeded",
-            None,
-            true,
-        ),
-        (
-            InferenceError::ContentFiltered {
-                origin: origin(),
-                reason: String::new(),
-                message: message(),
-            },
-            400,
-            "inference.content_filtered",
-            None,
-            true,
         ),
         (
             InferenceError::ServerError {
@@ -116,7 +67,62 @@ async fn statuses_and_headers_say_whether_to_come_back() {
             502,
             "inference.server_error",
             None,
-            false,
+        ),
+    ]
+}
+
+/// What will not.
+fn hopeless() -> Vec<Row> {
+    let message = || "told".to_owned();
+    vec![
+        (
+            InferenceError::QuotaExhausted {
+                origin: origin(),
+                message: message(),
+            },
+            402,
+            "inference.quota_exhausted",
+            None,
+        ),
+        (
+            InferenceError::Unauthorized {
+                origin: origin(),
+                message: message(),
+            },
+            422,
+            "inference.unauthorized",
+            None,
+        ),
+        (
+            InferenceError::BadRequest {
+                origin: origin(),
+                status: 400,
+                message: message(),
+            },
+            400,
+            "inference.bad_request",
+            None,
+        ),
+        (
+            InferenceError::ContextLengthExceeded {
+                origin: origin(),
+                tokens: Some(5000),
+                max_tokens: Some(4096),
+                message: message(),
+            },
+            400,
+            "inference.context_length_exceeded",
+            None,
+        ),
+        (
+            InferenceError::ContentFiltered {
+                origin: origin(),
+                reason: String::new(),
+                message: message(),
+            },
+            400,
+            "inference.content_filtered",
+            None,
         ),
         (
             InferenceError::Internal {
@@ -126,9 +132,15 @@ async fn statuses_and_headers_say_whether_to_come_back() {
             500,
             "inference.internal",
             None,
-            true,
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn statuses_and_headers_say_whether_to_come_back() {
+    let repeated = repeated().into_iter().map(|row| (row, false));
+    let hopeless = hopeless().into_iter().map(|row| (row, true));
+    for ((error, status, code, waits), is_hopeless) in repeated.chain(hopeless) {
         for (path, question) in [
             (CHAT, chat(false)),
             ("/v1/responses", json!({ "model": "m", "input": "hello" })),
