@@ -5,7 +5,7 @@ import json
 import anthropic
 from pydantic import BaseModel
 
-from checks import ADD, PICTURE, PICTURE_BASE64, SEAL, WEATHER, fails, same
+from checks import ADD, PICTURE, PICTURE_BASE64, SEALS, WEATHER, fails, same
 
 TOOLS = [
     {"name": "add", "description": "Adds", "input_schema": ADD},
@@ -230,7 +230,7 @@ def go_on(place, client, provider, first):
     second = client.messages.create(**{**ask, "messages": again})
     assert any(block.type == "text" and block.text == "ok" for block in second.content), second
     if provider in ("anthropic", "gemini"):
-        assert SEAL in place.last(provider, "think"), "the seal was lost"
+        assert SEALS[provider] in place.last(provider, "think"), "the seal was lost"
 
 
 def refused(client, provider):

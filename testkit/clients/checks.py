@@ -9,8 +9,13 @@ import traceback
 import urllib.request
 import zlib
 
-# What the upstream seals its thoughts with; it has to come back.
-SEAL = "c2VhbC1vZi10aG91Z2h0cw=="
+# What each provider seals its thoughts with; it has to come back, and to nobody else.
+SEALS = {
+    "openai": "c2VhbCBvZiBvcGVuYWk=",
+    "azure": "c2VhbCBvZiBvcGVuYWk=",
+    "anthropic": "c2VhbCBvZiBhbnRocm9waWM=",
+    "gemini": "c2VhbCBvZiBnZW1pbmk=",
+}
 
 PROVIDERS = ("openai", "azure", "compatible", "anthropic", "gemini", "script")
 

@@ -4,7 +4,7 @@ import json
 
 from pydantic import BaseModel
 
-from checks import ADD, PICTURE, PICTURE_BASE64, SEAL, WEATHER, same
+from checks import ADD, PICTURE, PICTURE_BASE64, SEALS, WEATHER, same
 
 TOOLS = [
     {"type": "function", "function": {"name": "add", "parameters": ADD, "strict": True}},
@@ -210,7 +210,7 @@ def proofs(place, client, provider):
     turn = {"role": "assistant", "content": None, "tool_calls": bare}
     second = client.chat.completions.create(messages=[*ASK, turn, *results(calls)], **ask)
     same(second.choices[0].message.content, "results: 2; sunny")
-    assert (SEAL in place.last(provider, "tools")) == (provider == "gemini"), "a proof is astray"
+    assert (SEALS["gemini"] in place.last(provider, "tools")) == (provider == "gemini"), "a proof is astray"
 
 
 def thoughts(place, client, provider):
@@ -238,7 +238,7 @@ def go_on(place, client, provider, message):
     same(second.choices[0].message.content, "ok")
     if provider in ("anthropic", "gemini"):
         same(message.reasoning_content, "let me see")
-        assert SEAL in place.last(provider, "think"), "the seal was lost"
+        assert SEALS[provider] in place.last(provider, "think"), "the seal was lost"
 
 
 def cut_short(client, provider):

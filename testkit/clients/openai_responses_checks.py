@@ -2,7 +2,7 @@
 
 import json
 
-from checks import ADD, PICTURE, PICTURE_BASE64, SEAL, WEATHER, same
+from checks import ADD, PICTURE, PICTURE_BASE64, SEALS, WEATHER, same
 from openai_chat_checks import Point
 
 TOOLS = [
@@ -188,4 +188,4 @@ def go_on(place, client, provider, ask, question, first):
     again = [question, *first.output, {"role": "user", "content": "And then?"}]
     second = client.responses.create(input=again, **ask)
     same(second.output_text, "ok")
-    assert not sealed or SEAL in place.last(provider, "think"), "the seal was lost"
+    assert not sealed or SEALS[provider] in place.last(provider, "think"), "the seal was lost"

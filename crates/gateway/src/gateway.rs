@@ -8,7 +8,7 @@ use crate::telemetry::Telemetry;
 use mainstay_contract::{Timestamp, Usd};
 use mainstay_inference::{
     AttemptId, BudgetAction, BudgetConfig, BudgetKey, BudgetView, DeploymentView, Effect, Ending,
-    FlightId, Gate, Input, Provider,
+    FlightId, Gate, InferenceError, Input, LedgerEntry, Origin, Outcome, Provider, Tokens,
 };
 use mainstay_resilience::{BudgetPeriod, Priority};
 use std::collections::HashMap;
@@ -259,9 +259,19 @@ impl Gateway {
 
     /// Does what the gate asks for, in its order: what is written down comes before the call it pays for.
     fn deliver(&self, state: &mut State, now: Timestamp) {
+        // Why the reservation for the call that follows is not in the ledger.
+        let mut unwritten = None;
         while let Some(effect) = state.gate.poll_effect() {
             match effect {
-                Effect::Record(entry) => state.ledger.write(&entry),
+                Effect::Record(entry) => {
+                    let is_reservation = matches!(entry, LedgerEntry::Reserved { .. });
+                    let written = state.ledger.write(&entry);
+                    unwritten = written.err().filter(|_| is_reservation);
+                }
+                Effect::Call { attempt, .. } if unwritten.is_some() => {
+                    let outcome = not_written(unwritten.take());
+                    state.gate.handle(now, Input::Ended { attempt, outcome });
+                }
                 Effect::Call {
                     attempt,
                     deployment,
@@ -325,6 +335,20 @@ impl State {
         if let Some(mail) = self.mail.get(&flight) {
             mail.send(directive);
         }
+    }
+}
+
+/// How a call ends that was not made, because what it may cost is not in the ledger.
+fn not_written(error: Option<std::io::Error>) -> Outcome {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let kind = error.as_ref().map(std::io::Error::kind);
+    Outcome::Failed {
+        error: InferenceError::LedgerFailed {
+            origin: Origin::default(),
+            is_disk_full: matches!(kind, Some(StorageFull | QuotaExceeded)),
+            message: error.map_or_else(String::new, |error| error.to_string()),
+        },
+        tokens: Tokens::default(),
     }
 }
 

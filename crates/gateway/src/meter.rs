@@ -5,6 +5,13 @@ use mainstay_inference::{Event, Piece, Tokens};
 /// Bytes of text for a token, where the provider counted nothing.
 const BYTES_PER_TOKEN: u64 = 4;
 
+/// No window is larger: a count beyond it is the provider's mistake, and would use up every budget.
+const TOKENS_MAX: u64 = 20_000_000;
+
+const fn is_plausible(tokens: Tokens) -> bool {
+    tokens.input <= TOKENS_MAX && tokens.output <= TOKENS_MAX
+}
+
 /// Counts one attempt.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Meter {
@@ -27,7 +34,10 @@ impl Meter {
         let mut has_content = false;
         for event in &piece.events {
             match event {
-                Event::Counted(tokens) => self.counted = Some(*tokens),
+                Event::Counted(tokens) if is_plausible(*tokens) => self.counted = Some(*tokens),
+                Event::Counted(tokens) => {
+                    tracing::warn!(?tokens, "a count that cannot be true is not believed");
+                }
                 Event::Delta { text, .. } => self.bytes += text.len() as u64,
                 Event::Finished { .. } => self.is_finished = true,
                 _ => {}
@@ -86,5 +96,24 @@ mod tests {
         let reason = FinishReason::Stop;
         meter.add(&piece(vec![Event::Finished { reason, stop: None }]));
         assert_eq!(meter.tokens(), counted);
+    }
+
+    #[test]
+    fn a_count_that_cannot_be_true_is_estimated() {
+        let mut meter = Meter::new(10);
+        let absurd = Tokens {
+            input: u64::MAX,
+            output: 1,
+            ..Tokens::default()
+        };
+        let reason = FinishReason::Stop;
+        meter.add(&Piece {
+            events: vec![
+                Event::Counted(absurd),
+                Event::Finished { reason, stop: None },
+            ],
+            ..Piece::default()
+        });
+        assert_eq!((meter.tokens().input, meter.tokens().output), (10, 0));
     }
 }

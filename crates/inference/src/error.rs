@@ -224,7 +224,9 @@ pub enum InferenceError {
         retry_after: Duration,
     },
     /// A budget leaves too little for the call; it was not made.
-    #[error("the budget {budget} of {limit} is used up: {spent} spent, {reserved} reserved")]
+    #[error(
+        "the budget {budget} of {limit} USD has too little left for this call: {spent} spent, {reserved} reserved"
+    )]
     BudgetExceeded {
         #[serde(flatten)]
         origin: Origin,
@@ -289,6 +291,15 @@ pub enum InferenceError {
     /// The answer came and could not be recorded.
     #[error("the answer could not be recorded{}", said(.message))]
     RecordingFailed {
+        #[serde(flatten)]
+        origin: Origin,
+        /// Whether the disk is full.
+        is_disk_full: bool,
+        message: String,
+    },
+    /// What a call may cost could not be written down, so it was not made.
+    #[error("the call was not made, because what it may cost could not be written down{}", said(.message))]
+    LedgerFailed {
         #[serde(flatten)]
         origin: Origin,
         /// Whether the disk is full.

@@ -39,7 +39,7 @@ pub use gate::{
     Hedge, Input, KeyConfig, LedgerEntry, Limits, Member, ModelConfig, Outcome, Pricing, Spender,
     Success,
 };
-pub use port::{Answering, BoxFuture, Piece, Provider, ProviderCall, Relay};
+pub use port::{Answering, BoxFuture, HOPS, Piece, Provider, ProviderCall, Relay};
 pub use price::{
     Cost, ModelKind, ModelPrice, PriceTable, PriceTableError, Rates, Tier, provider_of_host,
 };

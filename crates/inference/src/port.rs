@@ -9,6 +9,9 @@ use std::sync::Arc;
 /// A boxed future that may be sent between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// The header that counts the gateways on a request's way, so that it cannot go round for ever.
+pub const HOPS: &str = "x-mainstay-hops";
+
 /// One call of a provider.
 #[derive(Debug, Clone)]
 pub struct ProviderCall {
@@ -19,6 +22,8 @@ pub struct ProviderCall {
     pub relay: Option<Relay>,
     /// How many calls for the same answer failed before.
     pub attempt: u32,
+    /// Through how many gateways the request came.
+    pub hops: u8,
 }
 
 /// A caller's own words.

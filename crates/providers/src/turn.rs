@@ -167,6 +167,7 @@ impl Direct {
             request: Arc::new(turn_request(&self.model, request)),
             relay: None,
             attempt: request.attempt,
+            hops: 0,
         };
         let mut answering = Arc::clone(&self.provider).call(call).await?;
         let mut assembly = Assembly::default();

@@ -174,7 +174,7 @@ impl Asked {
             model: Arc::from(self.request.model.as_str()),
             spender: self.arrival.spender(),
             input_tokens: estimate_tokens(&self.request, dialect.unwrap_or(self.arrival.dialect)),
-            output_tokens_max: self.request.output_tokens_max,
+            output_tokens_max: all_choices(&self.request),
             has_audio: has_audio(&self.request),
             priority: self.arrival.caller.priority,
             deadline: patience.map(|patience| gateway.now().after(patience)),
@@ -192,6 +192,7 @@ impl Asked {
                 headers: self.arrival.relayed(),
             }),
             attempt: 0,
+            hops: self.arrival.hops,
         }
     }
 
@@ -391,6 +392,14 @@ fn assemble(events: impl Iterator<Item = mainstay_inference::Event>) -> Option<A
         assembly.add(event).ok()?;
     }
     assembly.finish().ok()
+}
+
+/// The most tokens of all answers that are asked for.
+fn all_choices(request: &Request) -> Option<u64> {
+    let choices = request.choices.unwrap_or(1).max(1);
+    request
+        .output_tokens_max
+        .map(|most| most.saturating_mul(choices))
 }
 
 fn has_audio(request: &Request) -> bool {

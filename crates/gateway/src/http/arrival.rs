@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use http_body_util::BodyExt;
 use mainstay_contract::{Code, ErrorReport};
-use mainstay_inference::{Dialect, Spender};
+use mainstay_inference::{Dialect, HOPS, Spender};
 use mainstay_resilience::Priority;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,13 +39,28 @@ pub(super) struct Arrival {
     /// Any number, different for each request.
     pub(super) random: u64,
     pub(super) dialect: Dialect,
+    /// Through how many gateways it came.
+    pub(super) hops: u8,
 }
+
+/// A request that came through more gateways goes round in a circle.
+const HOPS_MAX: u8 = 8;
 
 impl Arrival {
     pub(super) async fn read(dialect: Dialect, request: Request) -> Result<Self, Box<Response>> {
         let (parts, body) = request.into_parts();
         let (request_id, random) = request_id_and_random();
         let caller = parts.extensions.get::<Caller>().cloned();
+        let hops = parts.headers.get(HOPS);
+        let hops = hops.and_then(|hops| hops.to_str().ok()?.parse::<u8>().ok());
+        let hops = hops.unwrap_or(0);
+        if hops >= HOPS_MAX {
+            let message = format!(
+                "the request came through {hops} gateways: the `base_url` of a model leads back to one of them"
+            );
+            let refusal = Refusal::invalid(message, None);
+            return Err(Box::new(refuse(dialect, &refusal, &request_id)));
+        }
         match read_body(&parts.headers, body).await {
             Ok(body) => Ok(Self {
                 caller: caller.unwrap_or_default(),
@@ -54,6 +69,7 @@ impl Arrival {
                 request_id,
                 random,
                 dialect,
+                hops,
             }),
             Err(report) => {
                 let refusal = Refusal::of(&report);

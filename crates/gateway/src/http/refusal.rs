@@ -86,7 +86,12 @@ pub fn flow_report(error: &FlowError, model: &str) -> ErrorReport {
 
 /// The status that official clients know for a failure: what is wrong with a request is 400 to them.
 fn status(report: &ErrorReport) -> u16 {
+    let is_redirect = report.data["status"]
+        .as_u64()
+        .is_some_and(|status| status < 400);
     match report.code {
+        // It is the operator's address that leads elsewhere.
+        Code::BadRequest if is_redirect => report.code.info().http,
         Code::BadRequest | Code::ContextLengthExceeded | Code::ContentFiltered => 400,
         Code::ModelNotFound => 404,
         // The caller's own key, not the operator's at the provider.

@@ -63,6 +63,9 @@ enum Line {
     Entry(LedgerEntry),
 }
 
+/// How the line with the sums begins.
+const FOLDED: &[u8] = b"{\"folded\"";
+
 #[derive(Debug)]
 pub(super) struct LedgerFile {
     path: PathBuf,
@@ -90,6 +93,15 @@ impl LedgerFile {
             let read = reader.read_until(b'\n', &mut text).map_err(failed)?;
             // Without its end a line was being written when the process died.
             if read == 0 || text.last() != Some(&b'\n') {
+                // The sums are written beside the file and moved there whole: a part of them was cut by somebody.
+                if text.starts_with(FOLDED) {
+                    let error = serde_json::from_slice::<Line>(&text).err();
+                    return Err(LedgerError::Damaged {
+                        path: path.to_owned(),
+                        line: number + 1,
+                        error: error.unwrap_or_else(|| serde::de::Error::custom("it has no end")),
+                    });
+                }
                 break;
             }
             number += 1;
@@ -132,14 +144,13 @@ impl LedgerFile {
         if self.held.is_empty() {
             return Ok(());
         }
-        let written = self.file.write(&self.held);
-        let length = self.held.len();
-        self.held.clear();
-        match written {
-            Ok(written) if written == length => {
+        match self.file.write(&self.held) {
+            Ok(written) if written == self.held.len() => {
+                self.held.clear();
                 self.size += written as u64;
                 Ok(())
             }
+            // What could not be written stays, for the next try.
             Ok(_) => {
                 self.file.set_len(self.size)?;
                 Err(io::Error::from(io::ErrorKind::StorageFull))

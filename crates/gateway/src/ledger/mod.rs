@@ -61,40 +61,44 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Writes an entry down, a settlement perhaps with the next entry.
-    pub(crate) fn write(&mut self, entry: &LedgerEntry) {
+    /// Writes an entry down, a settlement perhaps with the next entry. What cannot be written is tried again
+    /// with the next.
+    ///
+    /// # Errors
+    /// What the system says. What depends on the entry must not be done then.
+    pub(crate) fn write(&mut self, entry: &LedgerEntry) -> io::Result<()> {
         self.fold.add(entry);
-        let Some(file) = &mut self.file else { return };
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
         let held = file.hold(entry);
         let may_wait = matches!(entry, LedgerEntry::Settled { .. })
             && self.fold.has_open()
             && file.held() < HELD_MAX;
+        let mut written = Ok(());
         if held.is_err() || !may_wait {
-            let written = held.and_then(|()| file.append());
-            self.note(written);
+            written = held.and_then(|()| file.append());
+            self.note(written.as_ref().err());
         }
         if self.file.as_ref().is_some_and(|file| file.size() > FOLD_AT) {
             self.compact();
         }
+        written
     }
 
     /// Writes what waits for the next entry.
     pub(crate) fn flush(&mut self) {
         if let Some(file) = &mut self.file {
             let written = file.append();
-            self.note(written);
+            self.note(written.err().as_ref());
         }
     }
 
-    fn note(&mut self, written: io::Result<()>) {
-        match written {
-            Ok(()) => self.is_broken = false,
-            Err(error) if !self.is_broken => {
-                self.is_broken = true;
-                tracing::error!(%error, "spending could not be written down: a crash would forget it");
-            }
-            Err(_) => {}
+    fn note(&mut self, error: Option<&io::Error>) {
+        if let Some(error) = error.filter(|_| !self.is_broken) {
+            tracing::error!(%error, "spending cannot be written down: no call that costs something is made");
         }
+        self.is_broken = error.is_some();
     }
 
     fn compact(&mut self) {
@@ -176,33 +180,49 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spending.jsonl");
         let mut ledger = Ledger::open(&path).unwrap();
-        ledger.write(&reserved(1));
+        ledger.write(&reserved(1)).unwrap();
         assert_eq!(after_a_kill(&path), 100);
-        ledger.write(&settled(1));
+        ledger.write(&settled(1)).unwrap();
         assert_eq!(after_a_kill(&path), 30, "nothing is under way");
-        ledger.write(&reserved(2));
-        ledger.write(&reserved(3));
-        ledger.write(&settled(2));
+        ledger.write(&reserved(2)).unwrap();
+        ledger.write(&reserved(3)).unwrap();
+        ledger.write(&settled(2)).unwrap();
         assert_eq!(
             after_a_kill(&path),
             230,
             "it waits, and its reservation counts"
         );
-        ledger.write(&reserved(4));
+        ledger.write(&reserved(4)).unwrap();
         assert_eq!(after_a_kill(&path), 260, "it went with the reservation");
-        ledger.write(&settled(3));
+        ledger.write(&settled(3)).unwrap();
         ledger.flush();
         assert_eq!(after_a_kill(&path), 190);
-        ledger.write(&settled(4));
+        ledger.write(&settled(4)).unwrap();
         assert_eq!(after_a_kill(&path), 120);
-        ledger.write(&reserved(5));
-        ledger.write(&reserved(6));
-        ledger.write(&settled(5));
+        ledger.write(&reserved(5)).unwrap();
+        ledger.write(&reserved(6)).unwrap();
+        ledger.write(&settled(5)).unwrap();
         drop(ledger);
         assert_eq!(
             after_a_kill(&path),
             250,
             "an end in good order loses nothing"
+        );
+    }
+
+    #[test]
+    fn sums_that_were_cut_are_told_and_a_cut_entry_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spending.jsonl");
+        Ledger::open(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&whole[..], b"{\"kind\":\"res"].concat()).unwrap();
+        assert!(Ledger::open(&path).is_ok());
+        std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();
+        let refused = Ledger::open(&path).unwrap_err();
+        assert!(
+            matches!(refused, LedgerError::Damaged { line: 1, .. }),
+            "{refused}"
         );
     }
 }

@@ -283,6 +283,7 @@ pub(crate) fn call() -> ProviderCall {
         }),
         relay: None,
         attempt: 0,
+        hops: 0,
     }
 }
 

@@ -288,3 +288,18 @@ async fn a_budget_refuses_what_nobody_can_price() {
     );
     assert_eq!(provider.calls(), 0);
 }
+
+#[tokio::test]
+async fn a_request_that_goes_round_is_stopped() {
+    let provider = Fake::saying("hi");
+    let mut wire = Wire::new(&gateway(&[("m", Arc::clone(&provider))]));
+    for (hops, status) in [("7", 200), ("8", 400), ("255", 400)] {
+        let body = Body::from(chat(false).to_string());
+        let mut request = request("POST", CHAT, body);
+        request
+            .headers_mut()
+            .insert("x-mainstay-hops", hops.parse().unwrap());
+        assert_eq!(wire.send(request).await.status, status, "{hops}");
+    }
+    assert_eq!(provider.calls(), 1);
+}

@@ -33,6 +33,7 @@ impl InferenceError {
             | Self::PriceUnknown { origin, .. }
             | Self::ScriptExhausted { origin, .. }
             | Self::RecordingFailed { origin, .. }
+            | Self::LedgerFailed { origin, .. }
             | Self::Internal { origin, .. } => origin,
         }
     }
@@ -166,8 +167,11 @@ impl Coded for InferenceError {
             Self::ScriptExhausted { .. } => Code::ScriptExhausted,
             Self::RecordingFailed {
                 is_disk_full: true, ..
+            }
+            | Self::LedgerFailed {
+                is_disk_full: true, ..
             } => Code::StoreDiskFull,
-            Self::RecordingFailed { .. } => Code::StoreIoFailed,
+            Self::RecordingFailed { .. } | Self::LedgerFailed { .. } => Code::StoreIoFailed,
             Self::Internal { .. } => Code::InferenceInternal,
         }
     }

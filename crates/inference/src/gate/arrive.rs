@@ -40,8 +40,11 @@ impl Gate {
         }
         let limits = key.config.limits;
         if limits.concurrency.is_some_and(|max| key.active >= max) {
-            let message = format!("the key {name} has as many requests under way as it may");
-            return Some(pressed(flight, message));
+            return Some(InferenceError::RateLimited {
+                origin: our_origin(flight),
+                retry_after: Some(Duration::from_secs(1)),
+                message: format!("the key {name} has as many requests under way as it may"),
+            });
         }
         let limited = |wait: mainstay_resilience::Wait, what: &str| InferenceError::RateLimited {
             origin: our_origin(flight),

@@ -43,7 +43,7 @@ impl Deployment {
         let limits = config.limits;
         let hedges = mainstay_resilience::RetryBudgetConfig {
             ratio_thousandths: HEDGE_RATIO,
-            reserve_per_second: 1,
+            reserve_per_second: 0,
             saved_max: 10,
         };
         Self {

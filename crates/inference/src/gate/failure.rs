@@ -48,6 +48,7 @@ pub(super) fn class(error: &InferenceError) -> Option<FailureClass> {
         | InferenceError::Unsupported { .. }
         | InferenceError::ScriptExhausted { .. }
         | InferenceError::RecordingFailed { .. }
+        | InferenceError::LedgerFailed { .. }
         | InferenceError::Internal { .. } => return None,
     })
 }

@@ -47,6 +47,13 @@ impl Gate {
                 return;
             }
             failed = self.try_here(now, id, &mut flight);
+            // What was seen here says more than that the breaker opened by it.
+            if flight.failures > 0
+                && matches!(failed, Some(InferenceError::CircuitOpen { .. }))
+                && let Some((_, seen)) = flight.earlier.pop()
+            {
+                failed = Some(seen);
+            }
             if failed.is_none() {
                 break;
             }

@@ -98,6 +98,7 @@ impl Calling {
             request: Arc::new(request),
             relay: None,
             attempt: 0,
+            hops: 0,
         };
         let mut calling = Self {
             flow: Flow::new(gateway, ask, provider_call),

@@ -51,6 +51,7 @@ pub(crate) async fn ask_model(
         request,
         relay: None,
         attempt: asked.request.attempt,
+        hops: 0,
     };
     let mut flow = Flow::new(gateway, ask, call);
     let origin = Origin {

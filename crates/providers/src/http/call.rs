@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use mainstay_contract::Timestamp;
 use mainstay_inference::{
-    Answering, Dialect, InferenceError, NetworkPhase, ProviderCall, Relay, ResponseProblem,
+    Answering, Dialect, HOPS, InferenceError, NetworkPhase, ProviderCall, Relay, ResponseProblem,
     TimeoutPhase, WriteOptions, fault,
 };
 use mainstay_resilience::retry_after;
@@ -33,7 +33,9 @@ pub(super) async fn call(
     let aim = Aim::Answer { dialect, stream };
     let headers = call.relay.as_ref().filter(|relay| relay.dialect == dialect);
     let headers = headers.map_or(&[][..], |relay| &relay.headers);
-    let sent = send(&provider, aim, body, headers, stream).await?;
+    let mut headers = headers.to_vec();
+    headers.push((HOPS, call.hops.saturating_add(1).to_string()));
+    let sent = send(&provider, aim, body, &headers, stream).await?;
     Ok(Box::new(HttpAnswering::new(
         provider,
         sent,

@@ -47,9 +47,14 @@ pub(super) fn body(
     let asks_usage = dialect == Dialect::OpenAiChat && request.stream && !request.stream_usage;
     let mut is_first = true;
     let mut stream_options = None;
-    for (name, value) in fields {
+    // What stands twice was judged by its last value: the provider gets that and no other.
+    let is_last = |at: usize, name: &str| !fields[at + 1..].iter().any(|(later, _)| later == name);
+    for (at, (name, value)) in fields.iter().enumerate() {
+        if !is_last(at, name) {
+            continue;
+        }
         if asks_usage && name == "stream_options" {
-            stream_options = Some(value);
+            stream_options = Some(*value);
             continue;
         }
         // Gemini and Azure have the model's name in the address; there the field does no harm.
@@ -100,5 +105,14 @@ mod tests {
         assert_eq!(sent, expected);
         let sent = body(Dialect::Anthropic, text, "real", &request).unwrap();
         assert!(!String::from_utf8(sent).unwrap().contains("stream_options"));
+    }
+
+    #[test]
+    fn what_stands_twice_goes_on_as_it_was_judged() {
+        let text = br#"{"model":"a","max_tokens":9,"messages":[1],"max_tokens":1,"model":"b"}"#;
+        let request = Request::default();
+        let sent = body(Dialect::Anthropic, text, "real", &request).unwrap();
+        let sent = String::from_utf8(sent).unwrap();
+        assert_eq!(sent, r#"{"messages":[1],"max_tokens":1,"model":"real"}"#);
     }
 }

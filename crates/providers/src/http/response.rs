@@ -208,6 +208,12 @@ impl HttpAnswering {
             .dialect
             .read_answer(&raw, &self.request)
             .map_err(|error| self.undecodable(error))?;
+        // Bytes of another form than was asked for are nothing to hand on.
+        let raw = if self.request.stream {
+            Bytes::new()
+        } else {
+            raw
+        };
         Ok(Piece {
             events: answer.events(),
             raw,
@@ -269,6 +275,9 @@ impl HttpAnswering {
                     break;
                 }
             }
+        }
+        if !self.request.stream {
+            raw.clear();
         }
         Ok(Piece {
             events,

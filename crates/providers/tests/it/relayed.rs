@@ -16,6 +16,7 @@ fn relayed(dialect: Dialect, body: &'static str) -> ProviderCall {
             headers: Vec::new(),
         }),
         attempt: 0,
+        hops: 0,
     }
 }
 

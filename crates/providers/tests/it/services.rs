@@ -40,6 +40,7 @@ pub(crate) fn call(stream: bool) -> ProviderCall {
         }),
         relay: None,
         attempt: 0,
+        hops: 0,
     }
 }
 
@@ -233,6 +234,7 @@ async fn openai_itself_is_asked_for_responses_by_who_speaks_them() {
             headers,
         }),
         attempt: 0,
+        hops: 0,
     };
     let server = Server::start(json(400, r#"{"error":{"message":"no"}}"#)).await;
     let provider = opened(HttpSettings {

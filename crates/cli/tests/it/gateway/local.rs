@@ -241,7 +241,7 @@ async fn a_real_model_keeps_to_a_schema_and_to_its_window() {
     let Some(local) = real() else { return };
     let schema = json!({
         "type": "object", "additionalProperties": false, "required": ["city", "people"],
-        "properties": {"city": {"type": "string", "maxLength": 20}, "people": {"type": "integer"}},
+        "properties": {"city": {"type": "string", "maxLength": 20}, "people": {"type": "integer", "minimum": 0, "maximum": 99_999_999}},
     });
     let mut body = Route::Chat.body("small", "Describe Paris.", false);
     body["response_format"] =

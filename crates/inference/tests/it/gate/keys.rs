@@ -99,7 +99,7 @@ fn the_concurrency_of_a_key_is_given_back_however_a_flight_ends() {
     world.ask(own.clone());
     let refused = world.ask(own.clone());
     let error = &world.error(refused).error;
-    assert!(matches!(error, InferenceError::Backpressure { .. }));
+    assert!(matches!(error, InferenceError::RateLimited { .. }));
     world.answer_all();
     world.ask(own.clone());
     world.fail_all(&broken());
