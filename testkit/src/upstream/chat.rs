@@ -54,6 +54,8 @@ const OF_MESSAGE: &[&str] = &[
     "audio",
     "annotations",
     "function_call",
+    // What the official client adds to an answer, and sends back with it.
+    "parsed",
 ];
 const ROLES: &[&str] = &[
     "developer",

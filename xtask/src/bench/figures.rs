@@ -199,6 +199,14 @@ pub(super) const INFERENCE: &[Figure] = &[
         Below(1.0),
         &["overshoot"],
     ),
+    Figure {
+        title: "a local model's tokens a second over llama.cpp's",
+        unit: "×",
+        bound: AtLeast(0.9),
+        package: "mainstay-local",
+        example: "bench_local",
+        arguments: &[],
+    },
 ];
 
 /// A figure of the gateway.

@@ -167,6 +167,20 @@ pub(crate) const PEERS: &[Tool] = &[
         without: "the gateway is not compared with smg and vllm-router",
     },
     Tool {
+        folder: "llama-cpp",
+        program: "bin/python",
+        steps: &[
+            &["python3", "-m", "venv", "FOLDER"],
+            &[
+                "FOLDER/bin/pip",
+                "install",
+                "--quiet",
+                "llama-cpp-python==0.3.36",
+            ],
+        ],
+        without: "local models are not compared with llama.cpp",
+    },
+    Tool {
         folder: "litellm",
         program: "bin/litellm",
         steps: &[

@@ -216,7 +216,7 @@ async fn a_key_has_as_many_requests_under_way_as_it_may() {
     .await;
     gate.ask_as(key, "m")
         .await
-        .failed("inference.backpressure", 503);
+        .failed("inference.rate_limited", 429);
     assert_eq!(first.await.unwrap().unwrap().status(), 200);
     gate.ask_as(key, "m").await.ok();
     assert_eq!(gate.upstream.hits("slow-2000"), 2);
