@@ -8,9 +8,9 @@ use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use mainstay_contract::{Coded, Timestamp};
 use mainstay_inference::{
-    Answer, Answering, Ask, Assembly, AttemptId, BoxFuture, Ending, Event, FlightId, GateError,
-    InferenceError, Input, Origin, Outcome, Piece, Provider, ProviderCall, Success, TimeoutPhase,
-    Tokens,
+    Answer, Answering, Ask, Assembly, AttemptId, BoxFuture, Ending, Event, FailureClass,
+    FinishReason, FlightId, GateError, InferenceError, Input, Origin, Outcome, Piece, Provider,
+    ProviderCall, Success, TimeoutPhase, Tokens,
 };
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -40,6 +40,8 @@ pub struct Flow {
     input_tokens: u64,
     /// When the caller gives up.
     deadline: Option<Deadline>,
+    /// Whether another model answers where this one's filter does not let it.
+    answers_filter: bool,
     opening: FuturesUnordered<BoxFuture<'static, (AttemptId, Arc<str>, Opened)>>,
     cancelled: Vec<AttemptId>,
     current: Option<Current>,
@@ -88,6 +90,11 @@ impl Flow {
             let at = Instant::now() + within;
             Deadline { at, within }
         });
+        let settings = gateway.settings();
+        let fallback = settings.gate.models.get(&ask.model);
+        let mut fallback = fallback.iter().flat_map(|model| &model.fallback);
+        let answers_filter =
+            fallback.any(|fallback| fallback.on.contains(&FailureClass::ContentFiltered));
         let trace = gateway
             .telemetry()
             .map(|_| Box::new(FlowTrace::new("chat", ask.spender.key.clone())));
@@ -99,6 +106,7 @@ impl Flow {
             call,
             input_tokens,
             deadline,
+            answers_filter,
             opening: FuturesUnordered::new(),
             cancelled: Vec::new(),
             current: None,
@@ -364,12 +372,13 @@ impl Flow {
                 let mut call = self.call.clone();
                 call.attempt = call.attempt.saturating_add(failures);
                 let meter = Meter::new(self.input_tokens);
+                let answers_filter = self.answers_filter;
                 let name = Arc::clone(&deployment);
                 if let Some(trace) = &mut self.trace {
                     trace.attempt_began(attempt.number, &name);
                 }
                 self.opening.push(Box::pin(async move {
-                    let opened = open(provider, &name, call, meter).await;
+                    let opened = open(provider, &name, call, meter, answers_filter).await;
                     (attempt, name, opened)
                 }));
                 None
@@ -443,11 +452,15 @@ async fn over(deadline: Option<Deadline>) -> Deadline {
 }
 
 /// Makes a call and reads up to its first content. A provider that panics has failed, and nothing else.
+///
+/// An answer of nothing but the news that it was filtered is a failure where the model says who answers then
+/// (`answers_filter`); elsewhere it is what the caller is told.
 async fn open(
     provider: Option<Arc<dyn Provider>>,
     deployment: &str,
     call: ProviderCall,
     mut meter: Meter,
+    answers_filter: bool,
 ) -> Opened {
     let Some(provider) = provider else {
         let error = InferenceError::Internal {
@@ -482,6 +495,11 @@ async fn open(
                         };
                     }
                 }
+                Ok(None) if answers_filter && is_filtered(&pieces) => {
+                    let tokens = meter.tokens();
+                    let error = filtered(deployment);
+                    return Opened::Failed { error, tokens };
+                }
                 Ok(None) => {
                     return Opened::Begun {
                         answering: None,
@@ -502,6 +520,26 @@ async fn open(
             error: panicked(deployment),
             tokens: Tokens::default(),
         },
+    }
+}
+
+fn is_filtered(pieces: &[Piece]) -> bool {
+    let mut events = pieces.iter().flat_map(|piece| &piece.events);
+    let is_filtered = |event: &Event| {
+        let reason = FinishReason::ContentFilter;
+        matches!(event, Event::Finished { reason: found, .. } if *found == reason)
+    };
+    !events.clone().any(Event::is_content) && events.any(is_filtered)
+}
+
+fn filtered(deployment: &str) -> InferenceError {
+    InferenceError::ContentFiltered {
+        origin: Origin {
+            provider: deployment.to_owned(),
+            ..Origin::default()
+        },
+        reason: "content_filter".to_owned(),
+        message: "it said nothing but that its filter ended the answer".to_owned(),
     }
 }
 

@@ -154,3 +154,28 @@ async fn many_at_once_never_overrun_a_budget() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_is_only_filtered_fails_where_another_model_is_to_answer_then() {
+    let news = |answered: &'static str| {
+        let silent = Fake::new(|_| vec![started(), end(FinishReason::ContentFilter)]);
+        let second = Fake::saying(answered);
+        settings(&[("m", silent), ("n", second)])
+    };
+    // Without such a fallback it is what the caller is told.
+    let gateway = Gateway::open(news("never said"), Ledger::in_memory());
+    let (answer, _) = flow(&gateway, "m").answer().await.unwrap();
+    assert_eq!(answer.reason, FinishReason::ContentFilter);
+    let mut settings = news("said instead");
+    for model in settings.gate.models.values_mut() {
+        for fallback in &mut model.fallback {
+            fallback
+                .on
+                .push(mainstay_inference::FailureClass::ContentFiltered);
+        }
+    }
+    let gateway = Gateway::open(settings, Ledger::in_memory());
+    let (answer, success) = flow(&gateway, "m").answer().await.unwrap();
+    assert_eq!(answer.parts, [Part::text("said instead")]);
+    assert_eq!(&*success.deployment, "n");
+}
