@@ -4,11 +4,12 @@ use super::clock::{CallClock, Expired};
 use super::connect::ConnectError;
 use super::endpoint::Aim;
 use super::key::{KeyError, Keyed};
+use super::pool::{ExchangeError, ResponseBody};
 use super::response::{Body, HttpAnswering};
 use super::{HttpProvider, Timeouts, relay};
 use http::{HeaderMap, Method, Request as HttpRequest, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use mainstay_contract::Timestamp;
 use mainstay_inference::{
     Answering, Dialect, HOPS, InferenceError, NetworkPhase, ProviderCall, Relay, ResponseProblem,
@@ -140,7 +141,7 @@ async fn exchange(
     headers: &[(&'static str, String)],
     keyed: &Arc<Keyed>,
     clock: &CallClock,
-) -> Result<Response<Incoming>, InferenceError> {
+) -> Result<Response<ResponseBody>, InferenceError> {
     let internal = |message: String| InferenceError::Internal {
         origin: provider.origin(false),
         message,
@@ -154,7 +155,7 @@ async fn exchange(
             http::HeaderValue::from_str(value).map_err(|error| internal(error.to_string()))?;
         request.headers_mut().insert(*name, value);
     }
-    match clock.limit(provider.client.request(request)).await {
+    match clock.limit(provider.pool.exchange(request)).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => Err(unreachable(provider, &error, keyed)),
         Err(expired) => Err(timed_out(provider, &expired, clock.elapsed(), false)),
@@ -212,26 +213,21 @@ fn key_error(provider: &HttpProvider, error: KeyError) -> InferenceError {
     InferenceError::KeyUnavailable { origin, message }
 }
 
-fn unreachable(
-    provider: &HttpProvider,
-    error: &hyper_util::client::legacy::Error,
-    keyed: &Keyed,
-) -> InferenceError {
-    let mut phase = NetworkPhase::Response;
+fn unreachable(provider: &HttpProvider, error: &ExchangeError, keyed: &Keyed) -> InferenceError {
+    let phase = match error {
+        ExchangeError::Connect(ConnectError::TimedOut) => {
+            let expired = Expired {
+                phase: TimeoutPhase::Connect,
+                after: provider.settings.timeouts.connect,
+            };
+            return timed_out(provider, &expired, expired.after, false);
+        }
+        ExchangeError::Connect(ConnectError::Failed { phase, .. }) => *phase,
+        ExchangeError::Http(_) => NetworkPhase::Response,
+    };
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        match cause.downcast_ref::<ConnectError>() {
-            Some(ConnectError::TimedOut) => {
-                let expired = Expired {
-                    phase: TimeoutPhase::Connect,
-                    after: provider.settings.timeouts.connect,
-                };
-                return timed_out(provider, &expired, expired.after, false);
-            }
-            Some(ConnectError::Failed { phase: failed, .. }) => phase = *failed,
-            None => {}
-        }
         message = format!("{message}: {cause}");
         source = cause.source();
     }

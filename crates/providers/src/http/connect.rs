@@ -3,9 +3,8 @@
 
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
-use mainstay_inference::{BoxFuture, NetworkPhase};
+use mainstay_inference::NetworkPhase;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::pin::Pin;
@@ -31,7 +30,6 @@ pub(super) enum ConnectError {
 }
 
 /// Opens connections.
-#[derive(Clone)]
 pub(super) struct Connector {
     tls: TlsConnector,
     within: Duration,
@@ -45,7 +43,13 @@ impl Connector {
         }
     }
 
-    async fn open(self, uri: Uri) -> Result<Stream, ConnectError> {
+    /// Opens a connection to the server of an address, within the time that it may take.
+    pub(super) async fn open(&self, uri: &Uri) -> Result<Stream, ConnectError> {
+        let opened = tokio::time::timeout(self.within, self.dial(uri)).await;
+        opened.unwrap_or(Err(ConnectError::TimedOut))
+    }
+
+    async fn dial(&self, uri: &Uri) -> Result<Stream, ConnectError> {
         let failed = |phase| move |error| ConnectError::Failed { phase, error };
         let host = uri.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -81,40 +85,19 @@ impl Connector {
     }
 }
 
-impl tower_service::Service<Uri> for Connector {
-    type Response = Stream;
-    type Error = ConnectError;
-    type Future = BoxFuture<'static, Result<Stream, ConnectError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let (connector, within) = (self.clone(), self.within);
-        Box::pin(async move {
-            let opened = tokio::time::timeout(within, connector.open(uri)).await;
-            opened.unwrap_or(Err(ConnectError::TimedOut))
-        })
-    }
-}
-
 /// An open connection.
 pub(super) enum Stream {
     Plain(TokioIo<TcpStream>),
     Tls(Box<TokioIo<TlsStream<TcpStream>>>),
 }
 
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        let is_http2 = match self {
+impl Stream {
+    /// Whether both sides chose HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        match self {
             Self::Plain(_) => false,
             Self::Tls(stream) => stream.inner().get_ref().1.alpn_protocol() == Some(b"h2"),
-        };
-        if is_http2 {
-            return Connected::new().negotiated_h2();
         }
-        Connected::new()
     }
 }
 

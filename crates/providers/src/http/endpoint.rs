@@ -73,6 +73,11 @@ impl Endpoints {
         })
     }
 
+    /// An address at the server that all of them are at.
+    pub(super) const fn server(&self) -> &Uri {
+        &self.embeddings
+    }
+
     /// The address for a request.
     pub(super) fn uri(&self, aim: Aim) -> Uri {
         let known = self.answers.iter().find(|(known, _)| *known == aim);

@@ -9,16 +9,13 @@ mod connect;
 mod embed;
 mod endpoint;
 mod key;
+mod pool;
 mod relay;
 mod response;
 
 use crate::ProviderOpenError;
 use connect::Connector;
 use endpoint::Endpoints;
-use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use key::KeyRing;
 pub use key::{KeyHeader, SecretReader};
 use mainstay_contract::Secret;
@@ -26,13 +23,9 @@ use mainstay_inference::{
     Answering, BoxFuture, Dialect, EmbeddingRequest, Embeddings, InferenceError, Origin, Provider,
     ProviderCall,
 };
+use pool::Pool;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Connections that nobody uses are closed after this time.
-const IDLE: Duration = Duration::from_secs(55);
-/// Response headers over HTTP/2 may take this many bytes; HTTP/1 has the client's own bounds.
-const HEADER_BYTES_MAX: u32 = 64 << 10;
 
 /// Whose wire it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +136,7 @@ impl Default for ResponseLimits {
 
 /// One model at one provider.
 pub(crate) struct HttpProvider {
-    client: Client<Connector, Full<Bytes>>,
+    pool: Arc<Pool>,
     endpoints: Endpoints,
     keys: KeyRing,
     settings: HttpSettings,
@@ -163,18 +156,16 @@ impl HttpProvider {
             plain,
             &settings.model,
         )?;
-        let tls = connect::tls(&[]).map_err(|error| ProviderOpenError::Client {
+        let refused = |reason: String| ProviderOpenError::Client {
             model: settings.model.clone(),
-            reason: error.to_string(),
-        })?;
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE)
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .http2_max_header_list_size(HEADER_BYTES_MAX)
-            .build(Connector::new(tls, settings.timeouts.connect));
+            reason,
+        };
+        let tls = connect::tls(&[]).map_err(|error| refused(error.to_string()))?;
+        let connector = Connector::new(tls, settings.timeouts.connect);
+        let pool = Pool::new(connector, endpoints.server());
+        let pool = pool.map_err(|error| refused(error.to_string()))?;
         Ok(Self {
-            client,
+            pool: Arc::new(pool),
             endpoints,
             keys,
             settings,

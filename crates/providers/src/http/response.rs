@@ -2,10 +2,9 @@
 
 use super::call::{DRAIN, Sent, bad_response, timed_out};
 use super::clock::CallClock;
+use super::pool::ResponseBody;
 use super::{HttpProvider, ResponseLimits};
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use mainstay_inference::{
     Answering, BoxFuture, DecodeError, Dialect, Event, InferenceError, NetworkPhase, Piece,
     Request, ResponseProblem, SseError, SseReader, StreamDecoder, stream_fault,
@@ -15,7 +14,7 @@ use std::sync::Arc;
 
 /// A body with a bound.
 pub(super) struct Body {
-    incoming: Incoming,
+    incoming: ResponseBody,
     limits: ResponseLimits,
     size: usize,
 }
@@ -27,7 +26,7 @@ pub(super) enum BodyError {
 }
 
 impl Body {
-    pub(super) fn new(incoming: Incoming, limits: ResponseLimits) -> Self {
+    pub(super) fn new(incoming: ResponseBody, limits: ResponseLimits) -> Self {
         Self {
             incoming,
             limits,
@@ -36,19 +35,15 @@ impl Body {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
-        loop {
-            let Some(frame) = self.incoming.frame().await else {
-                return Ok(None);
-            };
-            let Ok(bytes) = frame.map_err(BodyError::Broken)?.into_data() else {
-                continue;
-            };
-            self.size = self.size.saturating_add(bytes.len());
-            if self.size > self.limits.body_bytes_max {
-                return Err(BodyError::TooLarge);
-            }
-            return Ok(Some(bytes));
+        let Some(bytes) = self.incoming.next().await else {
+            return Ok(None);
+        };
+        let bytes = bytes.map_err(BodyError::Broken)?;
+        self.size = self.size.saturating_add(bytes.len());
+        if self.size > self.limits.body_bytes_max {
+            return Err(BodyError::TooLarge);
         }
+        Ok(Some(bytes))
     }
 
     /// Reads the beginning of a body, as far as it comes; says whether there was more.
