@@ -103,6 +103,14 @@ pub enum ProviderOpenError {
         /// The header's name.
         name: String,
     },
+    /// The way to its server cannot be taken.
+    #[error("the way to the server of model {model} cannot be used: {reason}")]
+    Route {
+        /// The provider's name of the model.
+        model: String,
+        /// Why not.
+        reason: String,
+    },
     /// The HTTP client refuses to start.
     #[error("the HTTP client of model {model} cannot be set up: {reason}")]
     Client {
@@ -116,20 +124,24 @@ pub enum ProviderOpenError {
 impl Coded for ProviderOpenError {
     fn code(&self) -> Code {
         match self {
-            Self::BaseUrl { .. } | Self::Header { .. } => Code::ManifestInvalid,
+            Self::BaseUrl { .. } | Self::Header { .. } | Self::Route { .. } => {
+                Code::ManifestInvalid
+            }
             Self::Client { .. } => Code::Internal,
         }
     }
 
     fn report(&self) -> ErrorReport {
-        let (Self::BaseUrl { model, .. } | Self::Header { model, .. } | Self::Client { model, .. }) =
-            self;
+        let (Self::BaseUrl { model, .. }
+        | Self::Header { model, .. }
+        | Self::Route { model, .. }
+        | Self::Client { model, .. }) = self;
         let report = ErrorReport::new(self.code(), self.to_string()).about("model", model);
         match self {
             Self::BaseUrl { .. } => {
                 report.hint("write it like https://api.example.com/v1, and the key in `api_key`")
             }
-            Self::Header { .. } | Self::Client { .. } => report,
+            Self::Header { .. } | Self::Route { .. } | Self::Client { .. } => report,
         }
     }
 }

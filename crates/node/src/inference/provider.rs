@@ -12,8 +12,8 @@ use mainstay_manifest::{
     HeaderValue, Model, Provider as Source, SecretSource, Timeouts as Written,
 };
 use mainstay_providers::{
-    Form, HttpSettings, ProviderSettings, Recorder, ResponseLimits, Script, SecretReader, Service,
-    Timeouts, open,
+    Form, HttpSettings, ProviderSettings, Recorder, ResponseLimits, Route, Script, SecretReader,
+    Service, Timeouts, open,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -223,6 +223,7 @@ fn http(model: &Model, place: &Place<'_>) -> Result<HttpSettings, Box<ErrorRepor
         model: model.provider.model().unwrap_or_default().to_owned(),
         api_key,
         headers: headers?,
+        route: Route::default(),
         timeouts: timeouts(model.timeout),
         limits: ResponseLimits::default(),
     })

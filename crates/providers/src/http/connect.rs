@@ -1,19 +1,25 @@
-//! Connections to providers: name, TCP, TLS, each with its own failure. Proxy variables of the environment
-//! are not read.
+//! Connections to providers: name, TCP, a proxy where one is named, TLS, each with its own failure. Proxy
+//! variables of the environment are not read.
 
+use super::proxy::Proxy;
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use mainstay_inference::NetworkPhase;
 use rustls::pki_types::ServerName;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+/// How long an address is alone before the next is tried beside it (RFC 8305, section 8).
+const BESIDE: Duration = Duration::from_millis(250);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -29,16 +35,28 @@ pub(super) enum ConnectError {
     TimedOut,
 }
 
+impl ConnectError {
+    pub(super) const fn failed(phase: NetworkPhase, error: io::Error) -> Self {
+        Self::Failed { phase, error }
+    }
+}
+
 /// Opens connections.
 pub(super) struct Connector {
     tls: TlsConnector,
+    proxy: Option<Proxy>,
     within: Duration,
 }
 
 impl Connector {
-    pub(super) fn new(tls: Arc<rustls::ClientConfig>, within: Duration) -> Self {
+    pub(super) fn new(
+        tls: Arc<rustls::ClientConfig>,
+        proxy: Option<Proxy>,
+        within: Duration,
+    ) -> Self {
         Self {
             tls: TlsConnector::from(tls),
+            proxy,
             within,
         }
     }
@@ -50,39 +68,61 @@ impl Connector {
     }
 
     async fn dial(&self, uri: &Uri) -> Result<Stream, ConnectError> {
-        let failed = |phase| move |error| ConnectError::Failed { phase, error };
         let host = uri.host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
         let is_tls = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let addresses = lookup_host((host, port)).await;
-        let addresses: Vec<_> = addresses.map_err(failed(NetworkPhase::Resolve))?.collect();
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        let mut opened = None;
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    opened = Some(stream);
-                    break;
-                }
-                Err(error) => last = error,
-            }
-        }
-        let Some(stream) = opened else {
-            return Err(failed(NetworkPhase::Connect)(last));
+        let stream = match &self.proxy {
+            Some(proxy) => proxy.tunnel(&format!("{host}:{port}")).await?,
+            None => reach(host, port).await?,
         };
-        stream
-            .set_nodelay(true)
-            .map_err(failed(NetworkPhase::Connect))?;
         if !is_tls {
             return Ok(Stream::Plain(TokioIo::new(stream)));
         }
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|error| failed(NetworkPhase::Tls)(io::Error::other(error)))?;
-        let stream = self.tls.connect(name, stream).await;
-        let stream = stream.map_err(failed(NetworkPhase::Tls))?;
+        let failed = |error| ConnectError::failed(NetworkPhase::Tls, error);
+        let name = ServerName::try_from(bare(host).to_owned())
+            .map_err(|error| failed(io::Error::other(error)))?;
+        let stream = self.tls.connect(name, stream).await.map_err(failed)?;
         Ok(Stream::Tls(Box::new(TokioIo::new(stream))))
     }
+}
+
+/// Looks a name up and connects to the first of its addresses that answers.
+pub(super) async fn reach(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    let failed = |phase| move |error| ConnectError::failed(phase, error);
+    let addresses = lookup_host((bare(host), port)).await;
+    let addresses = addresses.map_err(failed(NetworkPhase::Resolve))?.collect();
+    let stream = first_to_answer(addresses).await;
+    let stream = stream.map_err(failed(NetworkPhase::Connect))?;
+    let chosen = stream.set_nodelay(true);
+    chosen.map_err(failed(NetworkPhase::Connect))?;
+    Ok(stream)
+}
+
+/// The next address is tried as soon as one fails, or beside it after a while (RFC 8305): a network that
+/// swallows IPv6 costs a quarter of a second, not the whole time.
+async fn first_to_answer(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut addresses = addresses.into_iter().peekable();
+    let mut tries = JoinSet::new();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        if let Some(address) = addresses.next() {
+            tries.spawn(TcpStream::connect(address));
+        }
+        tokio::select! {
+            tried = tries.join_next() => match tried {
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(error))) => last = error,
+                Some(Err(error)) => last = io::Error::other(error),
+                None => return Err(last),
+            },
+            () = tokio::time::sleep(BESIDE), if addresses.peek().is_some() => {}
+        }
+    }
+}
+
+/// A host without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// An open connection.
@@ -157,25 +197,4 @@ impl Write for Stream {
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, slices),
         }
     }
-}
-
-/// What TLS is spoken with. The certificate of a provider has to come from a public authority, or from one
-/// of these.
-pub(super) fn tls(
-    authorities: &[rustls::pki_types::CertificateDer<'static>],
-) -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
-    let mut roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    for authority in authorities {
-        roots.add(authority.clone())?;
-    }
-    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()?
-    .with_root_certificates(roots)
-    .with_no_client_auth();
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(tls))
 }

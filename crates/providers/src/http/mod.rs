@@ -10,8 +10,10 @@ mod embed;
 mod endpoint;
 mod key;
 mod pool;
+mod proxy;
 mod relay;
 mod response;
+mod tls;
 
 use crate::ProviderOpenError;
 use connect::Connector;
@@ -24,6 +26,7 @@ use mainstay_inference::{
     ProviderCall,
 };
 use pool::Pool;
+use proxy::Proxy;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,10 +86,21 @@ pub struct HttpSettings {
     pub api_key: Option<Arc<dyn SecretReader>>,
     /// Further headers; their values are treated as secrets.
     pub headers: Vec<(String, Secret)>,
+    /// What TLS trusts, and the way to the server.
+    pub route: Route,
     /// How long to wait for what.
     pub timeouts: Timeouts,
     /// How much to accept.
     pub limits: ResponseLimits,
+}
+
+/// How a server is reached that is not simply out there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Route {
+    /// Certificates in PEM whose holders may vouch for the server, beside the public authorities.
+    pub authorities: Vec<u8>,
+    /// The proxy that tunnels to it, such as `http://proxy.internal:3128`; only with https.
+    pub proxy: Option<String>,
 }
 
 /// How long a call waits for what.
@@ -160,8 +174,15 @@ impl HttpProvider {
             model: settings.model.clone(),
             reason,
         };
-        let tls = connect::tls(&[]).map_err(|error| refused(error.to_string()))?;
-        let connector = Connector::new(tls, settings.timeouts.connect);
+        let route = |reason: String| ProviderOpenError::Route {
+            model: settings.model.clone(),
+            reason,
+        };
+        let tls =
+            tls::config(&settings.route.authorities).map_err(|error| route(error.to_string()))?;
+        let proxy = settings.route.proxy.as_deref().map(Proxy::new);
+        let proxy = proxy.transpose().map_err(route)?;
+        let connector = Connector::new(tls, proxy, settings.timeouts.connect);
         let pool = Pool::new(connector, endpoints.server());
         let pool = pool.map_err(|error| refused(error.to_string()))?;
         Ok(Self {

@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod connections;
 mod contract;
 mod faults;
 mod keys;
@@ -16,4 +17,5 @@ mod relayed;
 mod scripts;
 mod server;
 mod services;
+mod tls;
 mod transport;

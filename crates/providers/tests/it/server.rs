@@ -4,7 +4,7 @@ use mainstay_contract::{Coded, Message, Role, Secret};
 use mainstay_inference::Provider;
 use mainstay_providers::{
     Direct, HttpSettings, InferenceError, ModelAnswer, ModelProvider, ModelRequest,
-    ProviderSettings, ResponseLimits, Service, Timeouts, open,
+    ProviderSettings, ResponseLimits, Route, Service, Timeouts, open,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -190,6 +190,7 @@ pub(crate) fn plain(url: &str, model: &str) -> HttpSettings {
         model: model.to_owned(),
         api_key: None,
         headers: Vec::new(),
+        route: Route::default(),
         timeouts: Timeouts::default(),
         limits: ResponseLimits::default(),
     }
