@@ -5,17 +5,21 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
+use http_body::Body as _;
 use http_body_util::BodyExt;
-use mainstay_contract::{Code, ErrorReport};
+use mainstay_contract::{Code, ErrorReport, RetryAdvice};
 use mainstay_inference::{Dialect, HOPS, Spender};
 use mainstay_resilience::Priority;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The largest body, in bytes: pictures and documents travel in it.
 const BYTES_MAX: usize = 64 << 20;
-/// How long a body may take to arrive.
+/// How long a body may take to arrive, unless its caller has less time.
 const ARRIVAL: Duration = Duration::from_secs(120);
+/// How long it may pause on its way.
+const PAUSE: Duration = Duration::from_secs(30);
 /// How much of a refused body is read and thrown away, so that its sender can read the answer.
 const DRAIN_BYTES_MAX: usize = 256 << 20;
 /// And for how long.
@@ -41,6 +45,7 @@ pub(super) struct Arrival {
     pub(super) dialect: Dialect,
     /// Through how many gateways it came.
     pub(super) hops: u8,
+    began: Instant,
 }
 
 /// A request that came through more gateways goes round in a circle.
@@ -48,6 +53,7 @@ const HOPS_MAX: u8 = 8;
 
 impl Arrival {
     pub(super) async fn read(dialect: Dialect, request: Request) -> Result<Self, Box<Response>> {
+        let began = Instant::now();
         let (parts, body) = request.into_parts();
         let (request_id, random) = request_id_and_random();
         let caller = parts.extensions.get::<Caller>().cloned();
@@ -61,7 +67,8 @@ impl Arrival {
             let refusal = Refusal::invalid(message, None);
             return Err(Box::new(refuse(dialect, &refusal, &request_id)));
         }
-        match read_body(&parts.headers, body).await {
+        let end = began + patience(&parts.headers).map_or(ARRIVAL, |it| it.min(ARRIVAL));
+        match read_body(&parts.headers, body, end).await {
             Ok(body) => Ok(Self {
                 caller: caller.unwrap_or_default(),
                 headers: parts.headers,
@@ -70,9 +77,9 @@ impl Arrival {
                 random,
                 dialect,
                 hops,
+                began,
             }),
-            Err(report) => {
-                let refusal = Refusal::of(&report);
+            Err(refusal) => {
                 let mut response = refuse(dialect, &refusal, &request_id);
                 let close = header::HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
@@ -82,7 +89,7 @@ impl Arrival {
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        text(&self.headers, name)
     }
 
     /// Whom usage is counted for. A caller may say which agent and session it speaks for.
@@ -98,16 +105,10 @@ impl Arrival {
         }
     }
 
-    /// How long the caller waits: what it says itself, or what the official clients say of their timeout.
+    /// How long the caller still waits: the time in which its body arrived is gone.
     pub(super) fn patience(&self) -> Option<Duration> {
-        let own = self
-            .text("x-mainstay-timeout-ms")
-            .and_then(|text| text.parse().ok());
-        let own = own.map(Duration::from_millis);
-        own.or_else(|| {
-            let seconds: f64 = self.text("x-stainless-timeout")?.parse().ok()?;
-            Duration::try_from_secs_f64(seconds).ok()
-        })
+        let whole = patience(&self.headers)?;
+        Some(whole.saturating_sub(self.began.elapsed()))
     }
 
     /// Headers that the caller may choose for the provider of its dialect.
@@ -122,6 +123,20 @@ impl Arrival {
     }
 }
 
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// How long a caller waits: what it says itself, or what the official clients say of their timeout.
+fn patience(headers: &HeaderMap) -> Option<Duration> {
+    let own = text(headers, "x-mainstay-timeout-ms").and_then(|text| text.parse().ok());
+    let own = own.map(Duration::from_millis);
+    own.or_else(|| {
+        let seconds: f64 = text(headers, "x-stainless-timeout")?.parse().ok()?;
+        Duration::try_from_secs_f64(seconds).ok()
+    })
+}
+
 /// A fresh id, which the log, the headers and the body of a failure share.
 pub(super) fn request_id() -> String {
     request_id_and_random().0
@@ -133,50 +148,66 @@ fn request_id_and_random() -> (String, u64) {
     (format!("req_{}", id.simple()), id.as_u64_pair().1)
 }
 
-async fn read_body(headers: &HeaderMap, mut body: Body) -> Result<Bytes, ErrorReport> {
+async fn read_body(headers: &HeaderMap, mut body: Body, end: Instant) -> Result<Bytes, Refusal> {
     let announced = headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > BYTES_MAX as u64) {
-        tokio::spawn(drain(body));
+        discard(headers, body);
         return Err(too_large());
     }
     let mut first: Option<Bytes> = None;
     let mut joined = Vec::new();
-    let broken = || ErrorReport::new(Code::BadRequest, "the body broke off");
-    let reading = async {
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| broken())?.into_data() else {
-                continue;
-            };
-            if joined.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > BYTES_MAX {
-                return Err(too_large());
-            }
-            match first.take() {
-                None if joined.is_empty() => first = Some(data),
-                before => {
-                    joined.extend_from_slice(&before.unwrap_or_default());
-                    joined.extend_from_slice(&data);
-                }
+    loop {
+        let next = tokio::time::timeout_at(end.min(Instant::now() + PAUSE), body.frame());
+        let data = match next.await {
+            Err(_) => return Err(late()),
+            Ok(None) => return Ok(first.unwrap_or_else(|| Bytes::from(joined))),
+            Ok(Some(Err(_))) => return Err(Refusal::invalid("the body broke off", None)),
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => data,
+                Err(_trailers) => continue,
+            },
+        };
+        if joined.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > BYTES_MAX {
+            discard(headers, body);
+            return Err(too_large());
+        }
+        match first.take() {
+            None if joined.is_empty() => first = Some(data),
+            before => {
+                joined.extend_from_slice(&before.unwrap_or_default());
+                joined.extend_from_slice(&data);
             }
         }
-        Ok(())
-    };
-    match tokio::time::timeout(ARRIVAL, reading).await {
-        Ok(Ok(())) => Ok(first.unwrap_or_else(|| Bytes::from(joined))),
-        Ok(Err(report)) => {
-            tokio::spawn(drain(body));
-            Err(report)
-        }
-        Err(_) => Err(ErrorReport::new(
-            Code::BadRequest,
-            "the body did not arrive in time",
-        )),
     }
 }
 
-fn too_large() -> ErrorReport {
+/// Nothing was done yet, so whoever was cut off may send it again.
+fn late() -> Refusal {
+    let message = format!(
+        "the body did not arrive in time: it may pause for {} s and take {} s, and no longer than its caller waits",
+        PAUSE.as_secs(),
+        ARRIVAL.as_secs()
+    );
+    let mut report = ErrorReport::new(Code::InvalidRequest, message);
+    report.retry.advice = RetryAdvice::Now;
+    Refusal {
+        status: 408,
+        ..Refusal::of(&report)
+    }
+}
+
+fn too_large() -> Refusal {
     let message = format!("the body is larger than {BYTES_MAX} bytes");
-    ErrorReport::new(Code::RequestTooLarge, message)
+    Refusal::of(&ErrorReport::new(Code::RequestTooLarge, message))
+}
+
+/// Lets go of a body that is not wanted.
+pub(super) fn discard(headers: &HeaderMap, body: Body) {
+    // Who asks first sends nothing after a refusal.
+    if !body.is_end_stream() && !headers.contains_key(header::EXPECT) {
+        tokio::spawn(drain(body));
+    }
 }
 
 /// Reads on without keeping anything: a connection that is cut while its sender still sends loses the

@@ -9,12 +9,12 @@ mod models;
 mod refusal;
 
 pub use arrival::Caller;
-pub use refusal::{flow_report, unauthorized};
+pub use refusal::{flow_report, lost, unauthorized};
 
 use crate::Gateway;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use cache::AnswerCache;
@@ -81,11 +81,21 @@ async fn messages(State(shared): State<Shared>, request: Request) -> Response {
     answer::answer(shared, Dialect::Anthropic, request).await
 }
 
-/// The dialect of a route's errors.
-fn dialect_of(path: &str) -> Dialect {
-    match path {
-        "/v1/responses" => Dialect::OpenAiResponses,
-        path if path.starts_with("/v1/messages") => Dialect::Anthropic,
+/// Whether a path belongs to these routes, or would without a slash too many.
+#[must_use]
+pub fn is_below(path: &str) -> bool {
+    let path = path.trim_start_matches('/');
+    path == "v1" || path.starts_with("v1/")
+}
+
+/// The dialect of a route's errors. Where a path does not tell, the caller's headers may.
+fn dialect_of(path: &str, headers: &HeaderMap) -> Dialect {
+    match path.trim_start_matches('/').trim_end_matches('/') {
+        "v1/responses" => Dialect::OpenAiResponses,
+        "v1/chat/completions" | "v1/embeddings" => Dialect::OpenAiChat,
+        "v1/messages" => Dialect::Anthropic,
+        path if path.starts_with("v1/messages/") => Dialect::Anthropic,
+        _ if models::is_anthropic(headers) => Dialect::Anthropic,
         _ => Dialect::OpenAiChat,
     }
 }

@@ -5,6 +5,7 @@ use super::answer::{json, unknown, usable};
 use super::arrival::{Caller, request_id};
 use super::refusal::refuse;
 use axum::extract::{Path, Request, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use mainstay_inference::Dialect;
 use serde_json::{Value, json as value};
@@ -16,7 +17,7 @@ const CREATED_AT: &str = "1970-01-01T00:00:00Z";
 pub(super) async fn list(State(shared): State<Shared>, request: Request) -> Response {
     let settings = shared.gateway.settings();
     let names = usable(&settings, &caller(&request));
-    let is_anthropic = is_anthropic(&request);
+    let is_anthropic = is_anthropic(request.headers());
     let one = |name: &&str| model(name, &settings.models[*name].provider, is_anthropic);
     let data: Vec<Value> = names.iter().map(one).collect();
     let body = match is_anthropic {
@@ -34,7 +35,7 @@ pub(super) async fn show(
     Path(name): Path<String>,
     request: Request,
 ) -> Response {
-    let is_anthropic = is_anthropic(&request);
+    let is_anthropic = is_anthropic(request.headers());
     let (id, caller) = (request_id(), caller(&request));
     let settings = shared.gateway.settings();
     if usable(&settings, &caller).contains(&name.as_str()) {
@@ -54,8 +55,9 @@ fn caller(request: &Request) -> Caller {
     caller.cloned().unwrap_or_default()
 }
 
-fn is_anthropic(request: &Request) -> bool {
-    request.headers().contains_key("anthropic-version")
+/// Whether a caller is a client of Anthropic's.
+pub(super) fn is_anthropic(headers: &HeaderMap) -> bool {
+    headers.contains_key("anthropic-version")
 }
 
 fn model(name: &str, provider: &str, is_anthropic: bool) -> Value {

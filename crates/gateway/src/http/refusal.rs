@@ -1,11 +1,11 @@
 //! Failures in the dialect of the route. The report's code is in `X-Mainstay-Code`.
 
-use super::arrival::request_id;
-use super::dialect_of;
+use super::arrival::{discard, request_id};
+use super::{dialect_of, routes};
 use crate::FlowError;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use mainstay_contract::{Code, Coded, ErrorReport, Responsible, RetryAdvice, Spent};
 use mainstay_inference::{Dialect, Failure, InferenceError};
@@ -134,23 +134,54 @@ pub(super) fn mark(response: &mut Response, request_id: &str) {
 
 /// Tells whoever has no valid key, in the dialect of the route.
 #[must_use]
-pub fn unauthorized(path: &str, report: &ErrorReport) -> Response {
-    refuse(dialect_of(path), &Refusal::of(report), &request_id())
+pub fn unauthorized(path: &str, headers: &HeaderMap, report: &ErrorReport) -> Response {
+    let dialect = dialect_of(path, headers);
+    refuse(dialect, &Refusal::of(report), &request_id())
+}
+
+/// Answers where there is no route, in the dialect that the caller seems to speak.
+pub async fn lost(request: Request) -> Response {
+    let served: Vec<String> = routes()
+        .into_iter()
+        .map(|(method, path)| format!("{method} {path}"))
+        .collect();
+    let message = format!(
+        "there is no route {} {}; there are {}",
+        request.method(),
+        shown(request.uri().path()),
+        served.join(", ")
+    );
+    misled(request, &ErrorReport::new(Code::NotFound, message), 404)
 }
 
 pub(super) async fn wrong_method(request: Request) -> Response {
-    let path = request.uri().path();
-    let message = format!("{path} does not answer {}", request.method());
-    let mut refusal = Refusal::invalid(message, None);
-    refusal.status = 405;
-    let mut response = refuse(dialect_of(path), &refusal, &request_id());
+    let (method, path) = (request.method(), request.uri().path());
     let allowed = if path.starts_with("/v1/models") {
         "GET, HEAD"
     } else {
         "POST"
     };
+    let message = format!("{} does not answer {method}, but {allowed}", shown(path));
+    let report = ErrorReport::new(Code::InvalidRequest, message);
+    let mut response = misled(request, &report, 405);
     response
         .headers_mut()
         .insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
+}
+
+fn misled(request: Request, report: &ErrorReport, status: u16) -> Response {
+    let dialect = dialect_of(request.uri().path(), request.headers());
+    let (parts, body) = request.into_parts();
+    discard(&parts.headers, body);
+    let refusal = Refusal {
+        status,
+        ..Refusal::of(report)
+    };
+    refuse(dialect, &refusal, &request_id())
+}
+
+/// A path, short enough to be repeated.
+fn shown(path: &str) -> String {
+    path.chars().take(200).collect()
 }

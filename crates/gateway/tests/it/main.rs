@@ -5,6 +5,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod arrival;
 mod cache;
 mod fake;
 mod flow;

@@ -13,9 +13,6 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The one path that is open without a key: it tells no more than that a node answers.
 const OPEN: &str = "/healthz";
 
-/// Below this path are the routes of the gateway, for which callers may have keys of their own.
-pub(super) const GATEWAY: &str = "/v1/";
-
 /// How callers of one listener are judged.
 #[derive(Debug, Clone)]
 pub enum Access {
@@ -56,7 +53,8 @@ impl Access {
         if uri.path() == OPEN && matches!(*method, Method::GET | Method::HEAD) {
             return Ok(None);
         }
-        let is_gateway = uri.path().starts_with(GATEWAY);
+        // Below this path callers may have keys of their own.
+        let is_gateway = mainstay_gateway::is_below(uri.path());
         match shown(headers) {
             Some(text) if key.is(text) => Ok(None),
             Some(text) => match callers(text) {

@@ -2,7 +2,7 @@
 //! document come.
 
 use super::call::{Answer, Call};
-use super::guard::{Access, GATEWAY};
+use super::guard::Access;
 use super::problem::{self, Problem};
 use super::{
     document, events, models, observe, sessions, steps, task_events, task_runs, turns, usage,
@@ -115,8 +115,9 @@ async fn guard(
             request.extensions_mut().insert(caller);
         }
         Ok(None) => {}
-        Err(problem) if request.uri().path().starts_with(GATEWAY) => {
-            return mainstay_gateway::unauthorized(request.uri().path(), problem.report());
+        Err(problem) if mainstay_gateway::is_below(request.uri().path()) => {
+            let (path, headers) = (request.uri().path(), request.headers());
+            return mainstay_gateway::unauthorized(path, headers, problem.report());
         }
         Err(problem) => return problem.into_response(),
     }
@@ -176,7 +177,10 @@ fn route<F: Future<Output = Answer> + Send + 'static>(
     }
 }
 
-async fn lost(request: Request) -> Problem {
+async fn lost(request: Request) -> Response {
+    if mainstay_gateway::is_below(request.uri().path()) {
+        return mainstay_gateway::lost(request).await;
+    }
     let path: String = request.uri().path().chars().take(200).collect();
     let known = routes();
     let mut names: Vec<String> = known
@@ -193,6 +197,7 @@ async fn lost(request: Request) -> Problem {
         problem.hint(format!("there is {name}"))
     });
     near.hint("GET /openapi.json describes every route")
+        .into_response()
 }
 
 /// How many segments of a path a route shares with it.

@@ -244,3 +244,89 @@ async fn a_route_that_is_asked_wrongly_says_so_in_its_dialect() {
     }
     assert_eq!(gate.upstream.hits("ok"), 0);
 }
+
+#[tokio::test]
+async fn a_route_that_is_not_there_says_so_in_the_dialect_of_its_caller() {
+    let gate = Gate::open(&model("m", "openai", "ok", ""));
+    let (chat, messages) = (Route::Chat, Route::Messages);
+    for (method, path, version, route) in [
+        ("POST", "/v1/completions", "", chat),
+        ("GET", "/v1/files", "", chat),
+        ("GET", "/v1/files", "2023-06-01", messages),
+        ("POST", "/v1/messages/batches", "", messages),
+        ("POST", "/v1/messages/", "", messages),
+        ("POST", "//v1/messages", "", messages),
+        ("POST", "/v1/chat/completions/", "2023-06-01", chat),
+        ("OPTIONS", "/v1", "", chat),
+        ("DELETE", "/v1/", "", chat),
+        ("GET", "/v1/models/", "2023-06-01", messages),
+    ] {
+        let method = method.parse().unwrap();
+        let url = format!("{}{path}", gate.server.url);
+        let asked = || {
+            let asked = gate.server.client().request(method, url);
+            match version {
+                "" => asked,
+                version => asked.header("anthropic-version", version),
+            }
+        };
+        let told = gate
+            .send(route, asked().bearer_auth(&gate.server.key))
+            .await;
+        told.failed("runtime.not_found", 404);
+        let error = told.json()["error"].clone();
+        let known = match route {
+            Route::Messages => error["type"] == "not_found_error",
+            _ => error["type"] == "invalid_request_error" && error["code"] == "unknown_url",
+        };
+        assert!(known, "{path}: {told:?}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("POST /v1/messages"), "{message}");
+    }
+    assert_eq!(gate.upstream.hits("ok"), 0);
+}
+
+#[tokio::test]
+async fn who_has_no_key_learns_so_before_it_learns_what_is_there() {
+    let gate = Gate::open(&model("m", "openai", "ok", ""));
+    for (path, route) in [
+        ("/v1/files", Route::Chat),
+        ("/v1", Route::Chat),
+        ("//v1/messages", Route::Messages),
+        ("/v1/messages/batches", Route::Messages),
+    ] {
+        let url = format!("{}{path}", gate.server.url);
+        let told = gate.send(route, gate.server.client().get(url)).await;
+        told.failed("runtime.unauthorized", 401);
+    }
+}
+
+/// A caller that sends a byte now and then loses its connection, and learns why.
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_given_up() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let gate = Gate::open(&model("m", "openai", "ok", ""));
+    let address = gate.server.url.trim_start_matches("http://");
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut read, mut write) = stream.into_split();
+    let head = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: localhost\r\nx-api-key: {}\r\n\
+         x-mainstay-timeout-ms: 300\r\ncontent-length: 100000\r\n\r\n",
+        gate.server.key
+    );
+    write.write_all(head.as_bytes()).await.unwrap();
+    let dribbling = async {
+        while write.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let mut told = String::new();
+    let reading = tokio::time::timeout(crate::harness::LIMIT, read.read_to_string(&mut told));
+    tokio::select! {
+        () = dribbling => {}
+        read = reading => assert!(read.is_ok(), "the node is silent"),
+    }
+    assert!(told.starts_with("HTTP/1.1 408 "), "{told}");
+    assert!(told.contains("timeout_error"), "{told}");
+    assert_eq!(gate.upstream.hits("ok"), 0);
+}

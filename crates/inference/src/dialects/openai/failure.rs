@@ -53,6 +53,8 @@ fn known_code<'a>(failure: &Failure<'a>) -> &'a str {
         "content_filtered" => "content_filter",
         "context_length_exceeded" => "context_length_exceeded",
         "model_not_found" => "model_not_found",
+        "not_found" if failure.status == 404 => "unknown_url",
+        _ if failure.status == 405 => "method_not_supported",
         // The operator's key at a provider is none of the caller's: only 401 tells of the caller's own.
         _ if failure.status == 401 => "invalid_api_key",
         _ => failure.code,
@@ -72,6 +74,26 @@ fn kind(status: u16, code: &str) -> &'static str {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+
+    #[test]
+    fn a_wrong_address_has_the_words_of_openai() {
+        for (status, code, known) in [
+            (404, "runtime.not_found", "unknown_url"),
+            (405, "runtime.invalid_request", "method_not_supported"),
+            (404, "inference.model_not_found", "model_not_found"),
+        ] {
+            let body = write_failure(&Failure {
+                status,
+                code,
+                message: "m",
+                param: None,
+                request_id: "r",
+            });
+            let told: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(told["error"]["type"], "invalid_request_error");
+            assert_eq!(told["error"]["code"], known);
+        }
+    }
 
     #[test]
     fn clients_find_the_words_they_know() {

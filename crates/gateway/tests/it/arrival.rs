@@ -1,0 +1,95 @@
+//! How the bodies of requests arrive.
+
+use crate::fake::{Fake, settings};
+use crate::wire::{CHAT, Wire, by, chat, post, request, with};
+use axum::body::{Body, Bytes};
+use futures_util::stream::{StreamExt, iter, pending, unfold};
+use mainstay_gateway::{Gateway, Ledger};
+use mainstay_inference::{KeyConfig, Limits};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A question that comes in pieces, each so long after the one before.
+fn dribbled(pieces: usize, pause: Duration) -> Body {
+    let text = chat(false).to_string().into_bytes();
+    let length = text.len().div_ceil(pieces);
+    let pieces: Vec<Bytes> = text.chunks(length).map(Bytes::copy_from_slice).collect();
+    Body::from_stream(unfold(pieces.into_iter(), move |mut left| async move {
+        let piece = left.next()?;
+        tokio::time::sleep(pause).await;
+        Some((Ok::<_, Infallible>(piece), left))
+    }))
+}
+
+/// A gateway with one key, which may ask one question at a time.
+fn narrow(provider: &Arc<Fake>) -> Gateway {
+    let mut settings = settings(&[("m", Arc::clone(provider))]);
+    let limits = Limits {
+        concurrency: Some(1),
+        ..Limits::default()
+    };
+    let key = KeyConfig {
+        limits,
+        ..KeyConfig::default()
+    };
+    settings.gate.keys.insert("narrow".into(), key);
+    Gateway::open(settings, Ledger::in_memory())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_may_come_slowly_but_must_come() {
+    let provider = Fake::saying("hi");
+    let mut wire = Wire::new(&narrow(&provider));
+    let steady = request("POST", CHAT, dribbled(10, Duration::from_secs(10)));
+    assert_eq!(wire.send(steady).await.status, 200);
+
+    let start = iter([Ok::<_, Infallible>("{\"model\"")]);
+    let silent = Body::from_stream(start.chain(pending()));
+    for (body, seconds) in [
+        (silent, 30),
+        (dribbled(30, Duration::from_secs(29)), 120),
+        (dribbled(2, Duration::from_secs(31)), 30),
+    ] {
+        let began = Instant::now();
+        let reply = wire.send(request("POST", CHAT, body)).await;
+        assert_eq!(reply.status, 408, "{reply:?}");
+        assert_eq!(reply.header("connection"), Some("close"));
+        assert_eq!(reply.header("x-should-retry"), None);
+        assert_eq!(reply.json()["error"]["type"], "invalid_request_error");
+        assert_eq!(began.elapsed().as_secs(), seconds);
+    }
+    assert_eq!(provider.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_takes_of_the_time_that_its_caller_has() {
+    let provider = Fake::saying("hi");
+    let mut wire = Wire::new(&narrow(&provider));
+    let slow = request("POST", "/v1/messages", dribbled(10, Duration::from_secs(1)));
+    let began = Instant::now();
+    let reply = wire.send(with(slow, "x-mainstay-timeout-ms", "3500")).await;
+    assert_eq!(reply.status, 408, "{reply:?}");
+    assert_eq!(reply.json()["error"]["type"], "timeout_error");
+    assert_eq!(began.elapsed(), Duration::from_millis(3500));
+    assert_eq!(provider.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_on_its_way_holds_nothing() {
+    let provider = Fake::saying("hi");
+    let gateway = narrow(&provider);
+    let mut wire = Wire::new(&gateway);
+    let slow = by(
+        "narrow",
+        request("POST", CHAT, dribbled(4, Duration::from_secs(5))),
+    );
+    let slow = tokio::spawn(async move { Wire::new(&gateway).send(slow).await.status });
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert!(!slow.is_finished());
+    let quick = wire.send(by("narrow", post(CHAT, &chat(false)))).await;
+    assert_eq!(quick.status, 200, "{quick:?}");
+    assert_eq!(slow.await.unwrap(), 200);
+    assert_eq!(provider.calls(), 2);
+}
