@@ -2,7 +2,7 @@
 
 use crate::args::Run;
 use crate::client::{Client, Follow, events_path};
-use crate::context::Context;
+use crate::context::{Connection, Context};
 use crate::error::CliError;
 use crate::output::Output;
 use mainstay_contract::{AgentName, Code, Coded, ErrorReport, Event, Seq, SessionId, TurnId};
@@ -38,6 +38,7 @@ pub(crate) async fn run(context: &Context, args: Run) -> Result<ExitCode, CliErr
     if let Some(path) = &args.record {
         can_record(path)?;
     }
+    let is_recorded = args.record.is_some();
     config.record = args.record;
     let body = json!({
         "agent": agent, "input": input, "turn_id": turn, "on_busy": OnBusy::from(args.on_busy),
@@ -47,6 +48,9 @@ pub(crate) async fn run(context: &Context, args: Run) -> Result<ExitCode, CliErr
     loop {
         let before = followed.cursor;
         let connection = context.connect_with(config.clone()).await?;
+        if is_recorded {
+            records(&connection)?;
+        }
         let ended = tokio::select! {
             ended = followed.follow(&connection.client) => ended,
             () = interrupted() => followed.cancel(&connection.client).await,
@@ -78,6 +82,16 @@ pub(super) fn can_record(path: &Path) -> Result<(), CliError> {
         path: path.to_owned(),
         error,
     })
+}
+
+/// Refuses to record what another node does.
+pub(super) fn records(connection: &Connection) -> Result<(), CliError> {
+    if connection.is_own() {
+        return Ok(());
+    }
+    let message = "another node calls the model, and this command cannot record it";
+    let report = ErrorReport::new(Code::InvalidRequest, message);
+    Err(report.hint("stop that node, or leave --record out").into())
 }
 
 async fn interrupted() {

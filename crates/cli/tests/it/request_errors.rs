@@ -295,6 +295,19 @@ fn output_that_cannot_be_written_is_told() {
 }
 
 #[test]
+fn what_another_node_does_cannot_be_recorded() {
+    let place = Place::scripted("- text: done\n");
+    let server = place.serve();
+    let refused = place.run(&["--session", "s", "--record", "made.yaml"]);
+    let report = refused.failed_with("runtime.invalid_request");
+    let hint = report["hints"].to_string();
+    assert!(hint.contains("stop that node"), "{report}");
+    let sessions = place.mainstay(&["--json", "session", "ls"]);
+    assert_eq!(sessions.ok().stdout, "[]\n", "nothing is to have run");
+    drop(server);
+}
+
+#[test]
 fn a_recording_in_yaml_can_be_played() {
     let place = Place::scripted("- text: done\n");
     let record = ["--session", "s", "--record", "again.yaml"];

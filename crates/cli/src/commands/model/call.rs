@@ -5,7 +5,7 @@ use crate::client::{Client, Follow};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::Output;
-use mainstay_contract::{Code, ErrorReport};
+use mainstay_contract::ErrorReport;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -23,10 +23,8 @@ pub(super) async fn run(context: &Context, args: ModelCall) -> Result<ExitCode, 
     let records = args.record.is_some();
     config.record = args.record;
     let connection = context.connect_with(config).await?;
-    if records && !connection.is_own() {
-        let message = "another node makes the call, and this command cannot record it";
-        let report = ErrorReport::new(Code::InvalidRequest, message);
-        return Err(report.hint("stop that node, or leave --record out").into());
+    if records {
+        super::super::run::records(&connection)?;
     }
     let path = format!("/api/models/{}/call", segment(&args.model));
     let body = json!({ "input": input, "system": args.system, "max_tokens": args.max_tokens });
