@@ -8,7 +8,8 @@ use crate::telemetry::Telemetry;
 use mainstay_contract::{Timestamp, Usd};
 use mainstay_inference::{
     AttemptId, BudgetAction, BudgetConfig, BudgetKey, BudgetView, DeploymentView, Effect, Ending,
-    FlightId, Gate, InferenceError, Input, LedgerEntry, Origin, Outcome, Provider, Tokens,
+    FlightId, Gate, GateConfig, InferenceError, Input, LedgerEntry, Origin, Outcome, Provider,
+    Tokens,
 };
 use mainstay_resilience::{BudgetPeriod, Priority};
 use std::collections::HashMap;
@@ -76,9 +77,10 @@ impl Gateway {
                 .unwrap_or_default(),
         };
         let now = clock.now();
-        let mut gate = Gate::new(now, settings.gate.clone());
+        let mut gate = Gate::new(now, GateConfig::default());
         gate.resume_calls(ledger.last_call());
-        restore(&mut gate, &settings, &ledger, now);
+        let past = |key: &BudgetKey, period| ledger.spent(key, period, now);
+        gate.configure(now, settings.gate.clone(), past);
         let inner = Arc::new(Inner {
             state: Mutex::new(State {
                 gate,
@@ -100,23 +102,10 @@ impl Gateway {
     pub fn configure(&self, settings: Settings) {
         let now = self.now();
         let mut state = self.state();
-        let known: Vec<_> = state
-            .gate
-            .budgets(now)
-            .into_iter()
-            .map(|budget| budget.key)
-            .collect();
-        state.gate.configure(now, settings.gate.clone());
-        let added = settings
-            .gate
-            .budgets
-            .keys()
-            .filter(|key| !known.contains(key));
-        for key in added {
-            let period = settings.gate.budgets[key].period;
-            let spent = state.ledger.spent(key, period, now);
-            state.gate.restore(key, spent);
-        }
+        let State { gate, ledger, .. } = &mut *state;
+        // Those who wait are let in at once, so a budget that is new has to know what was spent before.
+        let past = |key: &BudgetKey, period| ledger.spent(key, period, now);
+        gate.configure(now, settings.gate.clone(), past);
         self.deliver(&mut state, now);
         drop(state);
         let mut place = self
@@ -360,11 +349,5 @@ async fn ring(inner: std::sync::Weak<Inner>) {
         let timer = gateway.inner.timer.notified();
         let wait = gateway.tick();
         let _rung = tokio::time::timeout(wait, timer).await;
-    }
-}
-
-fn restore(gate: &mut Gate, settings: &Settings, ledger: &Ledger, now: Timestamp) {
-    for (key, budget) in &settings.gate.budgets {
-        gate.restore(key, ledger.spent(key, budget.period, now));
     }
 }

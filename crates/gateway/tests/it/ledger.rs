@@ -1,11 +1,13 @@
 //! What was spent, over every end of the process.
 
-use crate::fake::{Fake, Step, budget, flow, of_model, settings, started, text, usd};
-use mainstay_contract::Coded;
-use mainstay_gateway::{Gateway, Ledger, LedgerError};
-use mainstay_inference::InferenceError;
+use crate::fake::{Fake, Step, budget, flow, of_model, said, settings, started, text, usd};
+use mainstay_contract::{Coded, Timestamp};
+use mainstay_gateway::{Gateway, Ledger, LedgerError, Settings};
+use mainstay_inference::{BudgetConfig, InferenceError, LedgerEntry, Spender, Tokens};
+use mainstay_resilience::BudgetPeriod;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -224,4 +226,70 @@ async fn a_budget_that_comes_later_knows_what_was_spent_before() {
     gateway.configure(with);
     assert_eq!(gateway.budgets()[0].spent, usd("0.002"));
     flow(&gateway, "m").answer().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_budget_that_comes_later_stops_those_who_wait_already() {
+    let place = Place::new("");
+    let provider = Fake::new(|call| match call {
+        0 => said("hi"),
+        _ => vec![started(), text("x"), Step::Hang],
+    });
+    let mut narrow = settings(&[("m", Arc::clone(&provider))]);
+    let name: Arc<str> = "m".into();
+    let limits = |settings: &mut Settings, most| {
+        let deployment = settings.gate.deployments.get_mut(&name).unwrap();
+        deployment.limits.concurrency = Some(most);
+        deployment.limits.queue = 8;
+    };
+    limits(&mut narrow, 1);
+    let gateway = Gateway::open(narrow.clone(), place.open());
+    flow(&gateway, "m").answer().await.unwrap();
+    let mut first = flow(&gateway, "m");
+    first.begin().await.unwrap();
+    let mut second = flow(&gateway, "m");
+    let waiting = tokio::spawn(async move { second.begin().await.map(drop) });
+    while gateway.deployments()[0].queued == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut wide = narrow;
+    limits(&mut wide, 2);
+    wide.gate.budgets.insert(of_model("m"), budget("0.003"));
+    gateway.configure(wide);
+    let error = waiting.await.unwrap().unwrap_err().error;
+    assert!(
+        matches!(error, InferenceError::BudgetExceeded { .. }),
+        "{error:?}"
+    );
+    assert_eq!(gateway.budgets()[0].spent, usd("0.002"));
+    assert_eq!(provider.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_budget_whose_window_grows_knows_what_was_spent_in_it() {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = u64::try_from(since.unwrap().as_millis()).unwrap();
+    let earlier = LedgerEntry::Settled {
+        call: 1,
+        at: Timestamp(now - 25 * HOUR_MS),
+        spender: Spender::default(),
+        deployment: "m".into(),
+        usd: usd("0.5"),
+        tokens: Tokens::default(),
+        is_answered: true,
+    };
+    let place = Place::new(&format!("{}\n", serde_json::to_string(&earlier).unwrap()));
+    let mut settings = settings(&[("m", Fake::saying("hi"))]);
+    let mut set = |period| {
+        let budget = BudgetConfig {
+            period,
+            ..budget("1")
+        };
+        settings.gate.budgets.insert(of_model("m"), budget);
+        settings.clone()
+    };
+    let gateway = Gateway::open(set(BudgetPeriod::Hour), place.open());
+    assert_eq!(gateway.budgets()[0].spent, usd("0"));
+    gateway.configure(set(BudgetPeriod::Total));
+    assert_eq!(gateway.budgets()[0].spent, usd("0.5"));
 }

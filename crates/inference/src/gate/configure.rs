@@ -6,6 +6,7 @@ use super::seek::Freed;
 use super::{BudgetConfig, BudgetKey, DeploymentConfig, Gate, GateConfig, Key, KeyConfig};
 use super::{ModelConfig, Route};
 use mainstay_contract::Timestamp;
+use mainstay_resilience::{BudgetPeriod, Spent};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -13,8 +14,13 @@ impl Gate {
     /// Exchanges the configuration. What is in use stays so: what was spent, limits that are used up,
     /// breakers that are open, flights on their way. Flights that wait for a deployment that is gone go on
     /// to the next of their chain. Where deployments of one endpoint disagree about its breaker, the first
-    /// by name decides.
-    pub fn configure(&mut self, now: Timestamp, config: GateConfig) {
+    /// by name decides. `past` knows what a budget that is new had spent in the window around `now`.
+    pub fn configure(
+        &mut self,
+        now: Timestamp,
+        config: GateConfig,
+        past: impl Fn(&BudgetKey, BudgetPeriod) -> Spent,
+    ) {
         let deployments: BTreeMap<_, _> = config.deployments.into_iter().collect();
         self.configure_endpoints(&deployments);
         self.configure_deployments(now, deployments);
@@ -32,7 +38,7 @@ impl Gate {
             keys.insert(name, Key::configured(now, known, self.next_key, settings));
         }
         self.keys = keys;
-        self.configure_budgets(now, config.budgets);
+        self.configure_budgets(now, config.budgets, past);
         self.reconsider(now);
         self.let_in(now);
     }
@@ -89,6 +95,7 @@ impl Gate {
         &mut self,
         now: Timestamp,
         mut budgets: BTreeMap<BudgetKey, BudgetConfig>,
+        past: impl Fn(&BudgetKey, BudgetPeriod) -> Spent,
     ) {
         self.declared.retain(|key| !budgets.contains_key(key));
         for key in &self.declared {
@@ -106,16 +113,24 @@ impl Gate {
             self.tree.remove(key);
         }
         for (key, budget) in &budgets {
-            let known = self.tree.get(key);
-            match known.filter(|known| known.period() != budget.period) {
-                // What was spent counts on, as far as the new window reaches back.
-                Some(known) => {
-                    let spent = known.spent(now);
-                    let (limit, period) = (budget.limit, budget.period);
-                    self.tree.restore(key.clone(), limit, period, spent);
+            let (limit, period) = (budget.limit, budget.period);
+            let spent = match self.tree.get(key) {
+                Some(known) if known.period() == period => {
+                    self.tree.set(key.clone(), limit, period);
+                    continue;
                 }
-                None => self.tree.set(key.clone(), budget.limit, budget.period),
-            }
+                // What was spent counts on, also where the new window reaches back further.
+                Some(known) => {
+                    let (past, known) = (past(key, period), known.spent(now));
+                    if past.amount > known.amount {
+                        past
+                    } else {
+                        known
+                    }
+                }
+                None => past(key, period),
+            };
+            self.tree.restore(key.clone(), limit, period, spent);
         }
         self.budgets = budgets;
     }

@@ -34,7 +34,7 @@ pub use view::{BudgetView, DeploymentView};
 use deployment::{Deployment, Endpoint};
 use flight::{Flight, Link};
 use mainstay_contract::Timestamp;
-use mainstay_resilience::{BudgetTree, RateLimit};
+use mainstay_resilience::{BudgetTree, RateLimit, Spent};
 use seek::Freed;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -108,7 +108,7 @@ impl Gate {
             next_call: 0,
             next_key: 0,
         };
-        gate.configure(now, config);
+        gate.configure(now, config, |_, _| Spent::default());
         gate
     }
 

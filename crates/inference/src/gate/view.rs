@@ -92,14 +92,6 @@ impl Gate {
             && self.keys.values().all(|key| key.active == 0)
     }
 
-    /// Puts what was spent before a restart back in place: to be called once, before anything is asked.
-    pub fn restore(&mut self, key: &BudgetKey, spent: mainstay_resilience::Spent) {
-        if let Some(budget) = self.budgets.get(key) {
-            self.tree
-                .restore(key.clone(), budget.limit, budget.period, spent);
-        }
-    }
-
     /// Whether a budget is declared.
     #[must_use]
     pub fn has_budget(&self, key: &BudgetKey) -> bool {

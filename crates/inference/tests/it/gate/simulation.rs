@@ -8,6 +8,7 @@ use mainstay_contract::Timestamp;
 use mainstay_inference::{
     Ask, AttemptId, Effect, FlightId, Gate, GateConfig, InferenceError, Input, Outcome, Tokens,
 };
+use mainstay_resilience::Spent;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -348,7 +349,8 @@ impl Simulation {
         self.places = views.map(|view| (view.name, view.active)).collect();
         self.accounts.configure(self.now, &config);
         self.config = config.clone();
-        self.gate.configure(self.now, config);
+        self.gate
+            .configure(self.now, config, |_, _| Spent::default());
         self.drain();
     }
 

@@ -6,6 +6,7 @@ use mainstay_inference::{
     Ask, AttemptId, Effect, Ending, FlightId, Gate, GateConfig, GateError, InferenceError, Input,
     LedgerEntry, Outcome, Success, Tokens,
 };
+use mainstay_resilience::Spent;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +77,8 @@ impl World {
     }
 
     pub(crate) fn configure(&mut self, config: GateConfig) {
-        self.gate.configure(self.now, config);
+        self.gate
+            .configure(self.now, config, |_, _| Spent::default());
         self.drain();
     }
 
