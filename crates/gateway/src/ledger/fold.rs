@@ -158,6 +158,15 @@ impl Fold {
         !self.open.is_empty()
     }
 
+    /// Whether an entry is a settlement whose reservation, as long as it counts, is no less.
+    pub(super) fn covers(&self, entry: &LedgerEntry) -> bool {
+        let LedgerEntry::Settled { call, usd, .. } = entry else {
+            return false;
+        };
+        let reserved = self.open.get(call).map(|reserved| reserved.usd);
+        *usd <= reserved.unwrap_or_default()
+    }
+
     pub(super) const fn last_call(&self) -> u64 {
         self.last_call
     }

@@ -2,7 +2,8 @@
 //!
 //! A line for each reservation and each settlement. A reservation is written before the call that it pays for. A
 //! settlement is written together with the next reservation, or with the last settlement where no call is under
-//! way any more, and within a second in any case: until then its reservation counts, which is never less. A line
+//! way any more, and within a second in any case: until then its reservation counts. One that is dearer than its
+//! reservation does not wait. A line
 //! that the process wrote survives its death; that it survives a loss of power is made sure once a second. A
 //! reservation without a settlement counts as spent: nobody knows better.
 
@@ -67,14 +68,13 @@ impl Ledger {
     /// # Errors
     /// What the system says. What depends on the entry must not be done then.
     pub(crate) fn write(&mut self, entry: &LedgerEntry) -> io::Result<()> {
+        let is_covered = self.fold.covers(entry);
         self.fold.add(entry);
         let Some(file) = &mut self.file else {
             return Ok(());
         };
         let held = file.hold(entry);
-        let may_wait = matches!(entry, LedgerEntry::Settled { .. })
-            && self.fold.has_open()
-            && file.held() < HELD_MAX;
+        let may_wait = is_covered && self.fold.has_open() && file.held() < HELD_MAX;
         let mut written = Ok(());
         if held.is_err() || !may_wait {
             written = held.and_then(|()| file.append());
@@ -154,12 +154,16 @@ mod tests {
     }
 
     fn settled(call: u64) -> LedgerEntry {
+        settled_for(call, 30)
+    }
+
+    fn settled_for(call: u64, nanos: u64) -> LedgerEntry {
         LedgerEntry::Settled {
             call,
             at: Timestamp(0),
             spender: Spender::default(),
             deployment: Arc::from("m"),
-            usd: Usd::from_nanos(30),
+            usd: Usd::from_nanos(nanos),
             tokens: Tokens::default(),
             is_answered: true,
         }
@@ -208,6 +212,22 @@ mod tests {
             250,
             "an end in good order loses nothing"
         );
+    }
+
+    #[test]
+    fn a_settlement_that_is_dearer_than_its_reservation_waits_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spending.jsonl");
+        let mut ledger = Ledger::open(&path).unwrap();
+        for call in 1..=3 {
+            ledger.write(&reserved(call)).unwrap();
+        }
+        ledger.write(&settled_for(1, 100)).unwrap();
+        assert_eq!(after_a_kill(&path), 300, "it waits, and costs no more");
+        ledger.write(&settled_for(2, 101)).unwrap();
+        assert_eq!(after_a_kill(&path), 301);
+        ledger.write(&settled_for(9, 7)).unwrap();
+        assert_eq!(after_a_kill(&path), 308, "nothing was reserved for it");
     }
 
     #[test]
