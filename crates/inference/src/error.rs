@@ -243,8 +243,8 @@ pub enum InferenceError {
         /// When it starts anew, in milliseconds since the Unix epoch, if it does.
         resets_at_unix_ms: Option<u64>,
     },
-    /// A device is unusable for the process that held it; the worker is started anew.
-    #[error("the device {device} failed{}", said(.message))]
+    /// The worker of a local model was lost, with its device's context or by itself; it is started anew.
+    #[error("the worker on {device} was lost{}", said(.message))]
     CudaContextPoisoned {
         #[serde(flatten)]
         origin: Origin,

@@ -291,21 +291,22 @@ fn tokens(usage: Usage) -> Tokens {
 }
 
 /// A failure of the worker in the words of the face. However a worker was lost, its device is no longer to
-/// be trusted with what it held.
+/// be trusted with what it held; what led to it is in the message.
 fn failure(origin: Origin, error: LocalError) -> InferenceError {
     let message = error.to_string();
-    let lost = |origin: Origin, device: String, code: Option<u32>, content_sent: bool| {
-        let origin = Origin {
-            answering: content_sent,
-            ..origin
+    let lost =
+        |origin: Origin, device: String, code: Option<u32>, content_sent: bool, why: String| {
+            let origin = Origin {
+                answering: content_sent,
+                ..origin
+            };
+            InferenceError::CudaContextPoisoned {
+                origin,
+                device,
+                code,
+                message: why,
+            }
         };
-        InferenceError::CudaContextPoisoned {
-            origin,
-            device,
-            code,
-            message: message.clone(),
-        }
-    };
     let busy = |origin: Origin, retry_after: Option<Duration>| InferenceError::Backpressure {
         origin,
         retry_after,
@@ -317,7 +318,7 @@ fn failure(origin: Origin, error: LocalError) -> InferenceError {
             code,
             content_sent,
             ..
-        } => lost(origin, device, Some(code), content_sent),
+        } => lost(origin, device, Some(code), content_sent, message),
         LocalError::WorkerLost {
             device,
             loss,
@@ -327,7 +328,8 @@ fn failure(origin: Origin, error: LocalError) -> InferenceError {
                 Loss::Poisoned { code, .. } => Some(code),
                 _ => None,
             };
-            lost(origin, device, code, content_sent)
+            let why = loss.to_string();
+            lost(origin, device, code, content_sent, why)
         }
         LocalError::DeviceFailed { .. } => InferenceError::ServerError {
             origin,
@@ -354,7 +356,9 @@ fn failure(origin: Origin, error: LocalError) -> InferenceError {
             loss: Loss::NotLoaded { .. } | Loss::NotStarted { .. },
             ..
         } => InferenceError::ModelNotFound { origin, message },
-        LocalError::Quarantined { .. } => lost(origin, "the device".to_owned(), None, false),
+        LocalError::Quarantined { .. } => {
+            lost(origin, "the device".to_owned(), None, false, message)
+        }
         LocalError::ShuttingDown => busy(origin, Some(Duration::from_secs(1))),
         LocalError::Internal { .. } => InferenceError::Internal { origin, message },
     }

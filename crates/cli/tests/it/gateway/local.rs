@@ -108,6 +108,8 @@ async fn a_worker_that_dies_fails_what_it_had_begun_and_nothing_else() {
             .while_answering(route, || signal(before, "-KILL"))
             .await;
         assert!(came.contains("inference.cuda_context_poisoned"), "{came}");
+        let cause = "the worker on cpu was lost: the worker was ended by signal 9";
+        assert!(came.contains(cause), "{came}");
         assert!(!came.contains(route.end()), "{came}");
         let told = local.ask("echo", "two three").await;
         assert!(told.ok().text().contains("two three"), "{told:?}");
