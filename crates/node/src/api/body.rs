@@ -1,6 +1,7 @@
 //! Request bodies: bounded in size and time, JSON, and nothing in them that has no effect.
 
 use super::problem::Problem;
+use super::unique::Unique;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
@@ -134,8 +135,11 @@ fn value(bytes: &[u8]) -> Result<Value, Problem> {
             error.valid_up_to()
         ))
     })?;
-    serde_json::from_str(text)
-        .map_err(|error| Problem::invalid(format!("the body is not valid JSON: {error}")))
+    let value = serde_json::from_str(text)
+        .map_err(|error| Problem::invalid(format!("the body is not valid JSON: {error}")))?;
+    serde_json::from_str::<Unique>(text)
+        .map_err(|error| Problem::invalid(format!("the body says something twice: {error}")))?;
+    Ok(value)
 }
 
 fn kind(value: &Value) -> &'static str {

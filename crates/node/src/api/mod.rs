@@ -23,6 +23,7 @@ mod steps;
 mod task_events;
 mod task_runs;
 mod turns;
+mod unique;
 mod usage;
 
 pub use document::openapi;

@@ -330,3 +330,33 @@ async fn a_body_that_comes_too_slowly_is_given_up() {
     assert!(told.contains("timeout_error"), "{told}");
     assert_eq!(gate.upstream.hits("ok"), 0);
 }
+
+/// What was judged and what is sent are the same, whichever of two fields a reader would believe.
+#[tokio::test]
+async fn what_stands_twice_is_sent_once_as_it_was_judged() {
+    let models = model("m", "openai", "ok", "") + &model("other", "openai", "other", "");
+    let keys = "keys:\n  one: {secret: one, models: [m]}\nsecrets:\n  one: {file: one.key}\n";
+    let gate = Gate::with(&models, keys);
+    let key = "key-of-one-000000000";
+    gate.place.write("one.key", key);
+    let deadline = std::time::Instant::now() + crate::harness::LIMIT;
+    while gate.ask_as(key, "other").await.status == 401 {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the key is never read"
+        );
+    }
+    let twice = |first, last| {
+        let text = format!(
+            "{{\"model\": \"{first}\", \"max_completion_tokens\": 900000, \"model\": \"{last}\", \
+              \"messages\": [{{\"role\": \"user\", \"content\": \"x\"}}], \"max_completion_tokens\": 3}}"
+        );
+        let request = gate.request(Route::Chat, &Value::Null).body(text);
+        gate.send(Route::Chat, gate.shown(request, key))
+    };
+    twice("m", "other").await.failed("inference.forbidden", 403);
+    twice("other", "m").await.ok();
+    let sent = gate.upstream.requests("ok").pop().unwrap();
+    assert_eq!(sent["body"]["max_completion_tokens"], 3, "{sent}");
+    assert_eq!(gate.upstream.hits("other"), 0);
+}

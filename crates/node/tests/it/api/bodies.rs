@@ -19,7 +19,7 @@ async fn malformed_bodies_say_where() {
         b"}".repeat(50_000),
     ]
     .concat();
-    let cases: [(&[u8], &str); 14] = [
+    let cases: [(&[u8], &str); 15] = [
         (b"", "agent"),
         (b"{", "line 1 column 1"),
         (b"{\"agent\": \"fixer\",\n \"input\" 1}", "line 2 column"),
@@ -29,6 +29,10 @@ async fn malformed_bodies_say_where() {
         (b"{\"agent\": \"fixer\", \"input\": \"\xff\"}", "byte 29"),
         (&nested, "recursion"),
         (&deep, "recursion"),
+        (
+            b"{\"agent\": \"fixer\", \"input\": \"x\",\n \"agent\": \"other\"}",
+            "`agent` stands there twice at line 2",
+        ),
         (b"{\"agnet\": \"fixer\", \"input\": \"x\"}", "agnet"),
         (b"{\"agent\": 1, \"input\": \"x\"}", "a number"),
         (b"{\"agent\": \"fixer\", \"input\": {}}", "an object"),
