@@ -19,6 +19,10 @@ use clap::Parser;
 use mainstay_contract::{Code, Coded, ErrorReport};
 use std::process::ExitCode;
 
+/// A request makes some hundreds of small allocations, which this allocator does in half the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match std::env::args_os().nth(1) {
         Some(word) if word == "__sandbox" => {
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
     start_log();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .worker_threads(workers())
         .thread_stack_size(mainstay_runner::STACK)
         .build()
     {
@@ -70,6 +75,13 @@ fn main() -> ExitCode {
             ExitCode::from(report.code.info().exit)
         }
     }
+}
+
+/// Half of the cores, one at least. What computes or blocks has threads of its own, and with every event that
+/// a worker hears it wakes another one to look for work: that costs a request more than it waits for.
+fn workers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / 2).max(1)
 }
 
 /// Shows help, or what is wrong with the arguments; as a report too where JSON was asked for.

@@ -293,6 +293,9 @@ impl Gateway {
         };
         if is_sooner {
             state.armed = due.map(|due| due.max(now));
+        }
+        // What is held by the ledger is written by the timer's task, so that no answer waits for it.
+        if is_sooner || state.ledger.is_due() {
             self.inner.timer.notify_one();
         }
     }
@@ -305,6 +308,9 @@ impl Gateway {
         state.armed = None;
         state.gate.handle_timeout(now);
         self.deliver(&mut state, now);
+        if state.ledger.is_due() {
+            state.ledger.flush();
+        }
         let due = state.gate.poll_timeout();
         state.armed = due;
         let wait = due.map_or(Duration::from_secs(1), |due| due.since(now));

@@ -1,11 +1,10 @@
 //! What was spent, kept over every end of the process.
 //!
 //! A line for each reservation and each settlement. A reservation is written before the call that it pays for. A
-//! settlement is written together with the next reservation, or with the last settlement where no call is under
-//! way any more, and within a second in any case: until then its reservation counts. One that is dearer than its
-//! reservation does not wait. A line
-//! that the process wrote survives its death; that it survives a loss of power is made sure once a second. A
-//! reservation without a settlement counts as spent: nobody knows better.
+//! settlement is written together with the next reservation, or right behind the last answer where no call is
+//! under way any more, and within a second in any case: until then its reservation counts. One that is dearer
+//! than its reservation does not wait. A line that the process wrote survives its death; that it survives a loss
+//! of power is made sure once a second. A reservation without a settlement counts as spent: nobody knows better.
 
 mod file;
 mod fold;
@@ -62,8 +61,8 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Writes an entry down, a settlement perhaps with the next entry. What cannot be written is tried again
-    /// with the next.
+    /// Writes a reservation down, and holds a settlement until the next or until [`flush`](Self::flush). What
+    /// cannot be written is tried again with the next.
     ///
     /// # Errors
     /// What the system says. What depends on the entry must not be done then.
@@ -74,7 +73,7 @@ impl Ledger {
             return Ok(());
         };
         let held = file.hold(entry);
-        let may_wait = is_covered && self.fold.has_open() && file.held() < HELD_MAX;
+        let may_wait = is_covered && file.held() < HELD_MAX;
         let mut written = Ok(());
         if held.is_err() || !may_wait {
             written = held.and_then(|()| file.append());
@@ -84,6 +83,12 @@ impl Ledger {
             self.compact();
         }
         written
+    }
+
+    /// Whether something is held that no reservation will take along soon: nothing is under way any more.
+    pub(crate) fn is_due(&self) -> bool {
+        let held = self.file.as_ref().map_or(0, LedgerFile::held);
+        held > 0 && !self.fold.has_open()
     }
 
     /// Writes what waits for the next entry.
@@ -180,17 +185,23 @@ mod tests {
     }
 
     #[test]
-    fn a_settlement_waits_only_while_a_call_is_under_way_and_never_makes_money_available() {
+    fn a_settlement_waits_for_the_next_write_and_never_makes_money_available() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spending.jsonl");
         let mut ledger = Ledger::open(&path).unwrap();
         ledger.write(&reserved(1)).unwrap();
         assert_eq!(after_a_kill(&path), 100);
+        assert!(!ledger.is_due());
         ledger.write(&settled(1)).unwrap();
-        assert_eq!(after_a_kill(&path), 30, "nothing is under way");
+        assert!(ledger.is_due(), "nothing is under way");
+        assert_eq!(after_a_kill(&path), 100);
+        ledger.flush();
+        assert!(!ledger.is_due());
+        assert_eq!(after_a_kill(&path), 30);
         ledger.write(&reserved(2)).unwrap();
         ledger.write(&reserved(3)).unwrap();
         ledger.write(&settled(2)).unwrap();
+        assert!(!ledger.is_due());
         assert_eq!(
             after_a_kill(&path),
             230,
@@ -202,6 +213,7 @@ mod tests {
         ledger.flush();
         assert_eq!(after_a_kill(&path), 190);
         ledger.write(&settled(4)).unwrap();
+        ledger.flush();
         assert_eq!(after_a_kill(&path), 120);
         ledger.write(&reserved(5)).unwrap();
         ledger.write(&reserved(6)).unwrap();

@@ -146,7 +146,7 @@ async fn exchange(
         origin: provider.origin(false),
         message,
     };
-    let mut request = HttpRequest::new(Full::new(body));
+    let mut request = Box::new(HttpRequest::new(Full::new(body)));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = provider.endpoints.uri(aim);
     *request.headers_mut() = keyed.headers.clone();

@@ -39,6 +39,22 @@ pub(super) enum ExchangeError {
     Http(#[from] hyper::Error),
 }
 
+/// A request that a connection did not bring back an answer for.
+struct Missed {
+    /// The request, where it was certainly not sent.
+    unsent: Option<Box<Sending>>,
+    error: hyper::Error,
+}
+
+impl From<TrySendError<Sending>> for Missed {
+    fn from(mut failed: TrySendError<Sending>) -> Self {
+        Self {
+            unsent: failed.take_message().map(Box::new),
+            error: failed.into_error(),
+        }
+    }
+}
+
 /// The connections to one server.
 pub(super) struct Pool {
     connector: Connector,
@@ -94,15 +110,12 @@ impl Pool {
     /// Sends a request whose address is whole, and waits for the head of its response.
     pub(super) async fn exchange(
         self: &Arc<Self>,
-        mut request: Sending,
+        mut request: Box<Sending>,
     ) -> Result<Response<ResponseBody>, ExchangeError> {
         if let Some(shared) = self.shared() {
-            match self.over_http2(shared, request).await {
+            match Box::pin(over_http2(shared, request)).await {
                 Ok(response) => return Ok(response),
-                Err(mut failed) => match failed.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(failed.into_error().into()),
-                },
+                Err(missed) => request = missed.unsent.ok_or(missed.error)?,
             }
         }
         let address = request.uri().clone();
@@ -110,24 +123,30 @@ impl Pool {
         while let Some(connection) = self.idle() {
             match self.over_http1(connection, request).await {
                 Ok(response) => return Ok(response),
-                Err(mut failed) => match failed.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(failed.into_error().into()),
-                },
+                Err(missed) => request = missed.unsent.ok_or(missed.error)?,
             }
         }
+        // Rare and large: it has a place of its own, so that the rest is not moved about with its size.
+        Box::pin(self.over_new(address, request)).await
+    }
+
+    async fn over_new(
+        self: &Arc<Self>,
+        address: Uri,
+        mut request: Box<Sending>,
+    ) -> Result<Response<ResponseBody>, ExchangeError> {
         let stream = self.connector.open(&address).await?;
         if !stream.is_http2() {
             let (sender, driver) = http1::handshake(stream).await?;
             let connection = Box::new(Connection { sender, driver });
             let sent = self.over_http1(connection, request).await;
-            return sent.map_err(|failed| failed.into_error().into());
+            return Ok(sent.map_err(|missed| missed.error)?);
         }
         *request.uri_mut() = address;
         request.headers_mut().remove(header::HOST);
         let shared = self.share(stream).await?;
-        let sent = self.over_http2(shared, request).await;
-        sent.map_err(|failed| failed.into_error().into())
+        let sent = over_http2(shared, request).await;
+        Ok(sent.map_err(|missed| missed.error)?)
     }
 
     /// HTTP/1.1 names the server in a field of its own and the rest in the first line.
@@ -141,9 +160,9 @@ impl Pool {
     async fn over_http1(
         self: &Arc<Self>,
         mut connection: Box<Connection>,
-        request: Sending,
-    ) -> Result<Response<ResponseBody>, TrySendError<Sending>> {
-        let mut response = pin!(connection.sender.try_send_request(request));
+        request: Box<Sending>,
+    ) -> Result<Response<ResponseBody>, Missed> {
+        let mut response = pin!(connection.sender.try_send_request(*request));
         let driver = &mut connection.driver;
         let mut is_over = false;
         let response = poll_fn(|context| {
@@ -159,19 +178,6 @@ impl Pool {
         Ok(response.map(|incoming| ResponseBody {
             incoming,
             connection: kept,
-        }))
-    }
-
-    async fn over_http2(
-        &self,
-        mut shared: http2::SendRequest<Full<Bytes>>,
-        mut request: Sending,
-    ) -> Result<Response<ResponseBody>, TrySendError<Sending>> {
-        *request.version_mut() = Version::HTTP_2;
-        let response = shared.try_send_request(request).await?;
-        Ok(response.map(|incoming| ResponseBody {
-            incoming,
-            connection: None,
         }))
     }
 
@@ -233,6 +239,18 @@ impl Pool {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn over_http2(
+    mut shared: http2::SendRequest<Full<Bytes>>,
+    mut request: Box<Sending>,
+) -> Result<Response<ResponseBody>, Missed> {
+    *request.version_mut() = Version::HTTP_2;
+    let response = shared.try_send_request(*request).await?;
+    Ok(response.map(|incoming| ResponseBody {
+        incoming,
+        connection: None,
+    }))
 }
 
 /// Looks idle connections through until there are none.
