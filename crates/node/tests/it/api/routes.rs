@@ -14,7 +14,7 @@ async fn lost_callers_are_shown_the_way() {
         "/",
         "/api/sessions/s/turn",
         "/api/sessions/",
-        "/v1/chat/completion",
+        "/v2/chat/completions",
     ] {
         let report = served.get(path).await.refused("runtime.not_found");
         assert_eq!(report["subject"]["kind"], "route", "{report}");
@@ -23,6 +23,10 @@ async fn lost_callers_are_shown_the_way() {
             "{report}"
         );
     }
+    // Below /v1 are clients of others, who read nothing but their own form.
+    let told = served.get("/v1/chat/completion").await;
+    assert_eq!(told.status, 404, "{told:?}");
+    assert_eq!(told.json()["error"]["code"], "unknown_url", "{told:?}");
     let report = served
         .get("/api/sesions")
         .await
