@@ -165,12 +165,12 @@ impl Gateway {
         }
     }
 
-    /// Tells whether a deployment is ready.
-    pub fn set_ready(&self, deployment: &Arc<str>, is_ready: bool) {
-        let deployment = Arc::clone(deployment);
+    /// Tells whether a deployment is ready, and how long until that may change, where known.
+    pub fn set_ready(&self, deployment: &Arc<str>, is_ready: bool, retry_after: Option<Duration>) {
         self.tell(Input::Ready {
-            deployment,
+            deployment: Arc::clone(deployment),
             is_ready,
+            retry_after,
         });
     }
 

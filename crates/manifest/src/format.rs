@@ -109,6 +109,14 @@ pub(crate) static URL: Format = Format {
         url,
     )
 };
+pub(crate) static HEALTH_ADDRESS: Format = Format {
+    is_secret: true,
+    ..text(
+        "a path such as `/health`, or an http or https URL",
+        "^(/|[hH][tT][tT][pP][sS]?://)[^\\s#]*$",
+        health_address,
+    )
+};
 pub(crate) static PROBE_URL: Format = Format {
     is_secret: true,
     ..text(
@@ -310,6 +318,27 @@ fn url(text: &str) -> Result<Value, Refusal> {
         return Err("leave query and fragment out".into());
     }
     Ok(Value::Text(text.trim_end_matches('/').to_owned()))
+}
+
+fn health_address(text: &str) -> Result<Value, Refusal> {
+    let rest = match text.starts_with('/') {
+        true if text.starts_with("//") => {
+            return Err("begin a path with one slash, and a URL with its scheme".into());
+        }
+        true => text.to_owned(),
+        false if !text.contains("://") => {
+            return Err("begin with `/`, `http://` or `https://`".into());
+        }
+        false => Url::parse(text)?.rest,
+    };
+    if rest.contains('#') {
+        return Err("leave the fragment out".into());
+    }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?%".contains(c);
+    match rest.chars().all(is_plain) {
+        true => Ok(Value::Text(text.to_owned())),
+        false => Err("percent-encode what is no part of an address".into()),
+    }
 }
 
 fn probe_url(text: &str) -> Result<Value, Refusal> {

@@ -36,8 +36,8 @@ pub use manifest::{
     Shell, TaskTool, Tool,
 };
 pub use model::{
-    Budget, BudgetAction, FailureClass, Fallback, HeaderValue, IfPriceUnknown, Key, KeyLimits,
-    Limits, Model, Price, ResponseCache, Timeouts,
+    Budget, BudgetAction, FailureClass, Fallback, HeaderValue, HealthCheck, IfPriceUnknown, Key,
+    KeyLimits, Limits, Model, Price, ResponseCache, Timeouts,
 };
 pub use near::near;
 pub use provider::{Device, PoolMember, Provider};

@@ -38,6 +38,9 @@ pub struct Model {
     /// When the provider is no longer called.
     #[serde(default, skip_serializing_if = "is_default")]
     pub breaker: BreakerConfig,
+    /// How its server is asked whether it takes requests, where it is asked.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub health: Option<HealthCheck>,
     /// The most money, whoever asks.
     #[serde(default, skip_serializing_if = "is_default")]
     pub budget: Option<Budget>,
@@ -95,6 +98,24 @@ pub enum HeaderValue {
     Text(String),
     /// The value of the secret of this name.
     Secret(String),
+}
+
+/// How a server is asked whether it takes requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// What is asked with GET: a whole address.
+    pub url: String,
+    /// From the end of a check to the next.
+    #[serde(with = "millis")]
+    pub interval: Duration,
+    /// How long a check may take.
+    #[serde(with = "millis")]
+    pub timeout: Duration,
+    /// So many failures in a row take the server out of service; at least 1.
+    pub retries: u32,
+    /// For how long failures do not count, where no check has succeeded yet.
+    #[serde(with = "millis")]
+    pub start_period: Duration,
 }
 
 /// How long the phases of a model call may take.

@@ -29,6 +29,8 @@ models:
     base_url: https://api.openai.com/v1
     model: gpt-4.1-mini
     api_key: {secret: openai}
+    # A server of your own may say when it is up; until then nothing is sent to it.
+    # health: {http: /health}
     # What a million tokens cost; budgets count with it.
     price: {input_per_million: 0.40, output_per_million: 1.60}
 

@@ -204,6 +204,7 @@ pub(crate) fn deployment(name: &str) -> DeploymentConfig {
         output_tokens_usual: 1000,
         is_idempotent: true,
         hedge: None,
+        is_ready: None,
     }
 }
 

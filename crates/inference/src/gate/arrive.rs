@@ -106,9 +106,17 @@ pub(super) fn our_origin(flight: &Flight) -> Origin {
 
 /// There is no place.
 pub(super) fn pressed(flight: &Flight, message: String) -> InferenceError {
+    pressed_for(flight, SOME_TIME, message)
+}
+
+/// There is no place, for so long.
+pub(super) fn pressed_for(flight: &Flight, wait: Duration, message: String) -> InferenceError {
     InferenceError::Backpressure {
         origin: our_origin(flight),
-        retry_after: Some(Duration::from_secs(1)),
+        retry_after: Some(wait),
         message,
     }
 }
+
+/// When to come back, where nobody can tell.
+pub(super) const SOME_TIME: Duration = Duration::from_secs(1);

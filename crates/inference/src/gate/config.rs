@@ -100,6 +100,9 @@ pub struct DeploymentConfig {
     pub is_idempotent: bool,
     /// When a second attempt is begun beside one that is slow.
     pub hedge: Option<Hedge>,
+    /// Whether it is ready, until [`super::Input::Ready`] says otherwise. Absent: as before, and ready where
+    /// it is new.
+    pub is_ready: Option<bool>,
 }
 
 /// Bounds of use.

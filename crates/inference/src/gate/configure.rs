@@ -1,7 +1,7 @@
 //! Exchanging the configuration while flights are on their way.
 
 use super::deployment::{self, Deployment, Endpoint};
-use super::flight::{Classes, Link, State};
+use super::flight::{Classes, Flight, Link, State};
 use super::seek::Freed;
 use super::{BudgetConfig, BudgetKey, DeploymentConfig, Gate, GateConfig, Key, KeyConfig};
 use super::{ModelConfig, Route};
@@ -9,6 +9,7 @@ use mainstay_contract::Timestamp;
 use mainstay_resilience::{BudgetPeriod, Spent};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 impl Gate {
     /// Exchanges the configuration. What is in use stays so: what was spent, limits that are used up,
@@ -39,7 +40,7 @@ impl Gate {
         }
         self.keys = keys;
         self.configure_budgets(now, config.budgets, past);
-        self.reconsider(now);
+        self.reconsider(now, |state| state == State::Saving);
         self.let_in(now);
     }
 
@@ -67,7 +68,7 @@ impl Gate {
         deployments: BTreeMap<Arc<str>, DeploymentConfig>,
     ) {
         for deployment in &mut self.deployments {
-            deployment.is_removed = true;
+            deployment.is_removed |= !deployments.contains_key(&deployment.name);
         }
         for (name, settings) in deployments {
             let endpoint = self.endpoint_names.get(&settings.endpoint).copied();
@@ -135,25 +136,45 @@ impl Gate {
         self.budgets = budgets;
     }
 
-    /// Lets those try again who wait for money, or for a deployment that is gone.
-    fn reconsider(&mut self, now: Timestamp) {
+    /// Whether a deployment is ready. Who waits for one that is not goes on to the next of its chain.
+    pub(super) fn set_ready(
+        &mut self,
+        now: Timestamp,
+        name: &Arc<str>,
+        is_ready: bool,
+        retry_after: Option<Duration>,
+    ) {
+        let Some(&at) = self.names.get(name) else {
+            return;
+        };
+        let deployment = &mut self.deployments[at];
+        deployment.ready_again = retry_after.map_or(Timestamp(0), |after| now.after(after));
+        let was_ready = std::mem::replace(&mut deployment.is_ready, is_ready);
+        if was_ready && !is_ready {
+            self.reconsider(now, |_| false);
+            self.let_in(now);
+        }
+    }
+
+    /// Lets those go on who wait for a deployment that takes nobody, and others in such a state.
+    fn reconsider(&mut self, now: Timestamp, others: impl Fn(State) -> bool) {
+        let is_stuck = |flight: &Flight| {
+            flight.state != State::Calling && !self.deployments[flight.deployment()].is_open()
+        };
         let mut waiting: Vec<_> = self
             .flights
             .iter()
-            .filter(|(_, flight)| match flight.state {
-                State::Saving => true,
-                State::Queued | State::Held => self.deployments[flight.deployment()].is_removed,
-                State::Resting | State::Calling => false,
-            })
+            .filter(|(_, flight)| others(flight.state) || is_stuck(flight))
             .map(|(id, flight)| (*id, flight.state))
             .collect();
         waiting.sort_unstable_by_key(|(id, _)| *id);
         for (id, state) in waiting {
-            if state == State::Saving {
-                self.stop_saving(id);
-                self.seek(now, id, None);
-            } else {
-                self.resume(now, id);
+            match state {
+                State::Saving | State::Resting => {
+                    self.stop_saving(id);
+                    self.seek(now, id, None);
+                }
+                State::Queued | State::Held | State::Calling => self.resume(now, id),
             }
         }
     }

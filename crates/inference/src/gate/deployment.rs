@@ -29,6 +29,8 @@ pub(super) struct Deployment {
     /// Until when the provider asked to be left alone.
     pub(super) cool_until: Timestamp,
     pub(super) is_ready: bool,
+    /// When it may be ready again, where that is known.
+    pub(super) ready_again: Timestamp,
     /// Whether it is no longer configured.
     pub(super) is_removed: bool,
     /// How long answers are of late: the longest, forgotten slowly.
@@ -56,7 +58,8 @@ impl Deployment {
             retries: RetryBudget::new(config.retry_budget),
             hedges: RetryBudget::new(hedges),
             cool_until: Timestamp(0),
-            is_ready: true,
+            is_ready: config.is_ready.unwrap_or(true),
+            ready_again: Timestamp(0),
             is_removed: false,
             output_learned: None,
             config,
@@ -108,7 +111,7 @@ impl Deployment {
         limit.try_take(now, tokens).is_ok().then_some(tokens)
     }
 
-    /// Changes its limits; returns whom that lets in.
+    /// Changes its settings; returns whom that lets in.
     pub(super) fn configure(
         &mut self,
         now: Timestamp,
@@ -121,8 +124,10 @@ impl Deployment {
             self.retries = RetryBudget::new(config.retry_budget);
         }
         let admitted = self.queue.set_config(queue(&config));
+        // What was told of one that was gone does not hold for the next of its name.
+        let is_new = std::mem::take(&mut self.is_removed);
+        self.is_ready = config.is_ready.unwrap_or(self.is_ready || is_new);
         self.endpoint = endpoint;
-        self.is_removed = false;
         self.config = config;
         admitted
     }

@@ -128,7 +128,8 @@ impl Gate {
             Input::Ready {
                 deployment,
                 is_ready,
-            } => self.set_ready(now, &deployment, is_ready),
+                retry_after,
+            } => self.set_ready(now, &deployment, is_ready, retry_after),
         }
     }
 

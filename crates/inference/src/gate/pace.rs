@@ -2,7 +2,7 @@
 //! to be left alone. Those who wait for them stand in one line, and only its first is woken by time: a
 //! thousand who wait cost no more than one.
 
-use super::arrive::our_origin;
+use super::arrive::{SOME_TIME, our_origin};
 use super::deployment::{Deployment, Waits};
 use super::flight::Flight;
 use super::seek::Freed;
@@ -20,9 +20,6 @@ pub(super) enum Pace {
     /// Not in time.
     Never(InferenceError),
 }
-
-/// Whom nobody can tell when to come back.
-const SOME_TIME: Duration = Duration::from_secs(1);
 
 impl Gate {
     pub(super) fn pace(

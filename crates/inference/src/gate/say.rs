@@ -4,6 +4,7 @@ use super::{Ask, AttemptId, FlightId, GateError, LedgerEntry};
 use crate::{InferenceError, Tokens};
 use mainstay_contract::Usd;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What happened.
 #[derive(Debug)]
@@ -36,12 +37,14 @@ pub enum Input {
         /// paid for by the estimate.
         came: Tokens,
     },
-    /// A deployment began or ceased to be ready: a local worker, a service that it needs.
+    /// A deployment began or ceased to be ready: a local worker, a server, a service that it needs.
     Ready {
         /// The deployment.
         deployment: Arc<str>,
         /// Whether it is.
         is_ready: bool,
+        /// How long until that may change, where known: callers are told to come back then.
+        retry_after: Option<Duration>,
     },
 }
 

@@ -1,6 +1,6 @@
 //! The way of a flight along its chain: money, then a place, then the limits, then leave of the breakers.
 
-use super::arrive::pressed;
+use super::arrive::{SOME_TIME, pressed, pressed_for};
 use super::call::Order;
 use super::failure::class;
 use super::flight::{Flight, State};
@@ -47,9 +47,10 @@ impl Gate {
                 return;
             }
             failed = self.try_here(now, id, &mut flight);
-            // What was seen here says more than that the breaker opened by it.
+            // What was seen here says more than that it is closed by now.
+            let is_open = self.deployments[flight.deployment()].is_open();
             if flight.failures > 0
-                && matches!(failed, Some(InferenceError::CircuitOpen { .. }))
+                && (!is_open || matches!(failed, Some(InferenceError::CircuitOpen { .. })))
                 && let Some((_, seen)) = flight.earlier.pop()
             {
                 failed = Some(seen);
@@ -175,7 +176,9 @@ impl Gate {
         let deployment = &self.deployments[at];
         if !deployment.is_open() {
             let message = format!("{} is not ready", deployment.name);
-            return Some(pressed(flight, message));
+            let wait = deployment.ready_again.since(now);
+            let wait = if wait.is_zero() { SOME_TIME } else { wait };
+            return Some(pressed_for(flight, wait, message));
         }
         match self.endpoints[deployment.endpoint].state(now) {
             BreakerState::Open { remaining } => Some(self.circuit_open(now, at, remaining)),

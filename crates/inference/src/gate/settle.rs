@@ -157,6 +157,7 @@ impl Gate {
         let at = link.deployment;
         flight.ask.is_retried
             && !link.is_spent
+            && self.deployments[at].is_open()
             && error.is_retryable()
             && (self.deployments[at].config.is_idempotent || error.effect() == EffectState::None)
     }
@@ -329,13 +330,6 @@ impl Gate {
         };
         self.effects
             .push_back(Effect::Finish { flight: id, ending });
-    }
-
-    pub(super) fn set_ready(&mut self, now: Timestamp, name: &Arc<str>, is_ready: bool) {
-        if let Some(&at) = self.names.get(name) {
-            self.deployments[at].is_ready = is_ready;
-        }
-        self.let_in(now);
     }
 }
 

@@ -4,6 +4,7 @@
 mod agent;
 mod free;
 mod header;
+mod health;
 mod http;
 mod key;
 mod limit;

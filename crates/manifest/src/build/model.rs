@@ -1,7 +1,7 @@
 //! Models.
 
 use super::limit::{breaker, budget, limits, retry, timeouts};
-use super::{Names, header, route};
+use super::{Names, header, health, route};
 use crate::finding::{Findings, Problem};
 use crate::value::{Item, Object};
 use crate::{
@@ -44,8 +44,13 @@ pub(super) fn model(
     tokens_fit(object, findings);
     let (price, is_free) = price(object, findings);
     let hedge_after = hedge(object, timeout.as_ref(), findings);
+    let provider = provider(object, api_key.map(|secret| SecretRef { secret }), pool)?;
     Some(Model {
-        provider: provider(object, api_key.map(|secret| SecretRef { secret }), pool)?,
+        health: match object.object("health") {
+            Some(health) => Some(health::health(health, &provider)?),
+            None => None,
+        },
+        provider,
         timeout: timeout?,
         retry: retry?,
         price,

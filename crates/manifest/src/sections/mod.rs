@@ -2,6 +2,7 @@
 //! defaults to, and what it is for. Decoding and the JSON Schema both follow it.
 
 mod agent;
+mod health;
 mod key;
 mod limit;
 mod model;

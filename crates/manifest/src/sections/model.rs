@@ -1,5 +1,6 @@
 //! Models and who answers for them.
 
+use super::health::HEALTH;
 use super::limit::{BREAKER, BUDGET, LIMITS, RETRY, TIMEOUT};
 use super::price::{IF_PRICE_UNKNOWN, PRICE};
 use super::route::{CACHE, FALLBACK, HEDGE, POOL};
@@ -113,6 +114,12 @@ pub(super) static MODEL: Shape = Shape {
             "When to stop calling a failing provider.",
         ),
         Field::optional(
+            "health",
+            Kind::Object(&HEALTH),
+            "How its server is asked whether it takes requests; by default it is taken to.",
+        )
+        .example(r#"{"http": "/health"}"#),
+        Field::optional(
             "context_window",
             Kind::Integer {
                 min: 1,
@@ -198,6 +205,7 @@ static CASES: &[Case] = &[
             "retry",
             "limits",
             "breaker",
+            "health",
             "context_window",
             "output_tokens_max",
             "budget",
@@ -220,6 +228,7 @@ static CASES: &[Case] = &[
             "context_length",
             "threads",
             "device",
+            "health",
             "if_price_unknown",
         ],
     },
@@ -259,6 +268,7 @@ static CASES: &[Case] = &[
             "api_key",
             "headers",
             "api_version",
+            "health",
             "context_window",
             "if_price_unknown",
         ],

@@ -67,6 +67,23 @@ fn each_provider_has_its_address() {
     assert_eq!(manifest.models["cellar"].context_window, Some(8192));
 }
 
+#[test]
+fn health_is_asked_at_the_server_or_where_it_is_said() {
+    let url = |base: &str, http: &str| {
+        let text = format!(
+            "version: 1\nmodels: {{m: {{provider: openai_compatible, base_url: '{base}', model: x, health: {{http: '{http}'}}}}}}"
+        );
+        valid(&text).models["m"].health.clone().unwrap().url
+    };
+    assert_eq!(url("http://h:8000/v1", "/health"), "http://h:8000/health");
+    assert_eq!(url("http://h/a/b/v1", "/"), "http://h/");
+    assert_eq!(url("https://[::1]:5", "/up?x=1"), "https://[::1]:5/up?x=1");
+    assert_eq!(url("http://h/v1", "http://o:1/ok"), "http://o:1/ok");
+    // A check that takes longer than the time between two is no mistake: one begins after the other.
+    let text = "version: 1\nmodels: {m: {provider: openai, model: x, health: {http: /, interval: 1s, timeout: 5s}}}";
+    assert!(valid(text).models["m"].health.is_some());
+}
+
 /// What a turn of an older version is pinned to.
 #[test]
 fn an_old_model_is_read_and_written_as_it_was() {
@@ -117,6 +134,18 @@ const RULES: &[&str] = &[
     "  m: {provider: openai, model: x, limits: {queue: 3, queue_timeout: 1s}}",
     "  m: {provider: openai, model: x, limits: {concurrency: 1, queue: 0, queue_timeout: 1s}}",
     "  m: {provider: openai, model: x, breaker: {failures: 0, windows: 3s}}",
+    "  m: {provider: openai, model: x, health: {}}",
+    "  m: {provider: openai, model: x, health: /health}",
+    "  m: {provider: openai, model: x, health: {http: health, interval: 0s, timeout: 2, retries: 0, start_period: soon}}",
+    "  m: {provider: openai, model: x, health: {http: '//elsewhere/health', path: /x}}",
+    "  m: {provider: openai, model: x, health: {http: '/health#now'}}",
+    "  m: {provider: openai, model: x, health: {http: '/a b'}}",
+    "  m: {provider: openai, model: x, health: {http: 'ftp://x/health'}}",
+    "  m: {provider: openai, model: x, health: {http: 'http://me:12345@x/health'}}",
+    "  m: {provider: openai, model: x, health: {http: /health, exec: [true], on_failure: restart}}",
+    "  m: {provider: local, path: x, health: {http: /health}}",
+    "  m: {provider: script, file: x, health: {http: /health}}",
+    "  m: {pool: [a], health: {http: /health}}",
     "  m: {provider: openai, model: x, context_window: 10, output_tokens_max: 11}",
     "  m: {provider: local, path: x, context_length: 10, output_tokens_max: 11}",
     "  m: {provider: openai, model: x, budget: {per: week}}",

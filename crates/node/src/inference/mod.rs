@@ -183,7 +183,7 @@ fn follow(gateway: Gateway, name: &str, mut status: watch::Receiver<Status>) {
                 }
                 Err(Unready::Stopping | Unready::Stopped) => false,
             };
-            gateway.set_ready(&name, takes_requests);
+            gateway.set_ready(&name, takes_requests, None);
             if status.changed().await.is_err() {
                 return;
             }

@@ -124,6 +124,7 @@ fn deployment(name: &Arc<str>, model: &Model, table: &gate::PriceTable) -> gate:
         output_tokens_usual: output.min(OUTPUT_TOKENS_USUAL),
         is_idempotent: model.is_idempotent,
         hedge: model.hedge_after.map(|after| gate::Hedge { after }),
+        is_ready: None,
     }
 }
 

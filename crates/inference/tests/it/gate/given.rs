@@ -28,6 +28,7 @@ pub(crate) fn plain() -> DeploymentConfig {
         output_tokens_usual: 90,
         is_idempotent: true,
         hedge: None,
+        is_ready: None,
     }
 }
 

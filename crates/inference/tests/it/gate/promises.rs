@@ -80,6 +80,7 @@ impl Simulation {
             self.tell(Input::Ready {
                 deployment,
                 is_ready,
+                retry_after: None,
             });
             let begun = self.now;
             loop {

@@ -116,17 +116,99 @@ fn a_deployment_that_is_not_ready_is_not_called() {
     let ready = |is_ready| Input::Ready {
         deployment: "a".into(),
         is_ready,
+        retry_after: Some(secs(5)),
     };
     world.tell(ready(false));
+    assert!(is_pressed(&world, waiting), "nobody waits for it");
+    world.pass(2_000);
     let refused = world.ask(ask());
     assert!(is_pressed(&world, refused));
+    let wait = world.error(refused).error.retry_after();
+    assert_eq!(wait, Some(secs(3)));
+    world.pass(10_000);
+    let later = world.ask(ask());
+    let wait = world.error(later).error.retry_after();
+    assert_eq!(wait, Some(secs(1)), "nobody knows");
     world.answer(world.only(), tokens(1, 1));
     assert!(world.ended(under_way));
-    assert!(is_pressed(&world, waiting));
     assert!(world.open.is_empty());
     world.tell(ready(true));
     world.ask(ask());
     assert_eq!(world.open.len(), 1);
+}
+
+#[test]
+fn who_waits_for_a_deployment_goes_on_when_it_ceases_to_be_ready() {
+    let limits = Limits {
+        concurrency: Some(1),
+        queue: 4,
+        queue_timeout: secs(30),
+        ..Limits::default()
+    };
+    let mut world = World::new(chain(&[("a", limited(limits)), ("b", at("2"))]));
+    world.ask(ask());
+    let under_way = world.only();
+    let queued = world.ask(ask());
+    assert_eq!(world.only(), under_way, "b stands in only for failures");
+    let unready = Input::Ready {
+        deployment: "a".into(),
+        is_ready: false,
+        retry_after: None,
+    };
+    world.tell(unready);
+    assert_eq!(world.called(), ["a", "b"]);
+    let moved = world.of(queued)[0];
+    world.answer(moved, tokens(1, 1));
+    assert_eq!(&*world.success(queued).deployment, "b");
+    // What fails there is not repeated there.
+    world.fail(under_way, broken());
+    assert_eq!(world.called(), ["a", "b", "b"]);
+    world.answer(world.only(), tokens(1, 1));
+    world.assert_idle();
+}
+
+#[test]
+fn who_rests_is_told_what_it_saw() {
+    let mut world = narrow();
+    let resting = world.ask(ask());
+    world.fail(world.only(), broken());
+    assert!(!world.ended(resting));
+    world.tell(Input::Ready {
+        deployment: "a".into(),
+        is_ready: false,
+        retry_after: None,
+    });
+    assert_eq!(world.error(resting).error, broken());
+    world.assert_idle();
+}
+
+#[test]
+fn a_deployment_begins_as_its_configuration_says() {
+    let with = |is_ready| {
+        one(mainstay_inference::DeploymentConfig {
+            is_ready,
+            ..plain()
+        })
+    };
+    let mut world = World::new(with(Some(false)));
+    let refused = world.ask(ask());
+    assert!(is_pressed(&world, refused));
+    let is_ready = |world: &World| world.gate.deployments(world.now)[0].is_ready;
+    for (told, expected) in [
+        (None, false),
+        (Some(true), true),
+        (None, true),
+        (Some(false), false),
+    ] {
+        world.gate.configure(world.now, with(told));
+        assert_eq!(is_ready(&world), expected, "{told:?}");
+    }
+    // One that comes back is another.
+    world
+        .gate
+        .configure(world.now, mainstay_inference::GateConfig::default());
+    world.gate.configure(world.now, with(None));
+    assert!(is_ready(&world));
 }
 
 #[test]

@@ -221,6 +221,7 @@ impl Simulation {
                 self.tell(Input::Ready {
                     deployment,
                     is_ready,
+                    retry_after: None,
                 });
             }
         }
@@ -347,6 +348,16 @@ impl Simulation {
         }
         let views = self.gate.deployments(self.now).into_iter();
         self.places = views.map(|view| (view.name, view.active)).collect();
+        // What was told of one that goes does not hold for another of its name.
+        self.unready
+            .retain(|name| config.deployments.contains_key(name));
+        for (name, deployment) in &config.deployments {
+            match deployment.is_ready {
+                Some(true) => _ = self.unready.remove(name),
+                Some(false) => _ = self.unready.insert(Arc::clone(name)),
+                None => {}
+            }
+        }
         self.accounts.configure(self.now, &config);
         self.config = config.clone();
         self.gate
@@ -357,6 +368,10 @@ impl Simulation {
     pub(super) fn tell(&mut self, input: Input) {
         self.gate.handle(self.now, input);
         self.drain();
+        let views = self.gate.deployments(self.now).into_iter();
+        for view in views.filter(|view| self.unready.contains(&view.name)) {
+            assert!(!view.is_ready && view.queued == 0, "{view:?}");
+        }
     }
 
     fn drain(&mut self) {

@@ -206,6 +206,7 @@ fn deployment(chance: &mut Chance) -> DeploymentConfig {
         hedge: chance.some(40, |chance| Hedge {
             after: chance.ms(0, 1_500),
         }),
+        is_ready: chance.of(&[None, None, None, Some(true), Some(false)]),
         ..plain()
     }
 }
