@@ -14,7 +14,10 @@ mod recorder;
 mod script;
 mod turn;
 
-pub use http::{HttpSettings, KeyHeader, ResponseLimits, Route, SecretReader, Service, Timeouts};
+pub use http::{
+    HealthProbe, HttpSettings, KeyHeader, ProbeError, ResponseLimits, Route, SecretReader, Service,
+    Timeouts,
+};
 pub use mainstay_inference::{InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase};
 pub use provider::{
     ModelAnswer, ModelProvider, ModelRequest, ProviderOpenError, ProviderSettings, ToolSpec, open,

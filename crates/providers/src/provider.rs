@@ -111,6 +111,14 @@ pub enum ProviderOpenError {
         /// Why not.
         reason: String,
     },
+    /// The address of the health check cannot be used.
+    #[error("the health check of model {model} cannot be used: {reason}")]
+    Health {
+        /// The provider's name of the model.
+        model: String,
+        /// Why not.
+        reason: String,
+    },
     /// The HTTP client refuses to start.
     #[error("the HTTP client of model {model} cannot be set up: {reason}")]
     Client {
@@ -124,9 +132,10 @@ pub enum ProviderOpenError {
 impl Coded for ProviderOpenError {
     fn code(&self) -> Code {
         match self {
-            Self::BaseUrl { .. } | Self::Header { .. } | Self::Route { .. } => {
-                Code::ManifestInvalid
-            }
+            Self::BaseUrl { .. }
+            | Self::Header { .. }
+            | Self::Health { .. }
+            | Self::Route { .. } => Code::ManifestInvalid,
             Self::Client { .. } => Code::Internal,
         }
     }
@@ -135,13 +144,17 @@ impl Coded for ProviderOpenError {
         let (Self::BaseUrl { model, .. }
         | Self::Header { model, .. }
         | Self::Route { model, .. }
+        | Self::Health { model, .. }
         | Self::Client { model, .. }) = self;
         let report = ErrorReport::new(self.code(), self.to_string()).about("model", model);
         match self {
             Self::BaseUrl { .. } => {
                 report.hint("write it like https://api.example.com/v1, and the key in `api_key`")
             }
-            Self::Header { .. } | Self::Route { .. } | Self::Client { .. } => report,
+            Self::Header { .. }
+            | Self::Health { .. }
+            | Self::Route { .. }
+            | Self::Client { .. } => report,
         }
     }
 }

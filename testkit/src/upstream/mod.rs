@@ -35,7 +35,8 @@
 //! for its model. An answer costs 11 tokens in and 7 out, 4 of these for thoughts where there are any.
 //!
 //! `GET /hits` tells how many requests each model had, `GET /requests?model=M` the last of them, `GET /open`
-//! what is in progress and what was left by the client, and `POST /key` takes `{"model", "key"}`.
+//! what is in progress and what was left by the client, and `POST /key` takes `{"model", "key"}`. `GET /health`
+//! answers as the test says.
 
 mod anthropic;
 mod ask;
@@ -59,7 +60,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use state::State;
+use state::{Health, State};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -156,6 +157,22 @@ impl Upstream {
         self.state.open()["left"][model]
             .as_u64()
             .unwrap_or_default()
+    }
+
+    /// The status that `/health` has from now on; 200 at first.
+    pub fn set_health(&self, status: u16) {
+        self.state.set_health(Health::Status(status));
+    }
+
+    /// From now on `/health` is not answered.
+    pub fn silence_health(&self) {
+        self.state.set_health(Health::Silence);
+    }
+
+    /// How often `/health` was asked for.
+    #[must_use]
+    pub fn health_checks(&self) -> u64 {
+        self.state.health_checks()
     }
 
     /// The key that a `rotate` model takes from now on.

@@ -4,7 +4,7 @@ use super::ask::{Asked, Complaint};
 use super::playing::{Closed, Playing, Step};
 use super::reply::Reply;
 use super::scenario::{Content, Pace, Scenario, Trouble};
-use super::state::{Flight, State};
+use super::state::{Flight, Health, State};
 use super::trouble::{Failed, mid};
 use super::wire::{Frame, Wire};
 use super::{control, vectors};
@@ -89,6 +89,12 @@ impl Route {
 pub(super) async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Sent, Closed> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Closed)?.to_bytes();
+    if head.uri.path() == "/health" {
+        return match state.health_asked() {
+            Health::Status(status) => Ok(plain(status, &json!({}))),
+            Health::Silence => std::future::pending().await,
+        };
+    }
     if let Some(told) = control::answer(&state, &head, &body) {
         return Ok(told);
     }

@@ -18,6 +18,21 @@ struct Known {
     models: BTreeMap<String, Model>,
     attempts: HashMap<(String, String), u64>,
     connections: u64,
+    health: Health,
+    health_checks: u64,
+}
+
+/// How the upstream answers who asks for its health.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Health {
+    Status(u16),
+    Silence,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::Status(200)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +93,21 @@ impl State {
     pub(super) fn set_key(&self, model: &str, key: &str) {
         let mut known = self.lock();
         known.models.entry(model.to_owned()).or_default().key = Some(key.to_owned());
+    }
+
+    pub(super) fn set_health(&self, health: Health) {
+        self.lock().health = health;
+    }
+
+    /// Counts a question for the health, and says how it is.
+    pub(super) fn health_asked(&self) -> Health {
+        let mut known = self.lock();
+        known.health_checks += 1;
+        known.health
+    }
+
+    pub(super) fn health_checks(&self) -> u64 {
+        self.lock().health_checks
     }
 
     pub(super) fn hits(&self) -> BTreeMap<String, u64> {

@@ -205,12 +205,10 @@ pub(super) fn bad_response(
 }
 
 fn key_error(provider: &HttpProvider, error: KeyError) -> InferenceError {
-    let origin = provider.origin(false);
-    let message = match error {
-        KeyError::Unreadable(report) => report.message,
-        KeyError::Unsendable => "the key holds characters that cannot be sent: look for a line break or a space at its end".to_owned(),
-    };
-    InferenceError::KeyUnavailable { origin, message }
+    InferenceError::KeyUnavailable {
+        origin: provider.origin(false),
+        message: error.message(),
+    }
 }
 
 fn unreachable(provider: &HttpProvider, error: &ExchangeError, keyed: &Keyed) -> InferenceError {
@@ -225,17 +223,22 @@ fn unreachable(provider: &HttpProvider, error: &ExchangeError, keyed: &Keyed) ->
         ExchangeError::Connect(ConnectError::Failed { phase, .. }) => *phase,
         ExchangeError::Http(_) => NetworkPhase::Response,
     };
+    InferenceError::NetworkError {
+        origin: provider.origin(false),
+        phase,
+        message: keyed.cleaner.clean(&chain(error)),
+    }
+}
+
+/// An error with all that caused it.
+pub(super) fn chain(error: &ExchangeError) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         message = format!("{message}: {cause}");
         source = cause.source();
     }
-    InferenceError::NetworkError {
-        origin: provider.origin(false),
-        phase,
-        message: keyed.cleaner.clean(&message),
-    }
+    message
 }
 
 /// How long the end of a finished stream is waited for, so that its connection can be used again.

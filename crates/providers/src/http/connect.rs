@@ -42,6 +42,7 @@ impl ConnectError {
 }
 
 /// Opens connections.
+#[derive(Clone)]
 pub(super) struct Connector {
     tls: TlsConnector,
     proxy: Option<Proxy>,

@@ -26,6 +26,16 @@ struct Parts {
     model: String,
 }
 
+/// Whether two addresses are at the same server.
+pub(super) fn is_same_server(a: &Uri, b: &Uri) -> bool {
+    let port = |uri: &Uri| match uri.scheme_str() {
+        Some("https") => uri.port_u16().unwrap_or(443),
+        _ => uri.port_u16().unwrap_or(80),
+    };
+    let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
+    a.scheme() == b.scheme() && host(a) == host(b) && port(a) == port(b)
+}
+
 impl Endpoints {
     pub(super) fn new(settings: &HttpSettings) -> Result<Self, ProviderOpenError> {
         let refuse = |reason: String| ProviderOpenError::BaseUrl {

@@ -54,6 +54,15 @@ pub(super) enum KeyError {
     Unsendable,
 }
 
+impl KeyError {
+    pub(super) fn message(self) -> String {
+        match self {
+            Self::Unreadable(report) => report.message,
+            Self::Unsendable => "the key holds characters that cannot be sent: look for a line break or a space at its end".to_owned(),
+        }
+    }
+}
+
 impl KeyRing {
     pub(super) fn new(
         reader: Option<Arc<dyn SecretReader>>,
@@ -120,7 +129,8 @@ impl KeyRing {
         Ok((keyed.secret != refused.secret).then_some(keyed))
     }
 
-    fn read(&self) -> Result<Keyed, KeyError> {
+    /// Reads the key as it is now, and keeps the one in use.
+    pub(super) fn read(&self) -> Result<Keyed, KeyError> {
         let mut headers = self.fixed.clone();
         let mut secrets = self.fixed_secrets.clone();
         let Some(reader) = &self.reader else {

@@ -8,6 +8,7 @@ mod clock;
 mod connect;
 mod embed;
 mod endpoint;
+mod health;
 mod key;
 mod pool;
 mod proxy;
@@ -18,6 +19,7 @@ mod tls;
 use crate::ProviderOpenError;
 use connect::Connector;
 use endpoint::Endpoints;
+pub use health::{HealthProbe, ProbeError};
 use key::KeyRing;
 pub use key::{KeyHeader, SecretReader};
 use mainstay_contract::Secret;
@@ -58,6 +60,14 @@ impl Service {
             }
             (Self::Anthropic, _) => Dialect::Anthropic,
             (Self::Gemini, _) => Dialect::Gemini,
+        }
+    }
+
+    /// What every request says beside its key.
+    const fn plain_headers(&self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Anthropic => &[("anthropic-version", "2023-06-01")],
+            _ => &[],
         }
     }
 
@@ -159,10 +169,7 @@ pub(crate) struct HttpProvider {
 impl HttpProvider {
     pub(crate) fn open(settings: HttpSettings) -> Result<Self, ProviderOpenError> {
         let endpoints = Endpoints::new(&settings)?;
-        let plain: &[_] = match settings.service {
-            Service::Anthropic => &[("anthropic-version", "2023-06-01")],
-            _ => &[],
-        };
+        let plain = settings.service.plain_headers();
         let keys = KeyRing::new(
             settings.api_key.clone(),
             settings.service.key_header(),
@@ -174,15 +181,7 @@ impl HttpProvider {
             model: settings.model.clone(),
             reason,
         };
-        let route = |reason: String| ProviderOpenError::Route {
-            model: settings.model.clone(),
-            reason,
-        };
-        let tls =
-            tls::config(&settings.route.authorities).map_err(|error| route(error.to_string()))?;
-        let proxy = settings.route.proxy.as_deref().map(Proxy::new);
-        let proxy = proxy.transpose().map_err(route)?;
-        let connector = Connector::new(tls, proxy, settings.timeouts.connect);
+        let connector = connector(&settings, settings.timeouts.connect)?;
         let pool = Pool::new(connector, endpoints.server());
         let pool = pool.map_err(|error| refused(error.to_string()))?;
         Ok(Self {
@@ -200,6 +199,22 @@ impl HttpProvider {
             answering,
         }
     }
+}
+
+/// What opens connections on the way that the settings name.
+fn connector(settings: &HttpSettings, within: Duration) -> Result<Connector, ProviderOpenError> {
+    let refused = |reason: String| ProviderOpenError::Route {
+        model: settings.model.clone(),
+        reason,
+    };
+    let tls = tls::config(&settings.route.authorities);
+    let tls = tls.map_err(|error| refused(error.to_string()))?;
+    let proxy = settings.route.proxy.as_deref().map(Proxy::new);
+    Ok(Connector::new(
+        tls,
+        proxy.transpose().map_err(refused)?,
+        within,
+    ))
 }
 
 impl Provider for HttpProvider {

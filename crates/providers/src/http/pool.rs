@@ -107,6 +107,15 @@ impl Pool {
         })
     }
 
+    /// A pool for the same server that shares nothing with this one.
+    pub(super) fn emptied(&self) -> Self {
+        Self {
+            connector: self.connector.clone(),
+            host: self.host.clone(),
+            state: Mutex::default(),
+        }
+    }
+
     /// Sends a request whose address is whole, and waits for the head of its response.
     pub(super) async fn exchange(
         self: &Arc<Self>,

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use tokio::net::TcpStream;
 
 /// A proxy, spoken to without encryption: what goes through it is encrypted already.
+#[derive(Clone)]
 pub(super) struct Proxy {
     host: String,
     port: u16,

@@ -11,6 +11,7 @@ mod answers;
 mod connections;
 mod contract;
 mod faults;
+mod health;
 mod keys;
 mod recorder;
 mod relayed;
