@@ -6,7 +6,7 @@ use super::failure::class;
 use super::flight::{Flight, State};
 use super::money::Payment;
 use super::pace::Pace;
-use super::{AttemptId, BudgetKey, FlightId, Gate};
+use super::{AttemptId, BudgetKey, FailureClass, FlightId, Gate};
 use crate::{InferenceError, Origin, TimeoutPhase};
 use mainstay_contract::Timestamp;
 use mainstay_resilience::{BreakerState, Entered};
@@ -34,7 +34,7 @@ impl Gate {
         loop {
             let is_late = flight.is_late(now);
             if let Some(error) = failed.take() {
-                let next = flight.next_link(class(&error)).filter(|_| !is_late);
+                let next = self.stand_in(&flight, &error).filter(|_| !is_late);
                 let Some(next) = next else {
                     self.conclude(now, id, flight, Err(error));
                     return;
@@ -60,6 +60,19 @@ impl Gate {
             }
         }
         self.flights.insert(id, flight);
+    }
+
+    /// Who may help after a failure. What is not ready counts as failed too: whoever stands in for the one
+    /// stands in for the other.
+    fn stand_in(&self, flight: &Flight, error: &InferenceError) -> Option<usize> {
+        let class = class(error);
+        let next = flight.next_link(class);
+        let is_shut = !self.deployments[flight.deployment()].is_open();
+        if !is_shut || class != Some(FailureClass::Limited) {
+            return next;
+        }
+        let other = flight.next_link(Some(FailureClass::Failed));
+        next.into_iter().chain(other).min()
     }
 
     /// Lets a flight wait or call; says why it can do neither here.

@@ -168,6 +168,28 @@ fn who_waits_for_a_deployment_goes_on_when_it_ceases_to_be_ready() {
 }
 
 #[test]
+fn who_stands_in_for_failures_stands_in_for_what_is_not_ready() {
+    use mainstay_inference::FailureClass::{Access, ContextLength, Failed, Limited};
+    for (on, expected) in [
+        (Failed, &["b"][..]),
+        (Limited, &["b"]),
+        (Access, &[]),
+        (ContextLength, &[]),
+    ] {
+        let shut = mainstay_inference::DeploymentConfig {
+            is_ready: Some(false),
+            ..plain()
+        };
+        let mut config = chain(&[("a", shut), ("b", at("2"))]);
+        let model = config.models.values_mut();
+        model.for_each(|model| model.fallback[0].on = vec![on]);
+        let mut world = World::new(config);
+        world.ask(ask());
+        assert_eq!(world.called(), expected, "{on:?}");
+    }
+}
+
+#[test]
 fn who_rests_is_told_what_it_saw() {
     let mut world = narrow();
     let resting = world.ask(ask());
