@@ -163,7 +163,8 @@ impl Metrics {
             Unit::Seconds,
             self.seconds.clone(),
         );
-        let (open, active, queued) = views(deployments);
+        let (ready, open, active, queued) = views(deployments);
+        r.register("model_ready", "1 if the model takes requests", ready);
         r.register("breaker", "0 closed, 1 half-open, 2 open", open);
         r.register("requests_active", "Requests under way", active);
         r.register("requests_queued", "Requests that wait", queued);
@@ -184,8 +185,9 @@ impl Metrics {
 
 type Gauges = Family<Model, Gauge>;
 
-fn views(deployments: &[DeploymentView]) -> (Gauges, Gauges, Gauges) {
-    let (open, active, queued) = (Gauges::default(), Gauges::default(), Gauges::default());
+fn views(deployments: &[DeploymentView]) -> (Gauges, Gauges, Gauges, Gauges) {
+    let gauges = Gauges::default;
+    let (ready, open, active, queued) = (gauges(), gauges(), gauges(), gauges());
     for view in deployments {
         let model = Model {
             model: view.name.to_string(),
@@ -195,6 +197,7 @@ fn views(deployments: &[DeploymentView]) -> (Gauges, Gauges, Gauges) {
             BreakerState::HalfOpen => 1,
             BreakerState::Open { .. } => 2,
         };
+        ready.get_or_create(&model).set(i64::from(view.is_ready));
         open.get_or_create(&model).set(state);
         active
             .get_or_create(&model)
@@ -203,7 +206,7 @@ fn views(deployments: &[DeploymentView]) -> (Gauges, Gauges, Gauges) {
             .get_or_create(&model)
             .set(i64::try_from(view.queued).unwrap_or(i64::MAX));
     }
-    (open, active, queued)
+    (ready, open, active, queued)
 }
 
 fn money(budgets: &[BudgetView]) -> (Family<BudgetName, Money>, Family<BudgetName, Money>) {

@@ -7,6 +7,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+/// Two texts that Prometheus reads as one: each ends with a mark, and only the last may.
+pub(crate) fn one_text(mut first: String, second: &str) -> String {
+    first.truncate(first.trim_end().trim_end_matches("# EOF").len());
+    first.push_str(second);
+    first
+}
+
 /// The counters of one node. They begin at zero with each process.
 #[derive(Debug)]
 pub(crate) struct Metrics {

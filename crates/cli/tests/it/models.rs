@@ -34,13 +34,13 @@ fn the_models_in_a_table_and_as_json() {
     let place = place();
     let listed = place.mainstay(&["model", "ls"]);
     let expected = "\
-NAME    PROVIDER           MODEL        WINDOW  PRICE    BREAKER  READY  ACTIVE  QUEUED  BUDGET
-broken  script             broken       -       free     closed   yes    0       0       -
-f       script             f            -       free     closed   yes    0       0       -
-l       openai_compatible  x            -       unknown  closed   yes    0       0       0/1 total
-m       script             m            4096    known    closed   yes    0       0       0/0.004 day
-p       pool               m+f          -       -        closed   yes    0       0       -
-u       openai_compatible  x            -       unknown  closed   yes    0       0       -
+NAME    PROVIDER           MODEL        WINDOW  PRICE    BREAKER  READY  ACTIVE  QUEUED  BUDGET       HEALTH
+broken  script             broken       -       free     closed   yes    0       0       -            -
+f       script             f            -       free     closed   yes    0       0       -            -
+l       openai_compatible  x            -       unknown  closed   yes    0       0       0/1 total    -
+m       script             m            4096    known    closed   yes    0       0       0/0.004 day  -
+p       pool               m+f          -       -        closed   yes    0       0       -            -
+u       openai_compatible  x            -       unknown  closed   yes    0       0       -            -
 ";
     let words = |text: &str| {
         let lines = text.lines();

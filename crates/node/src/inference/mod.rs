@@ -3,6 +3,7 @@
 
 mod call;
 mod day;
+mod health;
 mod local;
 mod prices;
 mod provider;
@@ -12,6 +13,7 @@ mod views;
 pub(crate) use call::{Calling, Said};
 pub use call::{ModelCall, ModelReply, ReplyTokens};
 pub use day::{Day, NoDay};
+pub use health::{HealthFailure, HealthState, HealthStatus};
 pub use views::{
     BudgetStatus, ModelStatus, PriceStatus, Usage, UsageFilter, UsageLine, WorkerStatus,
 };
@@ -20,18 +22,21 @@ pub(crate) use views::{models, usage};
 pub(crate) use prices::of_turn as price_of_turn;
 pub(crate) use provider::{Place, open_pinned};
 
+use health::Probers;
 use provider::Opened;
 
 use crate::manifest_file::ManifestFile;
+use crate::metrics::one_text;
 use crate::secrets;
 use mainstay_gateway::{Gateway, Ledger, LedgerError, Settings};
 use mainstay_local::{Status, Unready};
-use mainstay_manifest::{Manifest, Model};
+use mainstay_manifest::{Manifest, Model, Provider as Source};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 /// How often the manifest is looked at, and spending made safe.
 const EVERY: Duration = Duration::from_secs(1);
@@ -46,7 +51,21 @@ pub(crate) struct Models {
     exe: PathBuf,
     known: Mutex<Known>,
     /// How the models on this machine are doing, by name.
-    local: Mutex<BTreeMap<String, watch::Receiver<Status>>>,
+    local: Mutex<BTreeMap<String, Followed>>,
+    /// Who asks for the health of servers.
+    probers: Probers,
+}
+
+/// A model on this machine, of which the gateway is told as long as this is there.
+struct Followed {
+    status: watch::Receiver<Status>,
+    task: AbortHandle,
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// What the gateway serves now, and out of which manifest.
@@ -77,6 +96,7 @@ impl Models {
             exe,
             known: Mutex::default(),
             local: Mutex::default(),
+            probers: Probers::default(),
         };
         models.refresh(file);
         Ok(models)
@@ -96,8 +116,28 @@ impl Models {
 
     /// How a model on this machine is doing; nothing for any other.
     pub(crate) fn local_status(&self, name: &str) -> Option<Status> {
-        let local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
-        local.get(name).map(|status| status.borrow().clone())
+        let local = self.followed();
+        local.get(name).map(|local| local.status.borrow().clone())
+    }
+
+    /// How the server of a model is doing; nothing where it is not asked.
+    pub(crate) fn health(&self, name: &str) -> Option<HealthStatus> {
+        self.probers.status(name)
+    }
+
+    /// Waits until the servers that are asked for their health have answered once, two seconds at most.
+    pub(crate) async fn known(&self) {
+        self.probers.known().await;
+    }
+
+    /// Asks no more servers for their health.
+    pub(crate) fn stop(&self) {
+        self.probers.stop();
+    }
+
+    /// The text that Prometheus reads.
+    pub(crate) fn metrics_text(&self) -> String {
+        one_text(self.probers.metrics_text(), &self.gateway.metrics_text())
     }
 
     /// Whether a model is served as it stands here.
@@ -139,9 +179,9 @@ impl Models {
         }
         let Known { opened, .. } = &mut *known;
         let on_local = |name: &str, status: watch::Receiver<Status>| {
-            let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
-            local.insert(name.to_owned(), status.clone());
-            follow(self.gateway.clone(), name, status);
+            let task = follow(self.gateway.clone(), name, status.clone());
+            let followed = Followed { status, task };
+            self.followed().insert(name.to_owned(), followed);
         };
         let place = Place {
             folder,
@@ -152,8 +192,23 @@ impl Models {
             on_local: Some(&on_local),
         };
         match settings::of(&manifest, folder, &keys, &place, opened) {
-            Ok(settings) => {
+            Ok(mut settings) => {
+                let is_local = |name: &str| {
+                    let model = manifest.models.get(name);
+                    model.is_some_and(|model| matches!(model.provider, Source::Local { .. }))
+                };
+                self.followed().retain(|name, _| is_local(name));
+                let asked = opened.asked();
+                let anew = self.probers.exchange(&asked);
+                for (name, deployment) in &mut settings.gate.deployments {
+                    let is_told = asked.contains_key(name) || is_local(name);
+                    deployment.is_ready = match anew.contains(name) {
+                        true => Some(false),
+                        false => (!is_told).then_some(true),
+                    };
+                }
                 self.gateway.configure(settings);
+                self.probers.begin(&self.gateway);
                 known.manifest = Some(Arc::clone(&manifest));
             }
             // It is not tried again before it changes.
@@ -164,16 +219,20 @@ impl Models {
         (known.seen, known.keys) = (Some(manifest), keys);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+    fn followed(&self) -> MutexGuard<'_, BTreeMap<String, Followed>> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Tells the gateway whether a local model takes requests, for as long as it runs. While a worker is replaced
 /// it does: they wait for the new one.
-fn follow(gateway: Gateway, name: &str, mut status: watch::Receiver<Status>) {
+fn follow(gateway: Gateway, name: &str, mut status: watch::Receiver<Status>) -> AbortHandle {
     let name: Arc<str> = Arc::from(name);
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         loop {
             let takes_requests = match &status.borrow_and_update().readiness {
                 Ok(_) | Err(Unready::Starting | Unready::Restarting { .. }) => true,
@@ -189,6 +248,7 @@ fn follow(gateway: Gateway, name: &str, mut status: watch::Receiver<Status>) {
             }
         }
     });
+    task.abort_handle()
 }
 
 /// The hashes of the callers' keys, by name; none where a key cannot be read, which nobody can show then.

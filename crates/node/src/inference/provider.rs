@@ -1,5 +1,6 @@
 //! Opens the providers that the manifest names. One that did not change stays open, with its connections.
 
+use super::health::Asked;
 use super::local::LocalProvider;
 use crate::secrets;
 use mainstay_contract::{Code, Coded, ErrorReport, Secret};
@@ -12,8 +13,8 @@ use mainstay_manifest::{
     HeaderValue, Model, Provider as Source, SecretSource, Timeouts as Written,
 };
 use mainstay_providers::{
-    Form, HttpSettings, ProviderSettings, Recorder, ResponseLimits, Route, Script, SecretReader,
-    Service, Timeouts, open,
+    Form, HealthProbe, HttpSettings, ProviderSettings, Recorder, ResponseLimits, Route, Script,
+    SecretReader, Service, Timeouts, open,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -66,12 +67,12 @@ impl Opened {
             let is_script = matches!(model.provider, Source::Script { .. });
             let known = self.0.get(name);
             let known = known.filter(|(known, outcome)| {
-                known == model && !is_script && matches!(outcome, Outcome::Opened(_))
+                known == model && !is_script && matches!(outcome, Outcome::Opened(..))
             });
             let provider = match known {
                 Some((_, outcome)) => outcome.clone(),
-                None => match open_pinned(name, model, place) {
-                    Ok(provider) => Outcome::Opened(provider),
+                None => match open_asked(name, model, place) {
+                    Ok(outcome) => outcome,
                     Err(report) => {
                         let message = report.message;
                         tracing::debug!(model = name, error = message, "a model cannot be used");
@@ -89,6 +90,20 @@ impl Opened {
             .collect()
     }
 
+    /// The servers that are to be asked for their health, by the model.
+    pub(super) fn asked(&self) -> BTreeMap<Arc<str>, Arc<Asked>> {
+        let asked = self
+            .0
+            .iter()
+            .filter_map(|(name, (_, outcome))| match outcome {
+                Outcome::Opened(_, Some(asked)) => {
+                    Some((Arc::from(name.as_str()), Arc::clone(asked)))
+                }
+                Outcome::Opened(_, None) | Outcome::Failed(_) => None,
+            });
+        asked.collect()
+    }
+
     /// Whether a model could not be opened, and may be by now.
     pub(super) fn has_unusable(&self) -> bool {
         let mut outcomes = self.0.values().map(|(_, outcome)| outcome);
@@ -99,14 +114,15 @@ impl Opened {
 /// What became of opening a model.
 #[derive(Clone)]
 enum Outcome {
-    Opened(Arc<dyn Provider>),
+    /// With its server, where that is asked for its health.
+    Opened(Arc<dyn Provider>, Option<Arc<Asked>>),
     Failed(Arc<Unusable>),
 }
 
 impl Outcome {
     fn provider(&self) -> Arc<dyn Provider> {
         match self {
-            Self::Opened(provider) => Arc::clone(provider),
+            Self::Opened(provider, _) => Arc::clone(provider),
             Self::Failed(unusable) => Arc::clone(unusable) as Arc<dyn Provider>,
         }
     }
@@ -162,6 +178,22 @@ impl SecretReader for FromManifest {
     fn read(&self) -> Result<Secret, Box<ErrorReport>> {
         secrets::read(&self.name, &self.source, &self.folder)
     }
+}
+
+/// Opens one model, and what asks for the health of its server.
+fn open_asked(name: &str, model: &Model, place: &Place<'_>) -> Result<Outcome, Box<ErrorReport>> {
+    let provider = open_pinned(name, model, place)?;
+    let Some(check) = model.health.clone() else {
+        return Ok(Outcome::Opened(provider, None));
+    };
+    let settings = http(model, place)?;
+    let probe = HealthProbe::open(&settings, &check.url, check.timeout);
+    let asked = Asked {
+        probe: probe.map_err(|error| Box::new(error.report()))?,
+        check,
+        base_url: settings.base_url,
+    };
+    Ok(Outcome::Opened(provider, Some(Arc::new(asked))))
 }
 
 /// Opens one model.

@@ -1,6 +1,7 @@
 //! What can be seen of the models and of what they cost.
 
 use super::day::Day;
+use super::health::HealthStatus;
 use mainstay_contract::{Timestamp, Usd};
 use mainstay_gateway::{Gateway, ModelInfo, Settings, UsageRow};
 use mainstay_inference::{BudgetKey, BudgetView, DeploymentView, Pricing};
@@ -42,6 +43,9 @@ pub struct ModelStatus {
     /// Its worker; absent for a model that does not run on this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerStatus>,
+    /// How its server is doing; absent where it is not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthStatus>,
 }
 
 /// The worker of a model on this machine.
@@ -294,6 +298,7 @@ fn model(
         queued: answering.iter().map(|view| view.queued).sum(),
         budget: None,
         worker: None,
+        health: None,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::feed::Feeds;
 use crate::inference::{self, Calling, ModelCall, ModelStatus, Models, Usage, UsageFilter};
 use crate::journal::Reader;
 use crate::manifest_file::ManifestFile;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::tasks::TaskRuns;
 use crate::workspaces::{Blobs, Workspaces};
 use mainstay_contract::SessionId;
@@ -113,6 +113,7 @@ impl Node {
             config.record,
             config.exe.clone(),
         )?;
+        models.known().await;
         let results = config.cache_dir.join("tasks");
         let tasks = TaskRuns::new(config.exe, config.workspace_manifest, results);
         let inner = Arc::new(Inner {
@@ -173,22 +174,20 @@ impl Node {
     /// What the node counted, for Prometheus.
     #[must_use]
     pub fn metrics_text(&self) -> String {
-        let mut text = self.inner.metrics.text();
-        // The text format ends with a mark, and two texts make one.
-        text.truncate(text.trim_end().trim_end_matches("# EOF").len());
-        text.push_str(&self.inner.models.gateway().metrics_text());
-        text
+        let own = self.inner.metrics.text();
+        metrics::one_text(own, &self.inner.models.metrics_text())
     }
 
     /// The models of the manifest as they are now, by name.
     #[must_use]
     pub fn models(&self) -> Vec<ModelStatus> {
         let models = inference::models(self.gateway()).into_iter();
-        let with_worker = |model: ModelStatus| {
-            let status = self.inner.models.local_status(&model.name);
-            model.with_worker(status)
+        let with_source = |model: ModelStatus| {
+            let worker = self.inner.models.local_status(&model.name);
+            let health = self.inner.models.health(&model.name);
+            ModelStatus { health, ..model }.with_worker(worker)
         };
-        models.map(with_worker).collect()
+        models.map(with_source).collect()
     }
 
     /// Asks a model; ends when it begins to answer.
@@ -215,6 +214,7 @@ impl Node {
         while self.inner.metrics.sessions_active.get() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
+        self.inner.models.stop();
         let gateway = self.gateway().clone();
         let _ended = tokio::task::spawn_blocking(move || gateway.shutdown()).await;
         self.inner.sandbox.close().await;

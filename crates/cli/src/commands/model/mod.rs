@@ -10,6 +10,7 @@ use crate::error::CliError;
 use crate::output::Output;
 use serde_json::Value;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) async fn run(context: &Context, command: ModelCommand) -> Result<ExitCode, CliError> {
     let command = match command {
@@ -33,7 +34,7 @@ async fn list(output: Output, client: &Client) -> Result<ExitCode, CliError> {
     }
     let heads = [
         "NAME", "PROVIDER", "MODEL", "WINDOW", "PRICE", "BREAKER", "READY", "ACTIVE", "QUEUED",
-        "BUDGET",
+        "BUDGET", "HEALTH",
     ];
     let mut rows = vec![heads.map(str::to_owned).to_vec()];
     rows.extend(models.as_array().into_iter().flatten().map(row));
@@ -79,7 +80,39 @@ fn row(model: &Value) -> Vec<String> {
                 text(&budget["per"])
             ),
         },
+        health(model),
     ]
+}
+
+/// How a model's server or worker is doing, for how long, and what failed last.
+fn health(model: &Value) -> String {
+    if let Some(unready) = model["worker"]["unready"].as_str() {
+        return unready.to_owned();
+    }
+    let health = &model["health"];
+    let (Some(state), Some(since)) = (health["state"].as_str(), health["since"].as_u64()) else {
+        return "-".to_owned();
+    };
+    let told = format!("{state} for {}", elapsed(since));
+    let failures = health["failures"].as_u64().unwrap_or_default();
+    match health["last_failure"]["message"].as_str() {
+        Some(message) if failures > 0 => format!("{told}: {message} ({failures} in a row)"),
+        _ => told,
+    }
+}
+
+/// The time since a moment in milliseconds since 1970, roughly.
+fn elapsed(since: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = now
+        .unwrap_or_default()
+        .as_secs()
+        .saturating_sub(since / 1000);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        _ => format!("{}h", seconds / 3600),
+    }
 }
 
 /// Prints rows in columns; nothing follows the last one.

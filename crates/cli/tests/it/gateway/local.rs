@@ -181,6 +181,23 @@ async fn nothing_is_left_of_a_worker_when_the_node_ends() {
     drop(place);
 }
 
+#[tokio::test]
+async fn a_model_that_is_changed_is_served_by_its_new_worker() {
+    let local = Local::open(ECHO, &[]);
+    local.ask("echo", "one").await.ok();
+    let before = local.worker().unwrap();
+    let changed = ECHO.replace("device", "context_length: 4096, device");
+    let manifest = format!("version: 1\nmodels:\n{changed}");
+    local.place.write("mainstay.yaml", &manifest);
+    // The end of the old one says nothing of the new one.
+    wait_until("the old worker is gone", || {
+        !std::path::Path::new(&format!("/proc/{before}")).exists()
+    });
+    local.ask("echo", "two").await.ok();
+    let (_, models) = local.server.get("/api/models").await;
+    assert_eq!(models[0]["ready"], json!(true), "{models}");
+}
+
 /// The real model, where the tests have it.
 fn real() -> Option<Local> {
     let Some(path) = std::env::var_os("MAINSTAY_TEST_GGUF") else {

@@ -52,6 +52,16 @@ pub(super) fn schemas() -> Value {
             ("ready!", boolean()), ("breaker!", words(&["closed", "open", "half_open"])),
             ("retry_after_ms!", or_null(integer())), ("active!", integer()), ("queued!", integer()),
             ("budget!", or_null(reference("BudgetStatus"))), ("worker", reference("WorkerStatus")),
+            ("health", reference("HealthStatus")),
+        ]),
+        "HealthStatus": object("How the server of a model is doing", &[
+            ("state!", words(&["starting", "ready", "failed"])), ("since!", reference("Timestamp")),
+            ("checked_at!", or_null(reference("Timestamp"))), ("failures!", integer()),
+            ("last_failure!", or_null(object("A check that failed", &[
+                ("at!", reference("Timestamp")),
+                ("reason!", words(&["status", "timeout", "unreachable", "key"])),
+                ("message!", string()),
+            ]))),
         ]),
         "WorkerStatus": object("The worker of a model on this machine", &[
             ("pid!", or_null(integer())), ("started!", integer()), ("unready!", or_null(string())),
@@ -94,8 +104,8 @@ pub(super) fn schemas() -> Value {
 mod tests {
     use super::super::schemas::tests::fits;
     use crate::{
-        BudgetStatus, Day, ModelReply, ModelStatus, PriceStatus, ReplyTokens, Usage, UsageLine,
-        WorkerStatus,
+        BudgetStatus, Day, HealthFailure, HealthState, HealthStatus, ModelReply, ModelStatus,
+        PriceStatus, ReplyTokens, Usage, UsageLine, WorkerStatus,
     };
     use mainstay_contract::{Timestamp, Usd};
 
@@ -135,6 +145,17 @@ mod tests {
                 started: 1,
                 unready: None,
             }),
+            health: Some(HealthStatus {
+                state: HealthState::Failed,
+                since: Timestamp(5),
+                checked_at: Some(Timestamp(6)),
+                failures: 3,
+                last_failure: Some(HealthFailure {
+                    at: Timestamp(6),
+                    reason: "status",
+                    message: "it answered with status 503".to_owned(),
+                }),
+            }),
         };
         fits("ModelStatus", &model);
         for price in [PriceStatus::Free, PriceStatus::Unknown] {
@@ -147,6 +168,7 @@ mod tests {
             retry_after_ms: None,
             budget: None,
             worker: None,
+            health: None,
             ..model
         };
         fits("ModelStatus", &pool);
