@@ -1,16 +1,18 @@
 //! How many tokens a request sends, before it is sent: for reservations, limits and context windows.
 //!
-//! No tokenizer is asked. Text counts a token for every three bytes of UTF-8: English has about four
-//! bytes to a token, code three to four, Chinese and Japanese about three, so that the estimate lies
-//! above the truth for most text. Below it lie long runs of digits, random letters and emoji. Pictures,
-//! sound and documents count at coarse figures, because what they cost depends on sizes that only a
-//! decoder knows. What a call really sent is told by its answer.
+//! No tokenizer is asked. Text is counted by its bytes ([`text`] says how), so that the estimate lies above what
+//! tokenizers make of it. Pictures, sound and documents count at coarse figures, because what they cost depends
+//! on sizes that only a decoder knows. What a call really sent is told by its answer.
+
+mod text;
 
 use crate::{Dialect, FileSource, OutputFormat, Part, Request, Tool, ToolCall};
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 use std::io;
-
-const BYTES_PER_TOKEN: u64 = 3;
+use text::TextCount;
 
 /// What frames a message: its role, its ends.
 const PER_MESSAGE: u64 = 5;
@@ -39,13 +41,29 @@ const SAMPLES_BYTES_PER_TOKEN: u64 = 500;
 /// Bytes of packed sound for a token, at 32 kbit and 32 tokens in a second.
 const SOUND_BYTES_PER_TOKEN: u64 = 125;
 
+/// How many groups of four characters of base64 are decoded at once.
+const QUADS: usize = 512;
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// How many tokens a text has at most.
+#[must_use]
+pub fn estimate_text(text: &str) -> u64 {
+    let mut count = TextCount::default();
+    count.add(text.as_bytes());
+    count.tokens()
+}
+
 /// About how many tokens this request sends when it is sent in `dialect`, at least one. Takes time by
 /// the number of parts and the size of schemas, and no memory.
 #[must_use]
 pub fn estimate_tokens(request: &Request, dialect: Dialect) -> u64 {
     let mut count = Count {
         dialect,
-        bytes: 0,
+        text: TextCount::default(),
         tokens: PER_REQUEST,
     };
     for message in &request.messages {
@@ -75,17 +93,14 @@ pub fn estimate_tokens(request: &Request, dialect: Dialect) -> u64 {
 #[derive(Debug)]
 struct Count {
     dialect: Dialect,
-    /// Of text.
-    bytes: u64,
+    text: TextCount,
     /// Of all else.
     tokens: u64,
 }
 
 impl Count {
     fn sum(&self) -> u64 {
-        self.bytes
-            .div_ceil(BYTES_PER_TOKEN)
-            .saturating_add(self.tokens)
+        self.text.tokens().saturating_add(self.tokens)
     }
 
     fn tokens(&mut self, tokens: u64) {
@@ -93,10 +108,12 @@ impl Count {
     }
 
     fn text(&mut self, text: Option<&str>) {
-        self.bytes = self.bytes.saturating_add(length(text.unwrap_or_default()));
+        self.text.begin();
+        self.text.add(text.unwrap_or_default().as_bytes());
     }
 
     fn json(&mut self, value: &Value) {
+        self.text.begin();
         // Nothing is written, so nothing can fail.
         let _written = serde_json::to_writer(self, value);
     }
@@ -138,12 +155,25 @@ impl Count {
     fn file(&mut self, source: &FileSource) {
         match source {
             FileSource::Base64 { media_type, data } if media_type.starts_with("text/") => {
-                self.bytes = self.bytes.saturating_add(decoded(data));
+                self.encoded_text(data);
             }
             FileSource::Base64 { data, .. } => {
                 self.tokens((decoded(data) / FILE_BYTES_PER_TOKEN).max(FILE_MIN));
             }
             FileSource::Url(_) | FileSource::Id(_) => self.tokens(FILE_ELSEWHERE),
+        }
+    }
+
+    /// A text behind base64.
+    fn encoded_text(&mut self, data: &str) {
+        self.text.begin();
+        let mut plain = [0; 3 * QUADS];
+        for chunk in data.as_bytes().chunks(4 * QUADS) {
+            match BASE64.decode_slice(chunk, &mut plain) {
+                Ok(length) => self.text.add(&plain[..length]),
+                // Whatever the provider makes of it has no more tokens than bytes.
+                Err(_) => self.tokens(chunk.len() as u64),
+            }
         }
     }
 
@@ -170,8 +200,7 @@ impl Count {
 /// Counts what is written, so that JSON is measured without being made.
 impl io::Write for &mut Count {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let more = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.bytes = self.bytes.saturating_add(more);
+        self.text.add(bytes);
         Ok(bytes.len())
     }
 

@@ -7,12 +7,11 @@ use super::refusal::{Refusal, refuse};
 use axum::extract::{Request, State};
 use axum::http::HeaderName;
 use axum::response::Response;
-use mainstay_inference::{Ask, Dialect, EmbeddingInput, EmbeddingRequest};
+use mainstay_inference::{Ask, Dialect, EmbeddingInput, EmbeddingRequest, estimate_text};
 use std::sync::Arc;
 
 const MODEL: HeaderName = HeaderName::from_static("x-mainstay-model");
 const COST: HeaderName = HeaderName::from_static("x-mainstay-cost-usd");
-const BYTES_PER_TOKEN: u64 = 3;
 
 pub(super) async fn embeddings(State(shared): State<Shared>, request: Request) -> Response {
     let arrival = match Arrival::read(Dialect::OpenAiChat, request).await {
@@ -55,7 +54,7 @@ pub(super) async fn embeddings(State(shared): State<Shared>, request: Request) -
 
 fn tokens(input: &EmbeddingInput) -> u64 {
     match input {
-        EmbeddingInput::Text(text) => (text.len() as u64).div_ceil(BYTES_PER_TOKEN),
+        EmbeddingInput::Text(text) => estimate_text(text),
         EmbeddingInput::Tokens(tokens) => tokens.len() as u64,
     }
 }
