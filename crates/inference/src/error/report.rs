@@ -73,6 +73,20 @@ impl InferenceError {
         }
     }
 
+    /// Whether the provider had the question, or may have had it, and never said what became of it: then it may
+    /// bill what was sent. One that answers with an error's status bills nothing, unless it says so.
+    #[must_use]
+    pub const fn may_be_billed(&self) -> bool {
+        match self {
+            Self::NetworkError { phase, .. } => {
+                matches!(phase, NetworkPhase::Response | NetworkPhase::Stream)
+            }
+            Self::Timeout { phase, .. } => !matches!(phase, TimeoutPhase::Connect),
+            Self::BadResponse { .. } | Self::RecordingFailed { .. } => true,
+            _ => self.origin().answering,
+        }
+    }
+
     /// Whether the same call may succeed on another try, as far as the failure alone can tell. Whoever
     /// tries also has to know whether the caller has seen something of the answer.
     #[must_use]

@@ -61,7 +61,8 @@ pub enum Outcome {
     Failed {
         /// Which.
         error: InferenceError,
-        /// What came before it, and is paid for.
+        /// What came before it, and is paid for. Where nothing was counted and the question may have been
+        /// billed, it is paid for by the estimate.
         tokens: Tokens,
     },
 }

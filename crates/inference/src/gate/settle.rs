@@ -38,6 +38,15 @@ impl Billed {
         })
     }
 
+    /// A call that failed: what was counted, or what was sent where nobody can know whether it was billed.
+    fn failed(flight: &Flight, error: &InferenceError, tokens: Tokens) -> Self {
+        if tokens == Tokens::default() && error.may_be_billed() {
+            Self::dropped(flight)
+        } else {
+            Self::failure(tokens)
+        }
+    }
+
     const fn failure(tokens: Tokens) -> Self {
         Self {
             tokens: Some(tokens),
@@ -113,7 +122,7 @@ impl Gate {
             Outcome::Failed { error, tokens } => {
                 let link = ended.link;
                 self.cool(now, at, &error);
-                let billed = Billed::failure(tokens);
+                let billed = Billed::failed(&flight, &error, tokens);
                 self.settle(now, id, &mut flight, ended, billed, learned(&error));
                 flight.failed = flight.failed.saturating_add(1);
                 if flight.winner == Some(attempt.number) {

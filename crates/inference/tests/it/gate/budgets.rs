@@ -4,7 +4,7 @@ use super::given::*;
 use super::world::*;
 use mainstay_inference::{
     Ask, BudgetAction, BudgetKey, DeploymentConfig, GateConfig, InferenceError, Input, LedgerEntry,
-    Limits, Outcome, Pricing, Spender,
+    Limits, Outcome, Pricing, Spender, Tokens,
 };
 use std::sync::Arc;
 
@@ -326,6 +326,36 @@ fn what_came_before_a_failure_or_a_caller_left_is_paid() {
     world.leave(flight);
     assert_eq!(spent(&world, &agent()), 70_000);
     world.assert_idle();
+}
+
+#[test]
+fn a_question_that_may_have_been_billed_is_paid_and_a_refused_one_is_not() {
+    let asking = by_agent(Ask {
+        is_retried: false,
+        ..ask()
+    });
+    let nothing = Tokens::default();
+    for (error, counted, paid) in [
+        (torn(), nothing, 10),
+        (silent(), nothing, 10),
+        (cut(), nothing, 10),
+        (cut(), tokens(4, 1), 5),
+        (broken(), nothing, 0),
+        (broken(), tokens(4, 1), 5),
+        (unreachable(), nothing, 0),
+        (limited_for(None), nothing, 0),
+        (refused(), nothing, 0),
+        (bad_request(), nothing, 0),
+    ] {
+        let mut world = World::new(with_budget(10, BudgetAction::Reject));
+        let flight = world.ask(asking.clone());
+        world.fail_after(world.only(), error.clone(), counted);
+        let told = world.error(flight);
+        assert_eq!(told.usd, usd(paid * 1_000), "{error}");
+        assert_eq!(told.tokens.total(), paid, "{error}");
+        assert_eq!(spent(&world, &agent()), paid * 1_000, "{error}");
+        world.assert_idle();
+    }
 }
 
 #[test]

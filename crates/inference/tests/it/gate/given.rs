@@ -5,7 +5,7 @@ use mainstay_contract::{Timestamp, Usd};
 use mainstay_inference::{
     Ask, BudgetAction, BudgetConfig, BudgetKey, DeploymentConfig, FailureClass, Fallback,
     GateConfig, InferenceError, Limits, Member, ModelConfig, ModelPrice, NetworkPhase, Origin,
-    Pricing, Spender, Tokens,
+    Pricing, ResponseProblem, Spender, TimeoutPhase, Tokens,
 };
 use mainstay_resilience::{
     BreakerConfig, BudgetPeriod, Priority, Rate, RetryBudgetConfig, RetryPolicy,
@@ -193,6 +193,33 @@ pub(crate) fn unreachable() -> InferenceError {
     InferenceError::NetworkError {
         origin: origin(),
         phase: NetworkPhase::Connect,
+        message: String::new(),
+    }
+}
+
+/// The connection broke after the question was sent.
+pub(crate) fn torn() -> InferenceError {
+    InferenceError::NetworkError {
+        origin: origin(),
+        phase: NetworkPhase::Response,
+        message: String::new(),
+    }
+}
+
+pub(crate) fn silent() -> InferenceError {
+    InferenceError::Timeout {
+        origin: origin(),
+        phase: TimeoutPhase::FirstToken,
+        after: secs(30),
+        elapsed: secs(30),
+    }
+}
+
+/// An answer that was announced, and ended before it said anything.
+pub(crate) fn cut() -> InferenceError {
+    InferenceError::BadResponse {
+        origin: origin(),
+        problem: ResponseProblem::CutStream,
         message: String::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::accounts::Accounts;
 use super::given::tokens;
-use super::upstream::{Chance, NAMES, asking, config, limits};
+use super::upstream::{Chance, NAMES, asking, bill_of_failure, config, limits};
 use super::world::START;
 use mainstay_contract::Timestamp;
 use mainstay_inference::{
@@ -260,7 +260,9 @@ impl Simulation {
                 self.accounts.bill(attempt, *tokens);
             }
             Outcome::Failed { error, tokens } => {
-                self.accounts.bill(attempt, Some(*tokens));
+                let question = self.flights[&attempt.flight].ask.input_tokens;
+                let billed = bill_of_failure(error, *tokens, question);
+                self.accounts.bill(attempt, Some(billed));
                 let is_limit = matches!(
                     error,
                     InferenceError::RateLimited { .. } | InferenceError::Backpressure { .. }

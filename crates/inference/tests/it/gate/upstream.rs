@@ -270,6 +270,17 @@ pub(crate) fn plan(chance: &mut Chance, is_well: bool, bound: Option<u64>) -> Pl
     Plan { content, end }
 }
 
+/// What a provider bills for a call that failed: what it counted, or the question, where it had that and did
+/// not refuse it.
+pub(crate) fn bill_of_failure(error: &InferenceError, counted: Tokens, question: u64) -> Tokens {
+    let had_question = [torn(), silent(), cut()].contains(error);
+    if had_question && counted == Tokens::default() {
+        tokens(question, 0)
+    } else {
+        counted
+    }
+}
+
 fn error(chance: &mut Chance) -> InferenceError {
     let wait = chance.of(&[None, Some(0), Some(1), Some(3), Some(15)]);
     let overload = InferenceError::Backpressure {
@@ -288,6 +299,9 @@ fn error(chance: &mut Chance) -> InferenceError {
         broken(),
         broken(),
         unreachable(),
+        torn(),
+        silent(),
+        cut(),
         limited_for(wait),
         overload,
         refused(),
