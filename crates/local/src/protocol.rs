@@ -206,6 +206,20 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_deepest_request_is_read() {
+        let mut request = GenerateRequest::new(json!([]));
+        let deepest = (0..100).fold(json!(1), |inner, _| json!([inner]));
+        request.json_schema = Some(deepest);
+        request.check().unwrap();
+        let request = Box::new(request);
+        let order = Order::Generate { id: 1, request };
+        let bytes = line(&order).unwrap();
+        let mut buffer = Vec::new();
+        let known = read::<Order>(&mut bytes.as_slice(), &mut buffer).unwrap();
+        assert_eq!(known, Some(order));
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read(text in ".*", id in any::<u64>(), sticky in any::<bool>()) {

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 /// The most stop words of a request.
 const STOP_WORDS_MAX: usize = 16;
 
+/// How deep values may be nested: a line to the worker is nested a little deeper, and 128 levels are read.
+const DEPTH_MAX: usize = 100;
+
 /// A conversation to be continued.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,6 +92,9 @@ pub enum RequestProblem {
     /// The length of the answer.
     #[error("must be at least 1")]
     MaxTokens,
+    /// The nesting of a value.
+    #[error("must not be nested deeper than {DEPTH_MAX} levels")]
+    Depth,
 }
 
 impl GenerateRequest {
@@ -114,7 +120,19 @@ impl GenerateRequest {
         let penalty = |value: f32| (-2.0..=2.0).contains(&value);
         let bias = |value: &f32| (-100.0..=100.0).contains(value);
         let stop = self.stop.len() <= STOP_WORDS_MAX && self.stop.iter().all(|w| !w.is_empty());
+        let flat = |value: Option<&Value>| value.is_none_or(|value| depth(value) <= DEPTH_MAX);
         let checks = [
+            (
+                "messages",
+                flat(Some(&self.messages)),
+                RequestProblem::Depth,
+            ),
+            ("tools", flat(self.tools.as_ref()), RequestProblem::Depth),
+            (
+                "json_schema",
+                flat(self.json_schema.as_ref()),
+                RequestProblem::Depth,
+            ),
             (
                 "temperature",
                 (0.0..=2.0).contains(&sampling.temperature),
@@ -155,6 +173,15 @@ impl GenerateRequest {
         }
         Ok(())
     }
+}
+
+fn depth(value: &Value) -> usize {
+    let inner = match value {
+        Value::Array(values) => values.iter().map(depth).max(),
+        Value::Object(values) => values.values().map(depth).max(),
+        _ => return 0,
+    };
+    1 + inner.unwrap_or(0)
 }
 
 /// Why an answer ended.
@@ -229,5 +256,10 @@ mod tests {
         );
         assert_eq!(with(&|r| r.stop = vec![String::new()]), "stop");
         assert_eq!(with(&|r| r.max_tokens = Some(0)), "max_tokens");
+        let nested = |depth: usize| (0..depth).fold(json!(1), |inner, _| json!([inner]));
+        assert_eq!(with(&|r| r.json_schema = Some(nested(100))), "");
+        assert_eq!(with(&|r| r.json_schema = Some(nested(101))), "json_schema");
+        assert_eq!(with(&|r| r.tools = Some(nested(101))), "tools");
+        assert_eq!(with(&|r| r.messages = nested(101)), "messages");
     }
 }

@@ -2,6 +2,7 @@
 //! satisfied.
 
 use super::llama::ModelError;
+use super::schema;
 use super::tokenizer::Tokenizer;
 use crate::error::LocalError;
 use llguidance::api::TopLevelGrammar;
@@ -9,6 +10,9 @@ use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// Room for [`schema::PARTS_MAX`] schemas in each other, in bytes; what is not used is not taken.
+const COMPILER_STACK: usize = schema::PARTS_MAX * (32 << 10);
 
 /// What schemas are compiled with.
 pub(super) struct Grammars {
@@ -36,8 +40,14 @@ impl Grammars {
         let trie = TokTrie::from(&TokRxInfo::new(size, *end), &words);
         let trie = trie.with_eos_tokens(tokenizer.ends());
         let tokens: TokEnv = Arc::new(ApproximateTokEnv::new(trie));
-        let mut factory = ParserFactory::new_simple(&tokens).map_err(|error| unusable(&error))?;
+        Self::of(&tokens)
+    }
+
+    fn of(tokens: &TokEnv) -> Result<Self, ModelError> {
+        let mut factory = ParserFactory::new_simple(tokens)
+            .map_err(|error| ModelError::Vocabulary(error.to_string()))?;
         factory.quiet();
+        factory.limits_mut().verbose_errors = false;
         Ok(Self { factory })
     }
 
@@ -46,34 +56,72 @@ impl Grammars {
     /// # Errors
     /// [`LocalError::BadRequest`] where it is no schema, or asks for what cannot be enforced.
     pub(super) fn constrain(&self, schema: &Value) -> Result<Constraint, LocalError> {
-        let wrong = |error: &dyn std::fmt::Display| LocalError::bad_request("json_schema", error);
+        schema::check(schema).map_err(refused)?;
         let mut schema = schema.clone();
         if schema == json!(true) {
             schema = json!({});
         }
         let Value::Object(fields) = &mut schema else {
-            return Err(wrong(&"must be an object"));
+            return Err(refused("nothing satisfies it"));
         };
+        // Every keyword has its newest meaning.
+        fields.remove("$schema");
         // Small models lose themselves in white space where they may.
         let options = json!({ "whitespace_flexible": false, "lenient": false });
         fields.insert("x-guidance".to_owned(), options);
         let grammar = TopLevelGrammar::from_json_schema(schema);
-        let mut matcher = Matcher::new(self.factory.create_parser(grammar));
+        let mut matcher = self.compile(grammar)?;
         if let Some(error) = matcher.get_error() {
-            return Err(wrong(&error));
+            return Err(failure(&error));
         }
         if let Some(warning) = matcher.grammar_warnings().first() {
-            return Err(wrong(warning));
+            return Err(refused(warning));
         }
         Ok(Constraint { matcher })
     }
+
+    /// The compiler calls itself for every schema in a schema: on a thread of its own it has room for that.
+    fn compile(&self, grammar: TopLevelGrammar) -> Result<Matcher, LocalError> {
+        std::thread::scope(|scope| {
+            let compile = || Matcher::new(self.factory.create_parser(grammar));
+            let thread = std::thread::Builder::new().stack_size(COMPILER_STACK);
+            let compiling = thread.spawn_scoped(scope, compile);
+            let compiling = compiling.map_err(LocalError::internal)?;
+            let panicked = |_| LocalError::internal("the compiler of schemas panicked");
+            compiling.join().map_err(panicked)
+        })
+    }
+}
+
+fn refused(reason: impl std::fmt::Display) -> LocalError {
+    LocalError::bad_request("json_schema", reason)
+}
+
+/// Whose fault it is that a grammar fails: it does so by its limits, which a schema exceeds, or by a panic.
+fn failure(error: &dyn std::fmt::Display) -> LocalError {
+    let error = error.to_string();
+    // Behind its message it tells of its state.
+    let message = error.split("\n<").next().unwrap_or_default();
+    if message.starts_with("panic") {
+        return LocalError::internal(message);
+    }
+    if message.starts_with("oneOf") {
+        return refused(
+            "\"oneOf\" cannot be enforced where several of its schemas may hold; use \"anyOf\"",
+        );
+    }
+    let words: Vec<&str> = message.split_whitespace().collect();
+    refused(words.join(" "))
 }
 
 impl Constraint {
     /// Makes every token impossible that is not allowed.
+    ///
+    /// # Errors
+    /// [`LocalError::BadRequest`] where the schema is too much work, or allows nothing at all.
     pub(super) fn restrict(&mut self, logits: &mut [f32]) -> Result<(), LocalError> {
         let mask = self.matcher.compute_mask_or_eos();
-        let mask = mask.map_err(LocalError::internal)?;
+        let mask = mask.map_err(|error| failure(&error))?;
         mask.iter_unset_entries(|token| {
             if let Some(logit) = logits.get_mut(token) {
                 *logit = f32::NEG_INFINITY;
@@ -83,10 +131,12 @@ impl Constraint {
     }
 
     /// Takes the token that was chosen.
+    ///
+    /// # Errors
+    /// [`LocalError::BadRequest`] where the schema is too much work.
     pub(super) fn take(&mut self, token: u32) -> Result<(), LocalError> {
-        self.matcher
-            .consume_token(token)
-            .map_err(LocalError::internal)
+        let taken = self.matcher.consume_token(token);
+        taken.map_err(|error| failure(&error))
     }
 
     /// Whether the answer is complete, and nothing may follow.
@@ -94,3 +144,6 @@ impl Constraint {
         self.matcher.is_stopped()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,8 @@ mod quant;
 #[cfg(feature = "cpu")]
 mod sampler;
 #[cfg(feature = "cpu")]
+mod schema;
+#[cfg(feature = "cpu")]
 mod team;
 #[cfg(feature = "cpu")]
 mod template;

@@ -271,6 +271,11 @@ async fn a_real_model_keeps_to_a_schema_and_to_its_window() {
         place["city"].is_string() && place["people"].is_i64(),
         "{place}"
     );
+    for schema in [json!({"$ref": "#"}), json!({"uniqueItems": true})] {
+        body["response_format"]["json_schema"]["schema"] = schema;
+        let told = local.post(Route::Chat, &body).await;
+        told.failed("inference.bad_request", 400);
+    }
     let told = local.ask("small", &"word ".repeat(2000)).await;
     told.failed("inference.context_length_exceeded", 400);
 }
