@@ -2,7 +2,7 @@
 
 use crate::refusal::Refusal;
 use crate::rule::{AllowRule, StatusRange};
-use crate::url::Url;
+use crate::url::{Scheme, Url};
 use crate::value::Value;
 use mainstay_contract::{AgentName, IdError, Usd};
 use std::time::Duration;
@@ -107,6 +107,14 @@ pub(crate) static URL: Format = Format {
         "an http or https URL",
         "^[hH][tT][tT][pP][sS]?://[^\\s?#@]+$",
         url,
+    )
+};
+pub(crate) static PROXY_URL: Format = Format {
+    is_secret: true,
+    ..text(
+        "a proxy such as `http://proxy.internal:3128`",
+        "^[hH][tT][tT][pP]://[^\\s/?#@]+/?$",
+        proxy_url,
     )
 };
 pub(crate) static HEALTH_ADDRESS: Format = Format {
@@ -318,6 +326,17 @@ fn url(text: &str) -> Result<Value, Refusal> {
         return Err("leave query and fragment out".into());
     }
     Ok(Value::Text(text.trim_end_matches('/').to_owned()))
+}
+
+fn proxy_url(text: &str) -> Result<Value, Refusal> {
+    let url = Url::parse(text)?;
+    if url.scheme != Scheme::Http {
+        return Err("begin with `http://`: what goes through a proxy is encrypted already".into());
+    }
+    match url.rest.as_str() {
+        "" | "/" => Ok(Value::Text(text.trim_end_matches('/').to_owned())),
+        _ => Err("leave everything behind the port out".into()),
+    }
 }
 
 fn health_address(text: &str) -> Result<Value, Refusal> {

@@ -32,6 +32,12 @@ pub struct Model {
     /// Headers that go with every request, by name.
     #[serde(default, skip_serializing_if = "is_default")]
     pub headers: BTreeMap<String, HeaderValue>,
+    /// A file of certificates in PEM that are trusted too, relative to the manifest.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ca_file: Option<String>,
+    /// The proxy that tunnels to the server; only where that is reached with https.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub proxy_url: Option<String>,
     /// How many requests and tokens, in a minute and at once.
     #[serde(default, skip_serializing_if = "is_default")]
     pub limits: Limits,

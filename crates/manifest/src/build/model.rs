@@ -44,7 +44,9 @@ pub(super) fn model(
     tokens_fit(object, findings);
     let (price, is_free) = price(object, findings);
     let hedge_after = hedge(object, timeout.as_ref(), findings);
+    let own = |key| object.text(key).map(str::to_owned);
     let provider = provider(object, api_key.map(|secret| SecretRef { secret }), pool)?;
+    route_has_effect(object, &provider, findings);
     Some(Model {
         health: match object.object("health") {
             Some(health) => Some(health::health(health, &provider)?),
@@ -60,6 +62,8 @@ pub(super) fn model(
             _ => IfPriceUnknown::Refuse,
         },
         headers,
+        ca_file: own("ca_file"),
+        proxy_url: own("proxy_url"),
         limits: limits?,
         breaker: breaker?,
         budget,
@@ -175,6 +179,25 @@ fn is_free(price: &Object, findings: &mut Findings) -> bool {
         findings.add(finding.hint("write `input_per_million` and `output_per_million`"));
     }
     is_free == Some(true)
+}
+
+/// Without encryption nobody has to be vouched for, and a tunnel is made for what is encrypted.
+fn route_has_effect(object: &Object, provider: &Provider, findings: &mut Findings) {
+    if provider
+        .base_url()
+        .is_none_or(|url| url.starts_with("https:"))
+    {
+        return;
+    }
+    for key in ["ca_file", "proxy_url"] {
+        if let Some(item) = object.get(key) {
+            let message = format!("`{key}` has no effect: `base_url` is not https");
+            let finding = item.place.finding(Problem::Conflict, message);
+            findings.add(finding.hint(format!(
+                "leave `{key}` out, or begin `base_url` with `https://`"
+            )));
+        }
+    }
 }
 
 /// A budget counts only what costs something.

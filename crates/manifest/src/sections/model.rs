@@ -5,7 +5,7 @@ use super::limit::{BREAKER, BUDGET, LIMITS, RETRY, TIMEOUT};
 use super::price::{IF_PRICE_UNKNOWN, PRICE};
 use super::route::{CACHE, FALLBACK, HEDGE, POOL};
 use super::{SECRET_REF, word};
-use crate::format::{API_VERSION, HEADER_VALUE, PATH, URL};
+use crate::format::{API_VERSION, HEADER_VALUE, PATH, PROXY_URL, URL};
 use crate::shape::{Case, Field, Kind, Shape, When, Word};
 
 /// The most tokens that a field may speak of.
@@ -54,6 +54,18 @@ pub(super) static MODEL: Shape = Shape {
             "Headers that go with every request, by name: a value, or a secret.",
         )
         .example(r#"{"OpenAI-Project": "proj_1", "X-Gateway-Key": {"secret": "gateway"}}"#),
+        Field::optional(
+            "ca_file",
+            Kind::Format(&PATH),
+            "Certificates in PEM whose holders may vouch for the server, beside the public authorities; relative to the manifest.",
+        )
+        .example("\"internal-ca.pem\""),
+        Field::optional(
+            "proxy_url",
+            Kind::Format(&PROXY_URL),
+            "The proxy that tunnels to the server.",
+        )
+        .example("\"http://proxy.internal:3128\""),
         Field::optional(
             "api_version",
             Kind::Format(&API_VERSION),
@@ -196,6 +208,8 @@ static CASES: &[Case] = &[
             "model",
             "api_key",
             "headers",
+            "ca_file",
+            "proxy_url",
             "api_version",
             "path",
             "context_length",
@@ -223,6 +237,8 @@ static CASES: &[Case] = &[
             "model",
             "api_key",
             "headers",
+            "ca_file",
+            "proxy_url",
             "api_version",
             "path",
             "context_length",
@@ -267,6 +283,8 @@ static CASES: &[Case] = &[
             "model",
             "api_key",
             "headers",
+            "ca_file",
+            "proxy_url",
             "api_version",
             "health",
             "context_window",

@@ -255,9 +255,27 @@ fn http(model: &Model, place: &Place<'_>) -> Result<HttpSettings, Box<ErrorRepor
         model: model.provider.model().unwrap_or_default().to_owned(),
         api_key,
         headers: headers?,
-        route: Route::default(),
+        route: route(model, place)?,
         timeouts: timeouts(model.timeout),
         limits: ResponseLimits::default(),
+    })
+}
+
+fn route(model: &Model, place: &Place<'_>) -> Result<Route, Box<ErrorReport>> {
+    let read = |file: &String| {
+        std::fs::read(place.folder.join(file)).map_err(|error| {
+            let message = format!("the certificates {file} cannot be read: {error}");
+            Box::new(ErrorReport::new(Code::ManifestInvalid, message))
+        })
+    };
+    Ok(Route {
+        authorities: model
+            .ca_file
+            .as_ref()
+            .map(read)
+            .transpose()?
+            .unwrap_or_default(),
+        proxy: model.proxy_url.clone(),
     })
 }
 
