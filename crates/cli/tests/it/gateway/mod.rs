@@ -8,6 +8,7 @@ mod answers;
 mod breakers;
 mod budgets;
 mod callers;
+mod encrypted;
 mod engines;
 mod failures;
 mod fallbacks;

@@ -222,14 +222,12 @@ fn a_deployment_begins_as_its_configuration_says() {
         (None, true),
         (Some(false), false),
     ] {
-        world.gate.configure(world.now, with(told));
+        world.configure(with(told));
         assert_eq!(is_ready(&world), expected, "{told:?}");
     }
     // One that comes back is another.
-    world
-        .gate
-        .configure(world.now, mainstay_inference::GateConfig::default());
-    world.gate.configure(world.now, with(None));
+    world.configure(mainstay_inference::GateConfig::default());
+    world.configure(with(None));
     assert!(is_ready(&world));
 }
 
