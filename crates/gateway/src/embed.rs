@@ -1,5 +1,6 @@
 //! Requests for vectors: the same gate, one call after the other.
 
+use crate::deadline::{self, Deadline};
 use crate::flow::FlowError;
 use crate::gateway::{Directive, Gateway};
 use futures_util::FutureExt;
@@ -9,6 +10,7 @@ use mainstay_inference::{
     Origin, Outcome, Success, Tokens,
 };
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
 /// A flight that leaves when it is dropped before its end.
@@ -42,6 +44,7 @@ impl Gateway {
             input: ask.input_tokens,
             ..Tokens::default()
         };
+        let deadline = Deadline::of(self, &ask);
         let (flight, mut mail) = self.ask(ask);
         let mut leaving = Leaving {
             gateway: self,
@@ -49,17 +52,34 @@ impl Gateway {
             is_over: false,
         };
         let mut made = None;
+        let mut over = pin!(deadline::over(deadline));
+        let mut is_late = false;
         loop {
-            match mail.recv().await {
+            let directive = tokio::select! {
+                biased;
+                directive = mail.recv() => directive,
+                deadline = &mut over, if !is_late => {
+                    is_late = true;
+                    self.expire(flight, deadline, &request.model);
+                    continue;
+                }
+            };
+            match directive {
                 Some(Directive::Call {
                     attempt,
                     deployment,
                     ..
                 }) => {
-                    made = self
-                        .vectors(attempt, &deployment, &request, estimated)
-                        .await
-                        .or(made);
+                    tokio::select! {
+                        biased;
+                        new = self.vectors(attempt, &deployment, &request, estimated) => {
+                            made = new.or(made);
+                        }
+                        deadline = &mut over, if !is_late => {
+                            is_late = true;
+                            self.expire(flight, deadline, &request.model);
+                        }
+                    }
                 }
                 Some(Directive::Cancel(_)) => {}
                 Some(Directive::Finish(ending)) => {
@@ -73,6 +93,14 @@ impl Gateway {
                 None => return Err(lost()),
             }
         }
+    }
+
+    fn expire(&self, flight: FlightId, deadline: Deadline, model: &str) {
+        self.tell(Input::Expired {
+            flight,
+            came: Tokens::default(),
+            error: deadline.passed(model, false),
+        });
     }
 
     async fn vectors(

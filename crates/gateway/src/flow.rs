@@ -1,5 +1,6 @@
 //! One request on its way: makes the calls that the gate asks for, and hands on the one answer.
 
+use crate::deadline::{self, Deadline};
 use crate::gateway::{Directive, Gateway};
 use crate::mail::Receiver;
 use crate::meter::Meter;
@@ -52,13 +53,6 @@ pub struct Flow {
     trace: Option<Box<FlowTrace>>,
 }
 
-/// The end of a caller's patience.
-#[derive(Debug, Clone, Copy)]
-struct Deadline {
-    at: Instant,
-    within: Duration,
-}
-
 struct Current {
     attempt: AttemptId,
     deployment: Arc<str>,
@@ -85,11 +79,7 @@ impl Flow {
     #[must_use]
     pub fn new(gateway: &Gateway, ask: Ask, call: ProviderCall) -> Self {
         let input_tokens = ask.input_tokens;
-        let deadline = ask.deadline.map(|deadline| {
-            let within = deadline.since(gateway.now());
-            let at = Instant::now() + within;
-            Deadline { at, within }
-        });
+        let deadline = Deadline::of(gateway, &ask);
         let settings = gateway.settings();
         let fallback = settings.gate.models.get(&ask.model);
         let mut fallback = fallback.iter().flat_map(|model| &model.fallback);
@@ -140,7 +130,7 @@ impl Flow {
                     continue;
                 }
                 Some(opened) = self.opening.next(), if !self.opening.is_empty() => opened,
-                deadline = over(self.deadline) => return Err(self.give_up(deadline)),
+                deadline = deadline::over(self.deadline) => return Err(self.give_up(deadline).await),
             };
             let (attempt, deployment, opened) = opened;
             if self.cancelled.contains(&attempt) {
@@ -201,7 +191,7 @@ impl Flow {
                     Ok(read) => read,
                     Err(_) => Err(panicked(&current.deployment)),
                 },
-                deadline = over(self.deadline) => return Err(self.give_up(deadline)),
+                deadline = deadline::over(self.deadline) => return Err(self.give_up(deadline).await),
             },
             None => Ok(None),
         };
@@ -327,35 +317,25 @@ impl Flow {
         telemetry.request(&trace, &self.call.request);
     }
 
-    /// Leaves because the caller's time is over. What came is paid for; the provider is not to blame.
-    fn give_up(&mut self, deadline: Deadline) -> FlowError {
+    /// Ends because the caller's time is over. What came is paid for; the provider is not to blame.
+    async fn give_up(&mut self, deadline: Deadline) -> FlowError {
         let current = self.current.take();
-        let came = current
-            .as_ref()
-            .map(|current| current.meter.tokens())
-            .unwrap_or_default();
         self.opening.clear();
-        let flight = self.id;
-        self.gateway.tell(Input::Left { flight, came });
-        let error = Box::new(GateError {
-            error: InferenceError::Timeout {
-                origin: Origin {
-                    provider: "mainstay".to_owned(),
-                    model: self.call.request.model.clone(),
-                    answering: current.is_some(),
-                },
-                phase: TimeoutPhase::Total,
-                after: deadline.within,
-                elapsed: deadline.within,
-            },
-            earlier: Vec::new(),
-            deployment: current.map(|current| current.deployment),
-            attempts: 0,
-            usd: mainstay_contract::Usd::ZERO,
-            tokens: came,
+        let came = current.as_ref().map(|current| current.meter.tokens());
+        self.gateway.tell(Input::Expired {
+            flight: self.id,
+            came: came.unwrap_or_default(),
+            error: deadline.passed(&self.call.request.model, current.is_some()),
         });
-        self.ending = Some(Err(error.clone()));
-        error
+        loop {
+            let directive = self.mail.recv().await;
+            match self.follow(directive) {
+                Some(Err(error)) => return error,
+                // It was over just before.
+                Some(Ok(_)) => return self.unusable_gateway(),
+                None => {}
+            }
+        }
     }
 
     /// Does what the gate asks for; says how the flight ended, once it has.
@@ -437,17 +417,6 @@ impl Drop for Flow {
                 came: came.unwrap_or_default(),
             });
         }
-    }
-}
-
-/// Ends when the caller's time is over; never where it has no end.
-async fn over(deadline: Option<Deadline>) -> Deadline {
-    match deadline {
-        Some(deadline) => {
-            tokio::time::sleep_until(deadline.at.into()).await;
-            deadline
-        }
-        None => std::future::pending().await,
     }
 }
 

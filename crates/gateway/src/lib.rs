@@ -4,6 +4,7 @@
 //! the ledger keeps what was spent. Nothing of an answer reaches a caller before it is certain whose answer
 //! it is; what fails before that is repeated or answered elsewhere, unseen.
 
+mod deadline;
 mod embed;
 mod flow;
 mod gateway;

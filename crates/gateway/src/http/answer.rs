@@ -4,7 +4,7 @@ use super::Shared;
 use super::arrival::{Arrival, Caller};
 use super::body::FlowBody;
 use super::cache::{self, CacheKey};
-use super::refusal::{Refusal, mark, refuse};
+use super::refusal::{COST, Refusal, mark, refuse};
 use crate::{Flow, FlowError, Gateway, ModelInfo, Settings, Start};
 use axum::body::Body;
 use axum::extract::State;
@@ -20,7 +20,6 @@ use std::time::Instant;
 
 const MODEL: HeaderName = HeaderName::from_static("x-mainstay-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-mainstay-attempts");
-const COST: HeaderName = HeaderName::from_static("x-mainstay-cost-usd");
 const WARNING: HeaderName = HeaderName::from_static("x-mainstay-warning");
 const CACHE: HeaderName = HeaderName::from_static("x-mainstay-cache");
 

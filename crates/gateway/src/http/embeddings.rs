@@ -3,7 +3,7 @@
 use super::Shared;
 use super::answer::{insert, json, known};
 use super::arrival::Arrival;
-use super::refusal::{Refusal, refuse};
+use super::refusal::{COST, Refusal, refuse};
 use axum::extract::{Request, State};
 use axum::http::HeaderName;
 use axum::response::Response;
@@ -11,7 +11,6 @@ use mainstay_inference::{Ask, Dialect, EmbeddingInput, EmbeddingRequest, estimat
 use std::sync::Arc;
 
 const MODEL: HeaderName = HeaderName::from_static("x-mainstay-model");
-const COST: HeaderName = HeaderName::from_static("x-mainstay-cost-usd");
 
 pub(super) async fn embeddings(State(shared): State<Shared>, request: Request) -> Response {
     let arrival = match Arrival::read(Dialect::OpenAiChat, request).await {

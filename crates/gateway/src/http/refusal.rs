@@ -11,6 +11,7 @@ use mainstay_contract::{Code, Coded, ErrorReport, Responsible, RetryAdvice, Spen
 use mainstay_inference::{Dialect, Failure, InferenceError};
 
 const CODE: HeaderName = HeaderName::from_static("x-mainstay-code");
+pub(super) const COST: HeaderName = HeaderName::from_static("x-mainstay-cost-usd");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -111,6 +112,9 @@ pub(super) fn refuse(dialect: Dialect, refusal: &Refusal, request_id: &str) -> R
     headers.insert(header::CONTENT_TYPE, json);
     if let Ok(code) = HeaderValue::from_str(refusal.report.code.as_str()) {
         headers.insert(CODE, code);
+    }
+    if let Ok(usd) = HeaderValue::from_str(&refusal.report.spent.usd.to_string()) {
+        headers.insert(COST, usd);
     }
     let retry = &refusal.report.retry;
     if matches!(retry.advice, RetryAdvice::Never | RetryAdvice::AfterFix) {

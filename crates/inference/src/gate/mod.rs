@@ -125,6 +125,11 @@ impl Gate {
             Input::Content { attempt } => self.commit(now, attempt),
             Input::Ended { attempt, outcome } => self.end_attempt(now, attempt, outcome),
             Input::Left { flight, came } => self.leave(now, flight, came),
+            Input::Expired {
+                flight,
+                came,
+                error,
+            } => self.expire(now, flight, came, error),
             Input::Ready {
                 deployment,
                 is_ready,

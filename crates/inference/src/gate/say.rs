@@ -37,6 +37,15 @@ pub enum Input {
         /// paid for by the estimate.
         came: Tokens,
     },
+    /// The caller's time is over: the flight ends with this failure. Its calls are dropped as if it had left.
+    Expired {
+        /// The flight.
+        flight: FlightId,
+        /// As for [`Input::Left`].
+        came: Tokens,
+        /// What the caller is told.
+        error: InferenceError,
+    },
     /// A deployment began or ceased to be ready: a local worker, a server, a service that it needs.
     Ready {
         /// The deployment.

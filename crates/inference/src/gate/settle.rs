@@ -221,16 +221,36 @@ impl Gate {
         let Some(mut flight) = self.flights.remove(&id) else {
             return;
         };
+        self.drop_calls(now, id, &mut flight, came);
+        self.release(now, id, &mut flight);
+        self.let_in(now);
+    }
+
+    /// The caller's time is over: what came is paid for, and told.
+    pub(super) fn expire(
+        &mut self,
+        now: Timestamp,
+        id: FlightId,
+        came: Tokens,
+        error: InferenceError,
+    ) {
+        let Some(mut flight) = self.flights.remove(&id) else {
+            return;
+        };
+        self.drop_calls(now, id, &mut flight, came);
+        self.conclude(now, id, flight, Err(error));
+        self.let_in(now);
+    }
+
+    fn drop_calls(&mut self, now: Timestamp, id: FlightId, flight: &mut Flight, came: Tokens) {
         for attempt in std::mem::take(&mut flight.attempts) {
             let billed = if flight.winner == Some(attempt.number) {
                 Billed::failure(came)
             } else {
-                Billed::dropped(&flight)
+                Billed::dropped(flight)
             };
-            self.settle(now, id, &mut flight, attempt, billed, UNKNOWN);
+            self.settle(now, id, flight, attempt, billed, UNKNOWN);
         }
-        self.release(now, id, &mut flight);
-        self.let_in(now);
     }
 
     /// Settles one attempt: its place, money, tokens, breakers.

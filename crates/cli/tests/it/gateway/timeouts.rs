@@ -58,7 +58,9 @@ async fn the_whole_call_has_a_limit_too() {
 
 #[tokio::test]
 async fn the_callers_own_patience_is_a_limit() {
-    let gate = Gate::open(&model("m", "openai", "stall", "retry: {max: 0}"));
+    let priced = "retry: {max: 0}, price: {input_per_million: 1000, output_per_million: 1000}";
+    let gate = Gate::open(&model("m", "openai", "stall", priced));
+    let mut told_of = 0.0;
     for (header, value) in [
         ("x-mainstay-timeout-ms", "300"),
         ("x-stainless-timeout", "0.3"),
@@ -68,7 +70,13 @@ async fn the_callers_own_patience_is_a_limit() {
         let told = gate.send(Route::Chat, request.header(header, value)).await;
         told.failed("inference.timeout", 504);
         assert!(began.elapsed() < Duration::from_secs(10), "{header}");
+        let cost: f64 = told.header("x-mainstay-cost-usd").parse().unwrap();
+        assert!(cost > 0.0, "what was sent may be billed: {told:?}");
+        told_of += cost;
     }
+    let usage = gate.usage_of("m").await;
+    let spent: f64 = usage["usd"].as_str().unwrap().parse().unwrap();
+    assert!((spent - told_of).abs() < 1e-9, "{usage}");
 }
 
 #[tokio::test]

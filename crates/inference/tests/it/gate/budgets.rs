@@ -321,10 +321,23 @@ fn what_came_before_a_failure_or_a_caller_left_is_paid() {
     let came = tokens(10, 30);
     world.tell(Input::Left { flight, came });
     assert_eq!(spent(&world, &agent()), 60_000);
+    // Who runs out of time is told what that cost.
+    let flight = world.ask(by_agent(ask()));
+    world.content(world.only());
+    world.open.clear();
+    let error = silent();
+    world.tell(Input::Expired {
+        flight,
+        came,
+        error,
+    });
+    let told = world.error(flight);
+    assert_eq!((told.usd, told.tokens, told.attempts), (usd(40_000), came, 1));
+    assert_eq!(spent(&world, &agent()), 100_000);
     // Who leaves before content comes has sent ten tokens all the same.
     let flight = world.ask(by_agent(ask()));
     world.leave(flight);
-    assert_eq!(spent(&world, &agent()), 70_000);
+    assert_eq!(spent(&world, &agent()), 110_000);
     world.assert_idle();
 }
 

@@ -1,7 +1,7 @@
 //! The gate under thousands of random schedules, each told again by its number.
 
 use super::accounts::Accounts;
-use super::given::tokens;
+use super::given::{silent, tokens};
 use super::upstream::{Chance, NAMES, asking, bill_of_failure, config, limits};
 use super::world::START;
 use mainstay_contract::Timestamp;
@@ -320,8 +320,17 @@ impl Simulation {
                 self.drop_call(attempt);
             }
         }
-        self.flights.get_mut(&flight).unwrap().is_over = true;
-        self.tell(Input::Left { flight, came });
+        if self.chance.is(50) {
+            self.flights.get_mut(&flight).unwrap().is_over = true;
+            return self.tell(Input::Left { flight, came });
+        }
+        let error = silent();
+        self.tell(Input::Expired {
+            flight,
+            came,
+            error,
+        });
+        assert!(self.flights[&flight].is_over, "nobody was told");
     }
 
     fn reconfigure(&mut self) {
