@@ -11,12 +11,12 @@ use mainstay_contract::{Coded, Timestamp};
 use mainstay_inference::{
     Answer, Answering, Ask, Assembly, AttemptId, BoxFuture, Ending, Event, FailureClass,
     FinishReason, FlightId, GateError, InferenceError, Input, Origin, Outcome, Piece, Provider,
-    ProviderCall, Success, TimeoutPhase, Tokens,
+    ProviderCall, Success, Tokens,
 };
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 /// How a flow fails.
 pub type FlowError = Box<GateError>;

@@ -107,6 +107,7 @@ impl Gateway {
         let past = |key: &BudgetKey, period| ledger.spent(key, period, now);
         gate.configure(now, settings.gate.clone(), past);
         self.deliver(&mut state, now);
+        self.wake_timer(&mut state, now);
         drop(state);
         let mut place = self
             .inner
@@ -232,6 +233,7 @@ impl Gateway {
         state.mail.insert(flight, sender);
         state.gate.handle(now, Input::Asked { flight, ask });
         self.deliver(&mut state, now);
+        self.wake_timer(&mut state, now);
         (flight, receiver)
     }
 
@@ -244,6 +246,7 @@ impl Gateway {
         }
         state.gate.handle(now, input);
         self.deliver(&mut state, now);
+        self.wake_timer(&mut state, now);
     }
 
     /// Does what the gate asks for, in its order: what is written down comes before the call it pays for.
@@ -285,6 +288,11 @@ impl Gateway {
                 }
             }
         }
+    }
+
+    /// Wakes the timer's task where it has something to do before the moment that it waits for. What the ledger
+    /// holds is written there, so that no answer waits for it.
+    fn wake_timer(&self, state: &mut State, now: Timestamp) {
         let due = state.gate.poll_timeout();
         let is_sooner = match (due, state.armed) {
             (Some(due), Some(armed)) => due < armed,
@@ -294,7 +302,6 @@ impl Gateway {
         if is_sooner {
             state.armed = due.map(|due| due.max(now));
         }
-        // What is held by the ledger is written by the timer's task, so that no answer waits for it.
         if is_sooner || state.ledger.is_due() {
             self.inner.timer.notify_one();
         }
@@ -305,7 +312,6 @@ impl Gateway {
     fn tick(&self) -> Duration {
         let now = self.now();
         let mut state = self.state();
-        state.armed = None;
         state.gate.handle_timeout(now);
         self.deliver(&mut state, now);
         if state.ledger.is_due() {

@@ -180,3 +180,31 @@ async fn an_answer_that_is_only_filtered_fails_where_another_model_is_to_answer_
     assert_eq!(answer.parts, [Part::text("said instead")]);
     assert_eq!(&*success.deployment, "n");
 }
+
+#[test]
+fn while_somebody_waits_the_timer_lets_others_run() {
+    let (told, heard) = std::sync::mpsc::channel();
+    // One thread for all: whoever never rests would hold up everybody.
+    std::thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let provider = Fake::new(|_| vec![started(), text("one"), Step::Hang]);
+            let mut settings = settings(&[("m", Arc::clone(&provider))]);
+            let deployment = settings.gate.deployments.get_mut("m").unwrap();
+            (deployment.limits.concurrency, deployment.limits.queue) = (Some(1), 1);
+            let gateway = Gateway::open(settings, Ledger::in_memory());
+            let mut first = flow(&gateway, "m");
+            first.begin().await.unwrap();
+            let mut second = flow(&gateway, "m");
+            let waiting = tokio::spawn(async move { second.begin().await.map(drop) });
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            assert_eq!(gateway.deployments()[0].queued, 1);
+            drop(first);
+            waiting.await.unwrap().unwrap();
+        });
+        told.send(()).unwrap();
+    });
+    let over = heard.recv_timeout(Duration::from_secs(20));
+    over.expect("the others run too");
+}

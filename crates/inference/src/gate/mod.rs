@@ -129,7 +129,7 @@ impl Gate {
                 flight,
                 came,
                 error,
-            } => self.expire(now, flight, came, error),
+            } => self.time_out(now, flight, came, error),
             Input::Ready {
                 deployment,
                 is_ready,

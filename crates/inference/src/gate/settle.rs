@@ -227,7 +227,7 @@ impl Gate {
     }
 
     /// The caller's time is over: what came is paid for, and told.
-    pub(super) fn expire(
+    pub(super) fn time_out(
         &mut self,
         now: Timestamp,
         id: FlightId,

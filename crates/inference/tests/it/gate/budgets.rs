@@ -332,7 +332,10 @@ fn what_came_before_a_failure_or_a_caller_left_is_paid() {
         error,
     });
     let told = world.error(flight);
-    assert_eq!((told.usd, told.tokens, told.attempts), (usd(40_000), came, 1));
+    assert_eq!(
+        (told.usd, told.tokens, told.attempts),
+        (usd(40_000), came, 1)
+    );
     assert_eq!(spent(&world, &agent()), 100_000);
     // Who leaves before content comes has sent ten tokens all the same.
     let flight = world.ask(by_agent(ask()));
