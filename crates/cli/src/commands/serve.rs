@@ -35,6 +35,8 @@ pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliE
     let bound = api::bind(listen)
         .await
         .map_err(|error| CliError::from(error.report()))?;
+    // Before anybody knows that it is there: whoever does may end it at once.
+    let mut signals = Signals::listen()?;
     announce(context, &bound, &key_file);
     let (stop, _) = tokio::sync::watch::channel(());
     let mut stopped = stop.subscribe();
@@ -45,7 +47,6 @@ pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliE
         };
         bound.serve(serving, until).await
     });
-    let mut signals = Signals::listen()?;
     let number = signals.next().await;
     context
         .output
