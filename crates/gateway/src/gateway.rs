@@ -256,6 +256,7 @@ impl Gateway {
         while let Some(effect) = state.gate.poll_effect() {
             match effect {
                 Effect::Record(entry) => {
+                    self.inner.metrics.used(&entry);
                     let is_reservation = matches!(entry, LedgerEntry::Reserved { .. });
                     let written = state.ledger.write(&entry);
                     unwritten = written.err().filter(|_| is_reservation);
@@ -282,7 +283,7 @@ impl Gateway {
                     state.send(attempt.flight, Directive::Cancel(attempt));
                 }
                 Effect::Finish { flight, ending } => {
-                    self.inner.metrics.count(&ending);
+                    self.inner.metrics.ended(&ending);
                     state.send(flight, Directive::Finish(ending));
                     state.mail.remove(&flight);
                 }

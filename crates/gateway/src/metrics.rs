@@ -1,6 +1,6 @@
 //! What a gateway counts, for Prometheus.
 
-use mainstay_inference::{BudgetView, DeploymentView, Ending, Success};
+use mainstay_inference::{BudgetView, DeploymentView, Ending, LedgerEntry};
 use mainstay_resilience::BreakerState;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -41,16 +41,6 @@ struct Counters {
     nano_dollars: Counter,
 }
 
-impl Counters {
-    fn count(&self, success: &Success) {
-        self.answered.inc();
-        self.attempts.inc_by(success.attempts.into());
-        self.input_tokens.inc_by(success.tokens.input);
-        self.output_tokens.inc_by(success.tokens.output);
-        self.nano_dollars.inc_by(success.usd.nanos());
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct Metrics {
     answered: Family<Model, Counter>,
@@ -84,9 +74,12 @@ impl Metrics {
     }
 
     /// Counts a request that ended.
-    pub(crate) fn count(&self, ending: &Ending) {
+    pub(crate) fn ended(&self, ending: &Ending) {
         match ending {
-            Ok(success) => self.answered(success),
+            Ok(success) => self.with(&success.deployment, |counters| {
+                counters.answered.inc();
+                counters.attempts.inc_by(success.attempts.into());
+            }),
             Err(error) => {
                 let model = error.deployment.as_deref().unwrap_or_default().to_owned();
                 let code = mainstay_contract::Coded::code(&error.error)
@@ -97,14 +90,31 @@ impl Metrics {
         }
     }
 
-    fn answered(&self, success: &Success) {
+    /// Counts what the ledger is told was used, by answers and by failures.
+    pub(crate) fn used(&self, entry: &LedgerEntry) {
+        if let LedgerEntry::Settled {
+            deployment,
+            usd,
+            tokens,
+            ..
+        } = entry
+        {
+            self.with(deployment, |counters| {
+                counters.input_tokens.inc_by(tokens.input);
+                counters.output_tokens.inc_by(tokens.output);
+                counters.nano_dollars.inc_by(usd.nanos());
+            });
+        }
+    }
+
+    fn with(&self, deployment: &Arc<str>, count: impl FnOnce(&Counters)) {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counters) = known.get(&success.deployment) {
-            return counters.count(success);
+        if let Some(counters) = known.get(deployment) {
+            return count(counters);
         }
         drop(known);
         let model = Model {
-            model: success.deployment.to_string(),
+            model: deployment.to_string(),
         };
         let of = |family: &Family<Model, Counter>| family.get_or_create(&model).clone();
         let counters = Counters {
@@ -114,9 +124,9 @@ impl Metrics {
             output_tokens: of(&self.output_tokens),
             nano_dollars: of(&self.nano_dollars),
         };
-        counters.count(success);
+        count(&counters);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(Arc::clone(&success.deployment), counters);
+        known.insert(Arc::clone(deployment), counters);
     }
 
     /// The text that Prometheus reads.
@@ -138,7 +148,11 @@ impl Metrics {
             "Calls of providers for answered requests",
             self.attempts.clone(),
         );
-        r.register("input_tokens", "Tokens sent", self.input_tokens.clone());
+        r.register(
+            "input_tokens",
+            "Tokens sent, for answers and for failures",
+            self.input_tokens.clone(),
+        );
         r.register(
             "output_tokens",
             "Tokens received",
@@ -164,7 +178,11 @@ impl Metrics {
             self.seconds.clone(),
         );
         let (ready, open, active, queued) = views(deployments);
-        r.register("model_ready", "1 if the model takes requests", ready);
+        r.register(
+            "model_ready",
+            "1 if the model's server or worker is up; see breaker, too",
+            ready,
+        );
         r.register("breaker", "0 closed, 1 half-open, 2 open", open);
         r.register("requests_active", "Requests under way", active);
         r.register("requests_queued", "Requests that wait", queued);

@@ -4,7 +4,7 @@ use super::Shared;
 use super::arrival::{Arrival, Caller};
 use super::body::FlowBody;
 use super::cache::{self, CacheKey};
-use super::refusal::{COST, Refusal, mark, refuse};
+use super::refusal::{ATTEMPTS, COST, Refusal, mark, refuse};
 use crate::{Flow, FlowError, Gateway, ModelInfo, Settings, Start};
 use axum::body::Body;
 use axum::extract::State;
@@ -19,7 +19,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 const MODEL: HeaderName = HeaderName::from_static("x-mainstay-model");
-const ATTEMPTS: HeaderName = HeaderName::from_static("x-mainstay-attempts");
+/// Bodies from this size on are read on a thread of their own, in bytes.
+const LARGE: usize = 256 << 10;
 const WARNING: HeaderName = HeaderName::from_static("x-mainstay-warning");
 const CACHE: HeaderName = HeaderName::from_static("x-mainstay-cache");
 
@@ -43,7 +44,7 @@ pub(super) async fn answer(
         Ok(arrival) => arrival,
         Err(response) => return *response,
     };
-    let asked = match Asked::read(shared, arrival) {
+    let asked = match read(shared, arrival).await {
         Ok(asked) => asked,
         Err(response) => return *response,
     };
@@ -56,6 +57,19 @@ pub(super) async fn answer(
         true => asked.stream(flow).await,
         false => asked.whole(flow).await,
     }
+}
+
+/// Reading a large body takes a while, in which others want to be served.
+async fn read(shared: Shared, arrival: Arrival) -> Result<Asked, Box<Response>> {
+    if arrival.body.len() < LARGE {
+        return Asked::read(shared, arrival);
+    }
+    let (dialect, id) = (arrival.dialect, arrival.request_id.clone());
+    let reading = tokio::task::spawn_blocking(move || Asked::read(shared, arrival));
+    reading.await.unwrap_or_else(|error| {
+        let report = ErrorReport::new(Code::Internal, error.to_string());
+        Err(Box::new(refuse(dialect, &Refusal::of(&report), &id)))
+    })
 }
 
 /// `POST /v1/messages/count_tokens`: an estimate, because only providers know their tokens.

@@ -9,7 +9,7 @@ mod models;
 mod refusal;
 
 pub use arrival::Caller;
-pub use refusal::{flow_report, lost, unauthorized};
+pub use refusal::{flow_report, lost, unauthorized, unserved};
 
 use crate::Gateway;
 use axum::Router;

@@ -7,11 +7,15 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use mainstay_contract::{Code, Coded, ErrorReport, Responsible, RetryAdvice, Spent};
+use mainstay_contract::{Code, Coded, ErrorReport, Responsible, Retry, RetryAdvice, Spent};
 use mainstay_inference::{Dialect, Failure, InferenceError};
 
 const CODE: HeaderName = HeaderName::from_static("x-mainstay-code");
 pub(super) const COST: HeaderName = HeaderName::from_static("x-mainstay-cost-usd");
+pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-mainstay-attempts");
+const RESPONSIBLE: HeaderName = HeaderName::from_static("x-mainstay-responsible");
+const EFFECT: HeaderName = HeaderName::from_static("x-mainstay-effect");
+const RETRY: HeaderName = HeaderName::from_static("x-mainstay-retry");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -23,6 +27,8 @@ pub(super) struct Refusal {
     pub(super) report: ErrorReport,
     pub(super) status: u16,
     pub(super) param: Option<String>,
+    /// How many calls were made.
+    pub(super) attempts: u32,
 }
 
 impl Refusal {
@@ -31,6 +37,7 @@ impl Refusal {
             status: status(report),
             report: report.clone(),
             param: None,
+            attempts: 0,
         }
     }
 
@@ -53,6 +60,7 @@ impl Refusal {
         };
         Self {
             param,
+            attempts: error.attempts,
             ..Self::of(&report)
         }
     }
@@ -113,10 +121,20 @@ pub(super) fn refuse(dialect: Dialect, refusal: &Refusal, request_id: &str) -> R
     if let Ok(code) = HeaderValue::from_str(refusal.report.code.as_str()) {
         headers.insert(CODE, code);
     }
-    if let Ok(usd) = HeaderValue::from_str(&refusal.report.spent.usd.to_string()) {
+    let report = &refusal.report;
+    if let Ok(usd) = HeaderValue::from_str(&report.spent.usd.to_string()) {
         headers.insert(COST, usd);
     }
-    let retry = &refusal.report.retry;
+    headers.insert(ATTEMPTS, refusal.attempts.into());
+    let words = [
+        (RESPONSIBLE, word(report.responsible)),
+        (EFFECT, word(report.effect)),
+        (RETRY, word(report.retry.advice)),
+    ];
+    for (name, word) in words {
+        word.map(|word| headers.insert(name, word));
+    }
+    let retry = &report.retry;
     if matches!(retry.advice, RetryAdvice::Never | RetryAdvice::AfterFix) {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
@@ -126,6 +144,12 @@ pub(super) fn refuse(dialect: Dialect, refusal: &Refusal, request_id: &str) -> R
     }
     mark(&mut response, request_id);
     response
+}
+
+/// A word of the contract, as it stands in reports.
+fn word(word: impl serde::Serialize) -> Option<HeaderValue> {
+    let word = serde_json::to_value(word).ok()?;
+    HeaderValue::from_str(word.as_str()?).ok()
 }
 
 /// Names a response by its request.
@@ -141,6 +165,24 @@ pub(super) fn mark(response: &mut Response, request_id: &str) {
 pub fn unauthorized(path: &str, headers: &HeaderMap, report: &ErrorReport) -> Response {
     let dialect = dialect_of(path, headers);
     refuse(dialect, &Refusal::of(report), &request_id())
+}
+
+/// Tells whoever comes while the manifest cannot be used, and none before it could: not even the callers' keys
+/// are known. Why is for the operator to read.
+#[must_use]
+pub fn unserved(path: &str, headers: &HeaderMap) -> Response {
+    let message = "the manifest of this node is not valid, so it serves no model; its log says why";
+    let mut report = ErrorReport::new(Code::ManifestInvalid, message);
+    report.responsible = Responsible::Operator;
+    report.retry = Retry {
+        advice: RetryAdvice::After,
+        after_ms: Some(5_000),
+    };
+    let refusal = Refusal {
+        status: 503,
+        ..Refusal::of(&report)
+    };
+    refuse(dialect_of(path, headers), &refusal, &request_id())
 }
 
 /// Answers where there is no route, in the dialect that the caller seems to speak.

@@ -102,6 +102,9 @@ async fn guard(
     mut request: Request,
     next: axum::middleware::Next,
 ) -> Response {
+    if shared.node.serves_no_model() && mainstay_gateway::is_below(request.uri().path()) {
+        return mainstay_gateway::unserved(request.uri().path(), request.headers());
+    }
     let caller = |secret: &str| {
         let (key, priority) = shared.node.gateway().key(secret)?;
         let key = Some(key);

@@ -33,6 +33,7 @@ use mainstay_local::{Status, Unready};
 use mainstay_manifest::{Manifest, Model, Provider as Source};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -50,6 +51,8 @@ pub(crate) struct Models {
     record: Option<PathBuf>,
     exe: PathBuf,
     known: Mutex<Known>,
+    /// Whether the manifest is not valid, and never was.
+    has_none: AtomicBool,
     /// How the models on this machine are doing, by name.
     local: Mutex<BTreeMap<String, Followed>>,
     /// Who asks for the health of servers.
@@ -95,6 +98,7 @@ impl Models {
             record,
             exe,
             known: Mutex::default(),
+            has_none: AtomicBool::new(false),
             local: Mutex::default(),
             probers: Probers::default(),
         };
@@ -112,6 +116,11 @@ impl Models {
 
     pub(crate) fn exe(&self) -> &Path {
         &self.exe
+    }
+
+    /// Whether no model is known because the manifest is not valid, and none before it was.
+    pub(crate) fn has_none(&self) -> bool {
+        self.has_none.load(Ordering::Relaxed)
     }
 
     /// How a model on this machine is doing; nothing for any other.
@@ -160,6 +169,8 @@ impl Models {
             Err(error) => {
                 let complaint = Some(error.to_string());
                 let mut known = self.lock();
+                self.has_none
+                    .store(known.manifest.is_none(), Ordering::Relaxed);
                 if known.complaint != complaint {
                     tracing::warn!(%error, "the manifest cannot be used, and the models stay as they are");
                     known.complaint = complaint;
@@ -169,6 +180,7 @@ impl Models {
         };
         let mut known = self.lock();
         known.complaint = None;
+        self.has_none.store(false, Ordering::Relaxed);
         let keys = hashes(&manifest, folder);
         let is_same = known
             .seen
@@ -214,6 +226,8 @@ impl Models {
             // It is not tried again before it changes.
             Err(error) => {
                 tracing::warn!(error = %error.message, "the models stay as they are");
+                self.has_none
+                    .store(known.manifest.is_none(), Ordering::Relaxed);
             }
         }
         (known.seen, known.keys) = (Some(manifest), keys);

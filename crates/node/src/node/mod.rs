@@ -207,6 +207,11 @@ impl Node {
         self.inner.models.gateway()
     }
 
+    /// Whether no model is known because the manifest is not valid.
+    pub(crate) fn serves_no_model(&self) -> bool {
+        self.inner.models.has_none()
+    }
+
     /// Ends the node in good order: effects under way are given up and begin again at the next start.
     pub async fn shutdown(&self) {
         self.inner.stopping.send_replace(true);

@@ -20,6 +20,8 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+/// Questions from this size on are written on a thread of their own, in bytes.
+const LARGE: usize = 256 << 10;
 /// The most bytes of an error that are read.
 const FAULT_BYTES_MAX: usize = 64 << 10;
 
@@ -30,7 +32,7 @@ pub(super) async fn call(
     let caller = call.relay.as_ref().map(|relay| relay.dialect);
     let dialect = provider.settings.service.dialect(caller);
     let stream = call.request.stream;
-    let body = body(&provider, &call, dialect)?;
+    let body = written(&provider, &call, dialect).await?;
     let aim = Aim::Answer { dialect, stream };
     let headers = call.relay.as_ref().filter(|relay| relay.dialect == dialect);
     let headers = headers.map_or(&[][..], |relay| &relay.headers);
@@ -43,6 +45,26 @@ pub(super) async fn call(
         dialect,
         &call.request,
     )))
+}
+
+/// Writing a large body takes a while, in which others want to be served.
+async fn written(
+    provider: &Arc<HttpProvider>,
+    call: &ProviderCall,
+    dialect: Dialect,
+) -> Result<Vec<u8>, InferenceError> {
+    let length = call.relay.as_ref().map_or(0, |relay| relay.body.len());
+    if length < LARGE {
+        return body(provider, call, dialect);
+    }
+    let (own, call) = (Arc::clone(provider), call.clone());
+    let writing = tokio::task::spawn_blocking(move || body(&own, &call, dialect));
+    writing.await.unwrap_or_else(|error| {
+        Err(InferenceError::Internal {
+            origin: provider.origin(false),
+            message: error.to_string(),
+        })
+    })
 }
 
 fn body(

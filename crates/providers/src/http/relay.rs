@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 /// The fields of an object, in their order, as they were written.
@@ -48,9 +49,10 @@ pub(super) fn body(
     let mut is_first = true;
     let mut stream_options = None;
     // What stands twice was judged by its last value: the provider gets that and no other.
-    let is_last = |at: usize, name: &str| !fields[at + 1..].iter().any(|(later, _)| later == name);
+    let places = fields.iter().enumerate();
+    let last: HashMap<&str, usize> = places.map(|(at, (name, _))| (&**name, at)).collect();
     for (at, (name, value)) in fields.iter().enumerate() {
-        if !is_last(at, name) {
+        if last.get(&**name) != Some(&at) {
             continue;
         }
         if asks_usage && name == "stream_options" {

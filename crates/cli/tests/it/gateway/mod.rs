@@ -367,6 +367,10 @@ impl Told {
         let id = self.header("x-request-id");
         assert!(!id.is_empty(), "{self:?}");
         assert_eq!(self.header("content-type"), "application/json", "{self:?}");
+        for said in ["cost-usd", "attempts", "responsible", "effect", "retry"] {
+            let said = self.header(&format!("x-mainstay-{said}"));
+            assert!(!said.is_empty(), "{self:?}");
+        }
         let body = self.json();
         self.told_as_the_route(&body);
         if self.route == Route::Messages {

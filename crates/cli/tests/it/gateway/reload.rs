@@ -1,6 +1,6 @@
 //! A manifest that is edited while the node serves.
 
-use super::{Gate, Route, model};
+use super::{Gate, Route, Told, model};
 use crate::harness::LIMIT;
 use std::time::Instant;
 
@@ -11,7 +11,9 @@ async fn served(gate: &Gate, model: &str) -> bool {
         if told.status == 200 {
             return true;
         }
-        told.failed("inference.model_not_found", 404);
+        if told.status != 503 {
+            told.failed("inference.model_not_found", 404);
+        }
         if Instant::now() > deadline {
             return false;
         }
@@ -65,10 +67,28 @@ async fn an_invalid_manifest_changes_nothing() {
     gate.chat("old").await.ok();
 }
 
+/// The operator is told of, and the caller to come again.
+#[track_caller]
+fn is_unserved(told: &Told) {
+    let headers = ["code", "responsible", "retry"];
+    let said = headers.map(|name| told.header(&format!("x-mainstay-{name}")));
+    assert_eq!(
+        (told.status, said),
+        (503, ["manifest.invalid", "operator", "after"])
+    );
+    assert!(told.body.contains("its log says why"), "{told:?}");
+}
+
 #[tokio::test]
 async fn a_node_that_starts_with_an_invalid_manifest_says_so_and_learns_of_a_better_one() {
     let gate = Gate::open("  broken: {provider: nobody}\n");
     assert!(gate.place.read("log").contains("models.broken.provider"));
+    for route in super::ROUTES {
+        let told = gate.ask(route, "broken", false).await;
+        is_unserved(&told);
+    }
+    // Nobody knows whether the caller's key is one.
+    is_unserved(&gate.ask_as("sk-a-callers-own", "broken").await);
     gate.rewrite(&model("second", "openai", "ok", ""), "");
     assert!(served(&gate, "second").await);
 }
