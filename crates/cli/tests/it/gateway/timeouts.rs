@@ -1,6 +1,7 @@
 //! Time: what is waited for how long, and what becomes of a call that nobody waits for any more.
 
 use super::{Gate, PROVIDERS, ROUTES, Route, model};
+use mainstay_contract::Usd;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -77,6 +78,9 @@ async fn the_callers_own_patience_is_a_limit() {
     let usage = gate.usage_of("m").await;
     let spent: f64 = usage["usd"].as_str().unwrap().parse().unwrap();
     assert!((spent - told_of).abs() < 1e-9, "{usage}");
+    let counted = gate.metric("spent_nanodollars_total").await;
+    let spent: Usd = serde_json::from_value(usage["usd"].clone()).unwrap();
+    assert_eq!(counted, spent.nanos());
 }
 
 #[tokio::test]
