@@ -202,7 +202,9 @@ impl Gateway {
         self.settings().providers.get(deployment).cloned()
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The time by its clock, which deadlines are told by.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
         self.inner.clock.now()
     }
 

@@ -19,6 +19,8 @@ mod trace;
 
 pub use flow::{Flow, FlowError, Start};
 pub use gateway::Gateway;
-pub use http::{Caller, flow_report, is_below, lost, router, routes, unauthorized, unserved};
+pub use http::{
+    Caller, flow_report, is_below, lost, patience, router, routes, unauthorized, unserved,
+};
 pub use ledger::{Ledger, LedgerError, UsageRow};
 pub use settings::{ModelInfo, Settings};

@@ -128,7 +128,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// How long a caller waits: what it says itself, or what the official clients say of their timeout.
-fn patience(headers: &HeaderMap) -> Option<Duration> {
+#[must_use]
+pub fn patience(headers: &HeaderMap) -> Option<Duration> {
     let own = text(headers, "x-mainstay-timeout-ms").and_then(|text| text.parse().ok());
     let own = own.map(Duration::from_millis);
     own.or_else(|| {

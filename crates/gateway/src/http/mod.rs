@@ -8,7 +8,7 @@ mod embeddings;
 mod models;
 mod refusal;
 
-pub use arrival::Caller;
+pub use arrival::{Caller, patience};
 pub use refusal::{flow_report, lost, unauthorized, unserved};
 
 use crate::Gateway;

@@ -14,6 +14,7 @@ use futures_util::stream::unfold;
 use mainstay_contract::ErrorReport;
 use serde_json::{Value, json};
 use std::convert::Infallible;
+use std::time::Instant;
 use tokio::sync::watch;
 
 /// Every model, by name.
@@ -24,7 +25,9 @@ pub(super) async fn list(call: Call) -> Answer {
 
 /// Asks a model.
 pub(super) async fn call(call: Call) -> Answer {
+    let began = Instant::now();
     let call = call.known_query(&[])?;
+    let patience = mainstay_gateway::patience(call.request.headers());
     let is_stream = call.accepts(sse::MEDIA_TYPE);
     let model = call.text("model").to_owned();
     let Call {
@@ -46,6 +49,7 @@ pub(super) async fn call(call: Call) -> Answer {
         system: fields.take_string("system")?,
         output_tokens_max,
         stream: is_stream,
+        patience: patience.map(|whole| whole.saturating_sub(began.elapsed())),
     };
     let mut calling = node.call_model(&question).await?;
     if is_stream {

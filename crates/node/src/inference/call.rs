@@ -10,6 +10,7 @@ use mainstay_inference::{
 use mainstay_resilience::Priority;
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct ModelCall {
     pub output_tokens_max: Option<u64>,
     /// Whether the answer is wanted in pieces.
     pub stream: bool,
+    /// How long its caller still waits.
+    pub patience: Option<Duration>,
 }
 
 /// An answer, and what it cost.
@@ -90,7 +93,7 @@ impl Calling {
             output_tokens_max: call.output_tokens_max,
             has_audio: false,
             priority: Priority::Normal,
-            deadline: None,
+            deadline: call.patience.map(|patience| gateway.now().after(patience)),
             is_retried: true,
             random: uuid::Uuid::now_v7().as_u64_pair().1,
         };

@@ -31,6 +31,7 @@ pub(super) fn operations() -> Vec<Entry> {
         "Ask a model one question; as a stream where text/event-stream is accepted",
     )
     .path("model")
+    .header("X-Mainstay-Timeout-Ms", "How long the caller waits, in milliseconds, everything included")
     .body("ModelCall", true)
     .answers("200", "The answer", "ModelReply")
     .also("200", "text/event-stream", json!({ "type": "string", "description":

@@ -14,6 +14,7 @@ models:
   p: {pool: {m: 3, f: 1}}
   u: {provider: openai_compatible, model: x, base_url: 'http://127.0.0.1:9/v1'}
   l: {provider: openai_compatible, model: x, base_url: 'http://127.0.0.1:9/v1', budget: {usd: 1}}
+  slow: {provider: script, file: slow.yaml}
   broken: {provider: script, file: broken.yaml, retry: {max: 0}}
 agents:
   fixer: {model: f}
@@ -21,10 +22,13 @@ agents:
 
 const BROKEN: &str = "- {text: 'Half of it', chunks: 2, fault: {kind: network_error, phase: stream, after_chunks: 1, message: cut}}\n";
 
+const SLOW: &str = "- {text: late, delay: 10m}\n";
+
 async fn served() -> (Place, Served) {
     let place = Place::new(SCRIPT);
     place.write("mainstay.yaml", MANIFEST);
     place.write("broken.yaml", BROKEN);
+    place.write("slow.yaml", SLOW);
     let served = place.serve().await;
     (place, served)
 }
@@ -52,7 +56,7 @@ async fn models_are_told_as_they_are() {
         .iter()
         .map(|model| model["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["broken", "f", "l", "m", "p", "u"]);
+    assert_eq!(names, ["broken", "f", "l", "m", "p", "slow", "u"]);
     let own = named(&models, "m");
     assert_eq!(own["provider"], "script");
     assert_eq!(own["context_window"], 4096);
@@ -246,5 +250,16 @@ async fn a_question_that_fails_says_why() {
         .await
         .refused("inference.budget_exceeded");
     assert_eq!(report["data"]["limit"], "0.005", "{report}");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_takes_no_longer_than_its_caller_waits() {
+    let (_place, served) = served().await;
+    let patience = "x-mainstay-timeout-ms: 300\r\n";
+    let body = json!({ "input": "hi" }).to_string();
+    let asked = served.post_with("/api/models/slow/call", patience, body.as_bytes());
+    let report = asked.await.refused("inference.timeout");
+    assert_eq!(report["subject"]["id"], "slow", "{report}");
     served.stop().await;
 }
