@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Deadline {
     at: Instant,
     within: Duration,
+    limit: Duration,
+    phase: TimeoutPhase,
 }
 
 impl Deadline {
@@ -16,7 +18,12 @@ impl Deadline {
     pub(crate) fn of(gateway: &Gateway, ask: &Ask) -> Option<Self> {
         let within = ask.deadline?.since(gateway.now());
         let at = Instant::now() + within;
-        Some(Self { at, within })
+        Some(Self {
+            at,
+            within,
+            limit: ask.patience.unwrap_or(within),
+            phase: ask.late_phase(),
+        })
     }
 
     /// What the caller is told then.
@@ -27,8 +34,8 @@ impl Deadline {
                 model: model.to_owned(),
                 answering,
             },
-            phase: TimeoutPhase::Total,
-            after: self.within,
+            phase: self.phase,
+            after: self.limit,
             elapsed: self.within,
         }
     }

@@ -50,6 +50,8 @@ pub enum TimeoutPhase {
     Idle,
     /// The whole call.
     Total,
+    /// The caller's own.
+    Caller,
 }
 
 /// In what way a response is no answer.
@@ -189,7 +191,7 @@ pub enum InferenceError {
         message: String,
     },
     /// The provider did not answer in time.
-    #[error("{} did not answer in time: {} after {} ms", .origin.provider, limit_name(*.phase), .after.as_millis())]
+    #[error("{}", late(.origin, *.phase, *.after))]
     Timeout {
         #[serde(flatten)]
         origin: Origin,
@@ -323,13 +325,19 @@ fn said(message: &str) -> String {
     }
 }
 
-const fn limit_name(phase: TimeoutPhase) -> &'static str {
-    match phase {
+fn late(origin: &Origin, phase: TimeoutPhase, after: Duration) -> String {
+    let ms = whole_ms(after);
+    let what = match phase {
         TimeoutPhase::Connect => "no connection",
         TimeoutPhase::FirstToken => "no first token",
         TimeoutPhase::Idle => "silence within the answer",
         TimeoutPhase::Total => "not complete",
-    }
+        TimeoutPhase::Caller => return format!("the caller's limit of {ms} ms is over"),
+    };
+    format!(
+        "{} did not answer in time: {what} after {ms} ms",
+        origin.provider
+    )
 }
 
 /// Whole milliseconds, rounded up so that nobody comes back too early.

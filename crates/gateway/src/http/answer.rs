@@ -177,12 +177,7 @@ impl Asked {
         let gateway = &self.shared.gateway;
         let provider = first.and_then(|name| gateway.provider(name));
         let dialect = provider.and_then(|provider| provider.dialect(Some(self.arrival.dialect)));
-        let patience = self
-            .arrival
-            .patience()
-            .into_iter()
-            .chain(self.model.total)
-            .min();
+        let (deadline, patience) = self.arrival.deadline(gateway.now(), self.model.total);
         Ask {
             model: Arc::from(self.request.model.as_str()),
             spender: self.arrival.spender(),
@@ -190,7 +185,8 @@ impl Asked {
             output_tokens_max: all_choices(&self.request),
             has_audio: has_audio(&self.request),
             priority: self.arrival.caller.priority,
-            deadline: patience.map(|patience| gateway.now().after(patience)),
+            deadline,
+            patience,
             is_retried: true,
             random: self.arrival.random,
         }

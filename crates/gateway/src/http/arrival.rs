@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use mainstay_contract::{Code, ErrorReport, RetryAdvice};
+use mainstay_contract::{Code, ErrorReport, RetryAdvice, Timestamp};
 use mainstay_inference::{Dialect, HOPS, Spender};
 use mainstay_resilience::Priority;
 use std::sync::Arc;
@@ -45,9 +45,12 @@ pub(super) struct Arrival {
     pub(super) dialect: Dialect,
     /// Through how many gateways it came.
     pub(super) hops: u8,
+    /// How long the caller waits in all.
+    patience: Option<Duration>,
     began: Instant,
 }
 
+const TIMEOUT: &str = "x-mainstay-timeout-ms";
 /// A request that came through more gateways goes round in a circle.
 const HOPS_MAX: u8 = 8;
 
@@ -67,7 +70,15 @@ impl Arrival {
             let refusal = Refusal::invalid(message, None);
             return Err(Box::new(refuse(dialect, &refusal, &request_id)));
         }
-        let end = began + patience(&parts.headers).map_or(ARRIVAL, |it| it.min(ARRIVAL));
+        let patience = match patience(&parts.headers) {
+            Ok(patience) => patience,
+            Err(message) => {
+                discard(&parts.headers, body);
+                let refusal = Refusal::invalid(message, Some(TIMEOUT.to_owned()));
+                return Err(Box::new(refuse(dialect, &refusal, &request_id)));
+            }
+        };
+        let end = began + patience.map_or(ARRIVAL, |patience| patience.min(ARRIVAL));
         match read_body(&parts.headers, body, end).await {
             Ok(body) => Ok(Self {
                 caller: caller.unwrap_or_default(),
@@ -77,6 +88,7 @@ impl Arrival {
                 random,
                 dialect,
                 hops,
+                patience,
                 began,
             }),
             Err(refusal) => {
@@ -105,10 +117,19 @@ impl Arrival {
         }
     }
 
-    /// How long the caller still waits: the time in which its body arrived is gone.
-    pub(super) fn patience(&self) -> Option<Duration> {
-        let whole = patience(&self.headers)?;
-        Some(whole.saturating_sub(self.began.elapsed()))
+    /// Until when it may take, and the caller's own limit where that is what counts. The time in which its
+    /// body arrived is gone.
+    pub(super) fn deadline(
+        &self,
+        now: Timestamp,
+        total: Option<Duration>,
+    ) -> (Option<Timestamp>, Option<Duration>) {
+        let whole = self.patience;
+        let own = whole.map(|whole| whole.saturating_sub(self.began.elapsed()));
+        let is_own = own.is_some_and(|own| total.is_none_or(|total| own <= total));
+        let within = own.into_iter().chain(total).min();
+        let deadline = within.map(|within| now.after(within));
+        (deadline, whole.filter(|_| is_own))
     }
 
     /// Headers that the caller may choose for the provider of its dialect.
@@ -127,15 +148,25 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// How long a caller waits: what it says itself, or what the official clients say of their timeout.
-#[must_use]
-pub fn patience(headers: &HeaderMap) -> Option<Duration> {
-    let own = text(headers, "x-mainstay-timeout-ms").and_then(|text| text.parse().ok());
-    let own = own.map(Duration::from_millis);
-    own.or_else(|| {
-        let seconds: f64 = text(headers, "x-stainless-timeout")?.parse().ok()?;
-        Duration::try_from_secs_f64(seconds).ok()
-    })
+/// How long a caller waits: what it says itself, or what the official clients say of their timeout. Theirs is
+/// not written by hand, so one that says nothing is none.
+///
+/// # Errors
+/// A message, where `x-mainstay-timeout-ms` is no time.
+pub fn patience(headers: &HeaderMap) -> Result<Option<Duration>, String> {
+    if let Some(value) = headers.get(TIMEOUT) {
+        let digits = value.to_str().unwrap_or_default().trim();
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let ms = digits.parse().ok().filter(|ms: &u64| is_number && *ms > 0);
+        let most = u64::MAX;
+        let ms = ms.ok_or_else(|| {
+            format!("`{TIMEOUT}` must be a whole number of milliseconds from 1 to {most}")
+        })?;
+        return Ok(Some(Duration::from_millis(ms)));
+    }
+    let seconds = text(headers, "x-stainless-timeout").and_then(|text| text.parse().ok());
+    let patience = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    Ok(patience.filter(|patience| !patience.is_zero()))
 }
 
 /// A fresh id, which the log, the headers and the body of a failure share.

@@ -26,7 +26,7 @@ pub(super) async fn embeddings(State(shared): State<Shared>, request: Request) -
         Ok(model) => model,
         Err(refusal) => return refused(&refusal),
     };
-    let patience = arrival.patience().into_iter().chain(model.total).min();
+    let (deadline, patience) = arrival.deadline(shared.gateway.now(), model.total);
     let ask = Ask {
         model: Arc::from(request.model.as_str()),
         spender: arrival.spender(),
@@ -34,7 +34,8 @@ pub(super) async fn embeddings(State(shared): State<Shared>, request: Request) -
         output_tokens_max: Some(0),
         has_audio: false,
         priority: arrival.caller.priority,
-        deadline: patience.map(|patience| shared.gateway.now().after(patience)),
+        deadline,
+        patience,
         is_retried: true,
         random: arrival.random,
     };

@@ -1,6 +1,6 @@
 //! How the bodies of requests arrive.
 
-use crate::fake::{Fake, settings};
+use crate::fake::{Fake, Step, gateway, settings};
 use crate::wire::{CHAT, Wire, by, chat, post, request, with};
 use axum::body::{Body, Bytes};
 use futures_util::stream::{StreamExt, iter, pending, unfold};
@@ -92,4 +92,42 @@ async fn a_body_on_its_way_holds_nothing() {
     assert_eq!(quick.status, 200, "{quick:?}");
     assert_eq!(slow.await.unwrap(), 200);
     assert_eq!(provider.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_time_that_is_none_is_refused() {
+    let provider = Fake::saying("hi");
+    let mut wire = Wire::new(&narrow(&provider));
+    for value in ["abc", "-1", "+1", "1e3", "0", "", "99999999999999999999"] {
+        let asked = with(post(CHAT, &chat(false)), "x-mainstay-timeout-ms", value);
+        let reply = wire.send(asked).await;
+        assert_eq!(reply.status, 400, "{value}: {reply:?}");
+        let code = reply.header("x-mainstay-code");
+        assert_eq!(code, Some("inference.bad_request"), "{value}");
+        let error = &reply.json()["error"];
+        assert_eq!(error["param"], "x-mainstay-timeout-ms");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("x-mainstay-timeout-ms"), "{message}");
+    }
+    assert_eq!(provider.calls(), 0);
+    for value in ["abc", "-1", "0", "1e99"] {
+        let asked = with(post(CHAT, &chat(false)), "x-stainless-timeout", value);
+        assert_eq!(wire.send(asked).await.status, 200, "{value}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_time_is_over_is_told_that_it_was_theirs() {
+    let provider = Fake::new(|_| vec![Step::Hang]);
+    let mut wire = Wire::new(&gateway(&[("m", provider)]));
+    for (body, stream) in [(chat(false), false), (chat(true), true)] {
+        let asked = with(post(CHAT, &body), "x-mainstay-timeout-ms", "300");
+        let reply = wire.send(asked).await;
+        assert_eq!(reply.status, 504, "{stream}: {reply:?}");
+        let told = reply.json();
+        assert_eq!(
+            told["error"]["message"],
+            "the caller's limit of 300 ms is over"
+        );
+    }
 }

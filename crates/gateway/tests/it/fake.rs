@@ -269,6 +269,7 @@ pub(crate) fn ask(model: &str) -> Ask {
         has_audio: false,
         priority: Priority::Normal,
         deadline: None,
+        patience: None,
         is_retried: true,
         random: 7,
     }

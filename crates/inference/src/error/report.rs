@@ -60,7 +60,11 @@ impl InferenceError {
                 ..
             }
             | Self::Timeout {
-                phase: TimeoutPhase::FirstToken | TimeoutPhase::Idle | TimeoutPhase::Total,
+                phase:
+                    TimeoutPhase::FirstToken
+                    | TimeoutPhase::Idle
+                    | TimeoutPhase::Total
+                    | TimeoutPhase::Caller,
                 ..
             }
             | Self::BadResponse { .. }
@@ -145,6 +149,10 @@ impl InferenceError {
                 phase: NetworkPhase::Tls,
                 ..
             } => Some("the certificate must come from a publicly trusted authority"),
+            Self::Timeout {
+                phase: TimeoutPhase::Caller,
+                ..
+            } => None,
             Self::Timeout { .. } => Some("raise the limit in the model's `timeout`"),
             Self::PriceUnknown { .. } => Some(
                 "give the model a `price`, or say `if_price_unknown: allow` to let it count as free",
@@ -195,7 +203,14 @@ impl Coded for InferenceError {
             .about("model", &self.origin().model)
             .effect(self.effect())
             .data(serde_json::to_value(self).unwrap_or_default());
-        if self.origin().provider == OURS {
+        let is_impatience = matches!(
+            self,
+            Self::Timeout {
+                phase: TimeoutPhase::Caller,
+                ..
+            }
+        );
+        if is_impatience || self.origin().provider == OURS {
             report.responsible = Responsible::Caller;
         }
         if let Some(wait) = self.retry_after() {

@@ -1,7 +1,7 @@
 //! One request of a caller.
 
 use super::{BudgetKey, FailureClass, Pricing, Spender};
-use crate::{InferenceError, Tokens};
+use crate::{InferenceError, TimeoutPhase, Tokens};
 use mainstay_contract::{Timestamp, Usd};
 use mainstay_resilience::{Permit, Priority, ReservationId};
 use std::sync::Arc;
@@ -43,10 +43,23 @@ pub struct Ask {
     pub priority: Priority,
     /// When the caller gives up.
     pub deadline: Option<Timestamp>,
+    /// How long the caller said that it waits, where the deadline comes of that.
+    pub patience: Option<Duration>,
     /// Whether failures are repeated here; not where the caller does so itself.
     pub is_retried: bool,
     /// Any number, different for each: for waits and shares.
     pub random: u64,
+}
+
+impl Ask {
+    /// Whose limit is over at the deadline: the caller's, or that of the whole call.
+    #[must_use]
+    pub const fn late_phase(&self) -> TimeoutPhase {
+        match self.patience {
+            Some(_) => TimeoutPhase::Caller,
+            None => TimeoutPhase::Total,
+        }
+    }
 }
 
 /// A flight.

@@ -7,7 +7,7 @@ use super::flight::{Flight, State};
 use super::money::Payment;
 use super::pace::Pace;
 use super::{AttemptId, BudgetKey, FailureClass, FlightId, Gate};
-use crate::{InferenceError, Origin, TimeoutPhase};
+use crate::{InferenceError, Origin};
 use mainstay_contract::Timestamp;
 use mainstay_resilience::{BreakerState, Entered};
 use std::sync::Arc;
@@ -301,11 +301,12 @@ impl Gate {
 
     /// The caller's time is over while it waited.
     fn expire(&mut self, now: Timestamp, id: FlightId, flight: Box<Flight>) {
+        let elapsed = now.since(flight.arrived);
         let error = InferenceError::Timeout {
             origin: self.origin(flight.deployment()),
-            phase: TimeoutPhase::Total,
-            after: now.since(flight.arrived),
-            elapsed: now.since(flight.arrived),
+            phase: flight.ask.late_phase(),
+            after: flight.ask.patience.unwrap_or(elapsed),
+            elapsed,
         };
         self.conclude(now, id, flight, Err(error));
     }

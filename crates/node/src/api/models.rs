@@ -27,7 +27,7 @@ pub(super) async fn list(call: Call) -> Answer {
 pub(super) async fn call(call: Call) -> Answer {
     let began = Instant::now();
     let call = call.known_query(&[])?;
-    let patience = mainstay_gateway::patience(call.request.headers());
+    let patience = mainstay_gateway::patience(call.request.headers()).map_err(Problem::invalid)?;
     let is_stream = call.accepts(sse::MEDIA_TYPE);
     let model = call.text("model").to_owned();
     let Call {
@@ -49,7 +49,8 @@ pub(super) async fn call(call: Call) -> Answer {
         system: fields.take_string("system")?,
         output_tokens_max,
         stream: is_stream,
-        patience: patience.map(|whole| whole.saturating_sub(began.elapsed())),
+        patience,
+        waited: began.elapsed(),
     };
     let mut calling = node.call_model(&question).await?;
     if is_stream {

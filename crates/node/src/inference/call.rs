@@ -25,8 +25,10 @@ pub struct ModelCall {
     pub output_tokens_max: Option<u64>,
     /// Whether the answer is wanted in pieces.
     pub stream: bool,
-    /// How long its caller still waits.
+    /// How long its caller waits.
     pub patience: Option<Duration>,
+    /// How much of that is gone.
+    pub waited: Duration,
 }
 
 /// An answer, and what it cost.
@@ -93,7 +95,10 @@ impl Calling {
             output_tokens_max: call.output_tokens_max,
             has_audio: false,
             priority: Priority::Normal,
-            deadline: call.patience.map(|patience| gateway.now().after(patience)),
+            deadline: call
+                .patience
+                .map(|patience| gateway.now().after(patience.saturating_sub(call.waited))),
+            patience: call.patience,
             is_retried: true,
             random: uuid::Uuid::now_v7().as_u64_pair().1,
         };

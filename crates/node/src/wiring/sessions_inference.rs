@@ -44,6 +44,7 @@ pub(crate) async fn ask_model(
         has_audio: false,
         priority: Priority::Normal,
         deadline: None,
+        patience: None,
         is_retried: false,
         random: uuid::Uuid::now_v7().as_u64_pair().1,
     };

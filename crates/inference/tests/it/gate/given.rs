@@ -90,6 +90,7 @@ pub(crate) fn ask() -> Ask {
         has_audio: false,
         priority: Priority::Normal,
         deadline: None,
+        patience: None,
         is_retried: true,
         random: 0,
     }

@@ -231,6 +231,7 @@ pub(crate) fn asking(chance: &mut Chance, now: Timestamp) -> Ask {
         has_audio: false,
         priority: chance.of(&[Priority::High, Priority::Normal, Priority::Low]),
         deadline: chance.some(40, |chance| now.after(chance.ms(0, 30_000))),
+        patience: None,
         is_retried: chance.is(80),
         random: chance.next(),
     }

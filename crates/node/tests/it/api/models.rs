@@ -261,5 +261,12 @@ async fn a_question_takes_no_longer_than_its_caller_waits() {
     let asked = served.post_with("/api/models/slow/call", patience, body.as_bytes());
     let report = asked.await.refused("inference.timeout");
     assert_eq!(report["subject"]["id"], "slow", "{report}");
+    assert_eq!(report["message"], "the caller's limit of 300 ms is over");
+    assert_eq!(report["responsible"], "caller");
+    let nonsense = "x-mainstay-timeout-ms: soon\r\n";
+    let asked = served.post_with("/api/models/slow/call", nonsense, body.as_bytes());
+    let report = asked.await.refused("runtime.invalid_request");
+    let message = report["message"].as_str().unwrap();
+    assert!(message.contains("x-mainstay-timeout-ms"), "{message}");
     served.stop().await;
 }
