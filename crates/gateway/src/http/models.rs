@@ -4,6 +4,7 @@ use super::Shared;
 use super::answer::{json, unknown, usable};
 use super::arrival::{Caller, request_id};
 use super::refusal::refuse;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -32,11 +33,14 @@ pub(super) async fn list(State(shared): State<Shared>, request: Request) -> Resp
 
 pub(super) async fn show(
     State(shared): State<Shared>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
     let is_anthropic = is_anthropic(request.headers());
     let (id, caller) = (request_id(), caller(&request));
+    // What is no UTF-8 is no name, and is told as it was written.
+    let written = || request.uri().path().trim_start_matches("/v1/models/");
+    let name = name.map_or_else(|_| written().to_owned(), |Path(name)| name);
     let settings = shared.gateway.settings();
     if usable(&settings, &caller).contains(&name.as_str()) {
         let provider = &settings.models[name.as_str()].provider;

@@ -1,6 +1,6 @@
 //! `GET /v1/models`: what a key may use, and nothing else.
 
-use crate::fake::{Fake, settings};
+use crate::fake::{Fake, gateway, settings};
 use crate::wire::{Wire, by, request, with};
 use axum::body::Body;
 use mainstay_gateway::{Gateway, Ledger};
@@ -75,4 +75,16 @@ async fn anthropics_clients_get_their_form() {
     let missing = wire.send(anthropic(missing)).await;
     assert_eq!(missing.status, 404);
     assert_eq!(missing.json()["error"]["type"], "not_found_error");
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_text_is_unknown() {
+    let mut wire = Wire::new(&gateway(&[("m", Fake::saying("hi"))]));
+    let reply = wire.get("/v1/models/%ff").await;
+    assert_eq!(reply.status, 404, "{reply:?}");
+    assert!(reply.header("x-request-id").is_some(), "{reply:?}");
+    let code = reply.header("x-mainstay-code");
+    assert_eq!(code, Some("inference.model_not_found"));
+    let message = &reply.json()["error"]["message"];
+    assert_eq!(message, "there is no model `%ff`; there are m");
 }
