@@ -70,6 +70,15 @@ impl Arrival {
             let refusal = Refusal::invalid(message, None);
             return Err(Box::new(refuse(dialect, &refusal, &request_id)));
         }
+        if is_encoded(&parts.headers) {
+            let message = "`content-encoding` says that the body is compressed: only plain bodies are understood";
+            let refusal = Refusal {
+                status: 415,
+                ..Refusal::invalid(message, None)
+            };
+            discard(&parts.headers, body);
+            return Err(Box::new(refuse(dialect, &refusal, &request_id)));
+        }
         let patience = match patience(&parts.headers) {
             Ok(patience) => patience,
             Err(message) => {
@@ -142,6 +151,12 @@ impl Arrival {
         let pair = |name: &&'static str| Some((*name, self.text(name)?.to_owned()));
         names.iter().filter_map(pair).collect()
     }
+}
+
+/// Whether a body comes in another form than its own.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -131,3 +131,27 @@ async fn whose_time_is_over_is_told_that_it_was_theirs() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_told_why() {
+    let provider = Fake::saying("hi");
+    let mut wire = Wire::new(&narrow(&provider));
+    for path in [CHAT, "/v1/responses", "/v1/messages", "/v1/embeddings"] {
+        for (body, reason) in [
+            ("", "it is empty"),
+            ("\u{feff}{}", "byte order mark"),
+            ("{\"model\":", "it ends too early"),
+            ("{\"model\":\"\\ud800\"}", "half of a surrogate pair"),
+        ] {
+            let reply = wire.send(request("POST", path, Body::from(body))).await;
+            assert_eq!(reply.status, 400, "{path}: {reply:?}");
+            assert!(reply.body.contains(reason), "{path}: {reply:?}");
+        }
+        let zipped = with(post(path, &chat(false)), "content-encoding", "gzip");
+        let reply = wire.send(zipped).await;
+        assert_eq!(reply.status, 415, "{path}: {reply:?}");
+        assert!(reply.body.contains("only plain bodies"), "{reply:?}");
+    }
+    let plain = with(post(CHAT, &chat(false)), "content-encoding", "identity");
+    assert_eq!(wire.send(plain).await.status, 200);
+}

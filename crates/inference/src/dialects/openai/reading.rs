@@ -1,6 +1,7 @@
 //! Reading a caller's JSON so that every complaint names the field and can be read by people.
 
 use crate::InvalidRequest;
+use crate::dialects::reading::fault;
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -106,9 +107,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<Object, InvalidRequest> {
             "The request must be a JSON object, not {}.",
             kind(&other)
         ))),
-        Err(error) if error.line() == 0 => Err(whole("The request is not JSON.".to_owned())),
         Err(error) => Err(whole(format!(
-            "The request is not JSON that can be read: something is wrong at line {}, column {}.",
+            "The request is not JSON that can be read: {}, at line {}, column {}.",
+            fault(body, &error),
             error.line(),
             error.column()
         ))),
@@ -246,6 +247,30 @@ mod tests {
             assert_eq!(refused.param, None, "{body}");
             assert!(refused.message.starts_with("The request"), "{body}");
         }
+        for (body, reason) in [
+            ("", "it is empty"),
+            (" \n", "it is empty"),
+            ("\u{feff}{}", "byte order mark"),
+            ("{\"a\"", "it ends too early"),
+            ("{\"a\":1e999}", "a number does not fit"),
+            ("{} x", "something follows the JSON"),
+            ("{\"a\":\"\\ud800\"}", "half of a surrogate pair"),
+            ("{\"a\":\"\\udc00\"}", "half of a surrogate pair"),
+            ("{\"a\":\"\\ud800\\u0041\"}", "half of a surrogate pair"),
+            ("{'a':1}", "key must be a string"),
+        ] {
+            let refused = parse(body.as_bytes()).unwrap_err();
+            assert!(refused.message.contains(reason), "{body}: {refused:?}");
+        }
+        let refused = parse(b"{\"a\":\"\xff\"}").unwrap_err();
+        assert!(refused.message.contains("it is not UTF-8"), "{refused:?}");
+        let nested = |levels| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        assert!(parse(nested(126).as_bytes()).is_ok());
+        let refused = parse(nested(127).as_bytes()).unwrap_err();
+        assert!(
+            refused.message.contains("deeper than 127 levels"),
+            "{refused:?}"
+        );
         let deep = "[".repeat(100_000);
         assert!(parse(format!("{{\"a\":{deep}").as_bytes()).is_err());
     }
