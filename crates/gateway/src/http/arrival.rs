@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use mainstay_contract::{Code, ErrorReport, RetryAdvice, Timestamp};
+use mainstay_contract::{Code, ErrorReport, Responsible, Timestamp};
 use mainstay_inference::{Dialect, HOPS, Spender};
 use mainstay_resilience::Priority;
 use std::sync::Arc;
@@ -236,8 +236,8 @@ fn late() -> Refusal {
         PAUSE.as_secs(),
         ARRIVAL.as_secs()
     );
-    let mut report = ErrorReport::new(Code::InvalidRequest, message);
-    report.retry.advice = RetryAdvice::Now;
+    let mut report = ErrorReport::new(Code::Timeout, message);
+    report.responsible = Responsible::Caller;
     Refusal {
         status: 408,
         ..Refusal::of(&report)

@@ -57,6 +57,7 @@ async fn a_body_may_come_slowly_but_must_come() {
         assert_eq!(reply.status, 408, "{reply:?}");
         assert_eq!(reply.header("connection"), Some("close"));
         assert_eq!(reply.header("x-should-retry"), None);
+        assert_eq!(reply.header("x-mainstay-code"), Some("inference.timeout"));
         assert_eq!(reply.json()["error"]["type"], "invalid_request_error");
         assert_eq!(began.elapsed().as_secs(), seconds);
     }
