@@ -12,6 +12,7 @@ use mainstay_inference::{
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A flight that leaves when it is dropped before its end.
 struct Leaving<'a> {
@@ -44,6 +45,7 @@ impl Gateway {
             input: ask.input_tokens,
             ..Tokens::default()
         };
+        let began = Instant::now();
         let deadline = Deadline::of(self, &ask);
         let (flight, mut mail) = self.ask(ask);
         let mut leaving = Leaving {
@@ -86,11 +88,11 @@ impl Gateway {
                     leaving.is_over = true;
                     return match (ending, made) {
                         (Ok(success), Some(embeddings)) => Ok((embeddings, success)),
-                        (Ok(_), None) => Err(lost()),
+                        (Ok(_), None) => Err(lost(began.elapsed())),
                         (Err(error), _) => Err(error),
                     };
                 }
-                None => return Err(lost()),
+                None => return Err(lost(began.elapsed())),
             }
         }
     }
@@ -139,7 +141,7 @@ fn broken() -> InferenceError {
     }
 }
 
-fn lost() -> FlowError {
+fn lost(elapsed: Duration) -> FlowError {
     Box::new(GateError {
         error: broken(),
         earlier: Vec::new(),
@@ -147,5 +149,6 @@ fn lost() -> FlowError {
         attempts: 0,
         usd: Usd::ZERO,
         tokens: Tokens::default(),
+        elapsed,
     })
 }

@@ -16,7 +16,7 @@ use mainstay_inference::{
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// How a flow fails.
 pub type FlowError = Box<GateError>;
@@ -39,6 +39,7 @@ pub struct Flow {
     mail: Receiver,
     call: ProviderCall,
     input_tokens: u64,
+    began: Instant,
     /// When the caller gives up.
     deadline: Option<Deadline>,
     /// Whether another model answers where this one's filter does not let it.
@@ -95,6 +96,7 @@ impl Flow {
             mail,
             call,
             input_tokens,
+            began: Instant::now(),
             deadline,
             answers_filter,
             opening: FuturesUnordered::new(),
@@ -274,6 +276,7 @@ impl Flow {
             attempts: 1,
             usd: mainstay_contract::Usd::ZERO,
             tokens: Tokens::default(),
+            elapsed: self.began.elapsed(),
         })
     }
 
@@ -391,6 +394,7 @@ impl Flow {
             attempts: 0,
             usd: mainstay_contract::Usd::ZERO,
             tokens: Tokens::default(),
+            elapsed: self.began.elapsed(),
         })
     }
 

@@ -88,7 +88,7 @@ pub fn flow_report(error: &FlowError, model: &str) -> ErrorReport {
         input_tokens: error.tokens.input,
         output_tokens: error.tokens.output,
         usd: error.usd,
-        ms: 0,
+        ms: u64::try_from(error.elapsed.as_millis()).unwrap_or(u64::MAX),
     };
     report
 }

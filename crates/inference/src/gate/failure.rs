@@ -4,6 +4,7 @@ use super::FailureClass;
 use crate::InferenceError;
 use mainstay_contract::Usd;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A flight that ended badly.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +22,8 @@ pub struct GateError {
     pub usd: Usd,
     /// What was counted or estimated for them.
     pub tokens: crate::Tokens,
+    /// How long it took in all.
+    pub elapsed: Duration,
 }
 
 /// Which failures another deployment may help against; none says that it cannot.

@@ -355,6 +355,7 @@ impl Gate {
                 attempts: flight.attempts_made,
                 usd: flight.usd,
                 tokens: flight.tokens,
+                elapsed: now.since(flight.arrived),
             })),
         };
         self.effects

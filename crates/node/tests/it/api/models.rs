@@ -263,6 +263,9 @@ async fn a_question_takes_no_longer_than_its_caller_waits() {
     assert_eq!(report["subject"]["id"], "slow", "{report}");
     assert_eq!(report["message"], "the caller's limit of 300 ms is over");
     assert_eq!(report["responsible"], "caller");
+    // Some of its time was gone when it was asked.
+    let ms = report["spent"]["ms"].as_u64().unwrap();
+    assert!((100..60_000).contains(&ms), "{report}");
     let nonsense = "x-mainstay-timeout-ms: soon\r\n";
     let asked = served.post_with("/api/models/slow/call", nonsense, body.as_bytes());
     let report = asked.await.refused("runtime.invalid_request");
