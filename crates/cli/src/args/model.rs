@@ -10,6 +10,9 @@ pub(crate) enum ModelCommand {
     /// Ask a model one question
     Call(ModelCall),
     /// Say what was spent
+    ///
+    /// `failures` counts calls of a provider without an answer, not requests: a repeated request counts several
+    /// times. A call that cost nothing counts only where it falls under a budget.
     Usage(ModelUsage),
 }
 

@@ -137,7 +137,7 @@ pub struct UsageLine {
     pub model: Arc<str>,
     /// Calls that brought an answer.
     pub answers: u64,
-    /// Calls that brought none, and cost something or may have.
+    /// Calls that brought none, not requests; one that cost nothing counts only under a budget.
     pub failures: u64,
     /// Money.
     pub usd: Usd,

@@ -91,7 +91,7 @@ pub(super) fn schemas() -> Value {
         "Usage": object("What was used", &[
             ("rows!", list(reference("UsageLine"))), ("budgets!", list(reference("BudgetStatus"))),
         ]),
-        "UsageLine": object("What was used of a model in a day", &[
+        "UsageLine": object("What was used of a model in a day. `failures` counts calls of a provider without an answer, not requests; one that cost nothing counts only under a budget", &[
             ("day!", string()), ("key!", or_null(string())), ("agent!", or_null(string())),
             ("model!", string()), ("answers!", integer()), ("failures!", integer()),
             ("usd!", string()), ("input_tokens!", integer()), ("cache_read_tokens!", integer()),
