@@ -32,7 +32,9 @@ pub enum NetworkPhase {
     Connect,
     /// Agreeing on encryption, certificates included.
     Tls,
-    /// Sending, or waiting for the first byte of the answer.
+    /// Sending: the provider cannot have the whole request.
+    Send,
+    /// Waiting for the first byte of the answer; perhaps still sending.
     Response,
     /// Receiving the answer.
     Stream,

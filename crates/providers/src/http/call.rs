@@ -243,6 +243,7 @@ fn unreachable(provider: &HttpProvider, error: &ExchangeError, keyed: &Keyed) ->
             return timed_out(provider, &expired, expired.after, false);
         }
         ExchangeError::Connect(ConnectError::Failed { phase, .. }) => *phase,
+        ExchangeError::Cut(_) => NetworkPhase::Send,
         ExchangeError::Http(_) => NetworkPhase::Response,
     };
     InferenceError::NetworkError {

@@ -11,6 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
@@ -77,13 +78,13 @@ impl Connector {
             None => reach(host, port).await?,
         };
         if !is_tls {
-            return Ok(Stream::Plain(TokioIo::new(stream)));
+            return Ok(Stream::new(Wire::Plain(TokioIo::new(stream))));
         }
         let failed = |error| ConnectError::failed(NetworkPhase::Tls, error);
         let name = ServerName::try_from(bare(host).to_owned())
             .map_err(|error| failed(io::Error::other(error)))?;
         let stream = self.tls.connect(name, stream).await.map_err(failed)?;
-        Ok(Stream::Tls(Box::new(TokioIo::new(stream))))
+        Ok(Stream::new(Wire::Tls(Box::new(TokioIo::new(stream)))))
     }
 }
 
@@ -126,18 +127,57 @@ fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// An open connection.
-pub(super) enum Stream {
+/// An open connection that counts what is written to it.
+pub(super) struct Stream {
+    wire: Wire,
+    written: Written,
+}
+
+/// How many bytes a connection has taken since the last request began. Over TLS these are the bytes before
+/// they are encrypted.
+#[derive(Clone, Default)]
+pub(super) struct Written(Arc<AtomicU64>);
+
+enum Wire {
     Plain(TokioIo<TcpStream>),
     Tls(Box<TokioIo<TlsStream<TcpStream>>>),
 }
 
+impl Written {
+    pub(super) fn begin(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, taken: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = taken {
+            self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        taken
+    }
+}
+
 impl Stream {
+    fn new(wire: Wire) -> Self {
+        Self {
+            wire,
+            written: Written::default(),
+        }
+    }
+
+    /// Counts on while the connection is in use.
+    pub(super) fn written(&self) -> Written {
+        self.written.clone()
+    }
+
     /// Whether both sides chose HTTP/2.
     pub(super) fn is_http2(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
-            Self::Tls(stream) => stream.inner().get_ref().1.alpn_protocol() == Some(b"h2"),
+        match &self.wire {
+            Wire::Plain(_) => false,
+            Wire::Tls(stream) => stream.inner().get_ref().1.alpn_protocol() == Some(b"h2"),
         }
     }
 }
@@ -148,9 +188,9 @@ impl Read for Stream {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
+        match &mut self.get_mut().wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Wire::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
         }
     }
 }
@@ -161,30 +201,32 @@ impl Write for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
-        }
+        let this = self.get_mut();
+        let taken = match &mut this.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Wire::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
+        };
+        this.written.count(taken)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(context),
+        match &mut self.get_mut().wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Wire::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
+        match &mut self.get_mut().wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Wire::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+        match &self.wire {
+            Wire::Plain(stream) => stream.is_write_vectored(),
+            Wire::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -193,9 +235,11 @@ impl Write for Stream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, slices),
-        }
+        let this = self.get_mut();
+        let taken = match &mut this.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Wire::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, slices),
+        };
+        this.written.count(taken)
     }
 }

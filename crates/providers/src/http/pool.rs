@@ -7,7 +7,7 @@
 //! A request that was certainly not sent, because its connection closed first, goes out over another one. What
 //! may have been sent is never repeated here: only the gate knows whether that may be.
 
-use super::connect::{ConnectError, Connector, Stream};
+use super::connect::{ConnectError, Connector, Stream, Written};
 use http::{HeaderValue, Request, Response, Uri, Version, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Bytes, Incoming};
@@ -37,20 +37,23 @@ pub(super) enum ExchangeError {
     /// The connection broke, or what came over it is not HTTP.
     #[error(transparent)]
     Http(#[from] hyper::Error),
+    /// The connection broke before all of the request was written to it.
+    #[error(transparent)]
+    Cut(hyper::Error),
 }
 
 /// A request that a connection did not bring back an answer for.
 struct Missed {
     /// The request, where it was certainly not sent.
     unsent: Option<Box<Sending>>,
-    error: hyper::Error,
+    error: ExchangeError,
 }
 
 impl From<TrySendError<Sending>> for Missed {
     fn from(mut failed: TrySendError<Sending>) -> Self {
         Self {
             unsent: failed.take_message().map(Box::new),
-            error: failed.into_error(),
+            error: failed.into_error().into(),
         }
     }
 }
@@ -75,6 +78,7 @@ struct State {
 struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: http1::Connection<Stream, Full<Bytes>>,
+    written: Written,
 }
 
 /// The body of a response.
@@ -146,16 +150,21 @@ impl Pool {
     ) -> Result<Response<ResponseBody>, ExchangeError> {
         let stream = self.connector.open(&address).await?;
         if !stream.is_http2() {
+            let written = stream.written();
             let (sender, driver) = http1::handshake(stream).await?;
-            let connection = Box::new(Connection { sender, driver });
+            let connection = Box::new(Connection {
+                sender,
+                driver,
+                written,
+            });
             let sent = self.over_http1(connection, request).await;
-            return Ok(sent.map_err(|missed| missed.error)?);
+            return sent.map_err(|missed| missed.error);
         }
         *request.uri_mut() = address;
         request.headers_mut().remove(header::HOST);
         let shared = self.share(stream).await?;
         let sent = over_http2(shared, request).await;
-        Ok(sent.map_err(|missed| missed.error)?)
+        sent.map_err(|missed| missed.error)
     }
 
     /// HTTP/1.1 names the server in a field of its own and the rest in the first line.
@@ -171,6 +180,8 @@ impl Pool {
         mut connection: Box<Connection>,
         request: Box<Sending>,
     ) -> Result<Response<ResponseBody>, Missed> {
+        let length = request.body().size_hint().lower();
+        connection.written.begin();
         let mut response = pin!(connection.sender.try_send_request(*request));
         let driver = &mut connection.driver;
         let mut is_over = false;
@@ -182,7 +193,17 @@ impl Pool {
                 false => response.as_mut().poll(&mut nobody()),
             }
         });
-        let response = response.await?;
+        let response = response.await.map_err(|failed| {
+            let missed = Missed::from(failed);
+            match missed.error {
+                ExchangeError::Http(error) if connection.written.bytes() < length => Missed {
+                    error: ExchangeError::Cut(error),
+                    ..missed
+                },
+                _ => missed,
+            }
+        });
+        let response = response?;
         let kept = (!is_over).then(|| (Arc::clone(self), connection));
         Ok(response.map(|incoming| ResponseBody {
             incoming,

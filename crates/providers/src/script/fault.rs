@@ -74,6 +74,7 @@ pub(super) const NETWORK_PHASES: &[(&str, NetworkPhase)] = &[
     ("resolve", NetworkPhase::Resolve),
     ("connect", NetworkPhase::Connect),
     ("tls", NetworkPhase::Tls),
+    ("send", NetworkPhase::Send),
     ("response", NetworkPhase::Response),
     ("stream", NetworkPhase::Stream),
 ];

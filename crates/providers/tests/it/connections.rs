@@ -4,9 +4,11 @@ use crate::server::{Act, GOOD, Server, ask, opened, plain, provider, settings};
 use crate::services::{call, pieces};
 use crate::tls::{TlsServer, through};
 use mainstay_contract::EffectState;
+use mainstay_inference::{Message, ProviderCall, Request, Role};
 use mainstay_providers::{HttpSettings, InferenceError, NetworkPhase, Route};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Barrier;
 
@@ -109,6 +111,51 @@ async fn a_server_that_closes_with_the_answer_half_sent_is_not_asked_again() {
     );
     assert_eq!(error.effect(), EffectState::Unknown);
     assert_eq!((server.hits(), connections.load(Ordering::Relaxed)), (2, 1));
+}
+
+/// Reads as much of a request as comes at once, and resets the connection.
+async fn resetting() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let hits = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&hits);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let read = stream.read(&mut [0; 4096]).await.unwrap();
+            assert!(read > 0);
+            seen.fetch_add(1, Ordering::Relaxed);
+            stream.set_zero_linger().unwrap();
+        }
+    });
+    (url, hits)
+}
+
+#[tokio::test]
+async fn a_question_that_was_not_sent_whole_had_no_effect() {
+    let (url, hits) = resetting().await;
+    let large = Request {
+        model: "main".to_owned(),
+        messages: vec![Message::text(Role::User, "word ".repeat(4 << 20))],
+        ..Request::default()
+    };
+    let large = ProviderCall {
+        request: Arc::new(large),
+        ..call(true)
+    };
+    for (call, phase, effect) in [
+        (large, NetworkPhase::Send, EffectState::None),
+        (call(true), NetworkPhase::Response, EffectState::Unknown),
+    ] {
+        let error = pieces(opened(settings(&url)), call).await.unwrap_err();
+        assert!(
+            matches!(error, InferenceError::NetworkError { phase: told, .. } if told == phase),
+            "{error:?}"
+        );
+        let is_free = effect == EffectState::None;
+        assert_eq!((error.effect(), error.may_be_billed()), (effect, !is_free));
+    }
+    assert_eq!(hits.load(Ordering::Relaxed), 2);
 }
 
 fn trusting(server: &TlsServer, proxy: Option<String>) -> HttpSettings {
