@@ -166,12 +166,20 @@ impl Gateway {
         }
     }
 
-    /// Tells whether a deployment is ready, and how long until that may change, where known.
-    pub fn set_ready(&self, deployment: &Arc<str>, is_ready: bool, retry_after: Option<Duration>) {
+    /// Tells whether a deployment is ready, how long until that may change, where known, and why it is not; the
+    /// reason is told to callers, and empty where it is not known.
+    pub fn set_ready(
+        &self,
+        deployment: &Arc<str>,
+        is_ready: bool,
+        retry_after: Option<Duration>,
+        reason: &str,
+    ) {
         self.tell(Input::Ready {
             deployment: Arc::clone(deployment),
             is_ready,
             retry_after,
+            reason: reason.to_owned(),
         });
     }
 

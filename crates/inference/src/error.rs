@@ -117,6 +117,20 @@ pub enum InferenceError {
         retry_after: Option<Duration>,
         message: String,
     },
+    /// The deployment is not ready; the call was not made.
+    #[error("{} is not ready{}", place(.asked, .deployment), said(.message))]
+    NotReady {
+        #[serde(flatten)]
+        origin: Origin,
+        /// The model that was asked for.
+        asked: String,
+        /// The deployment that was to answer.
+        deployment: String,
+        #[serde(serialize_with = "whole_milliseconds")]
+        retry_after: Duration,
+        /// Why, where it is known.
+        message: String,
+    },
     /// The quota or credit is used up; waiting does not help.
     #[error("the quota at {} is used up{}", .origin.provider, said(.message))]
     QuotaExhausted {
@@ -324,6 +338,15 @@ fn said(message: &str) -> String {
         String::new()
     } else {
         format!(": {message}")
+    }
+}
+
+/// A deployment, as a caller who asked for another name finds it.
+fn place(asked: &str, deployment: &str) -> String {
+    if asked == deployment {
+        deployment.to_owned()
+    } else {
+        format!("{deployment} (for {asked})")
     }
 }
 

@@ -112,6 +112,7 @@ const OVERLOAD: &[&str] = &[
     "service_unavailable",
     "server_is_overloaded",
     "slow_down",
+    "inference.backpressure",
 ];
 const SERVER: &[&str] = &[
     "server_error",

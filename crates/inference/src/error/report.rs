@@ -14,6 +14,7 @@ impl InferenceError {
         match self {
             Self::RateLimited { origin, .. }
             | Self::Backpressure { origin, .. }
+            | Self::NotReady { origin, .. }
             | Self::QuotaExhausted { origin, .. }
             | Self::ContentFiltered { origin, .. }
             | Self::ContextLengthExceeded { origin, .. }
@@ -45,7 +46,9 @@ impl InferenceError {
             Self::RateLimited { retry_after, .. }
             | Self::Backpressure { retry_after, .. }
             | Self::ServerError { retry_after, .. } => *retry_after,
-            Self::CircuitOpen { retry_after, .. } => Some(*retry_after),
+            Self::CircuitOpen { retry_after, .. } | Self::NotReady { retry_after, .. } => {
+                Some(*retry_after)
+            }
             _ => None,
         }
     }
@@ -101,6 +104,7 @@ impl InferenceError {
             Self::CudaContextPoisoned { origin, .. } => !origin.answering,
             Self::RateLimited { .. }
             | Self::Backpressure { .. }
+            | Self::NotReady { .. }
             | Self::Timeout { .. }
             | Self::NetworkError { .. }
             | Self::BadResponse { .. } => true,
@@ -133,6 +137,7 @@ impl InferenceError {
         match self {
             Self::QuotaExhausted { .. } => Some("add credit at the provider, or use another model"),
             Self::ModelNotFound { .. } => Some("correct `model` in the manifest"),
+            Self::NotReady { .. } => Some("`mainstay model ls` tells how the model is doing"),
             Self::Unauthorized { .. } => Some("correct the secret that `api_key` names"),
             Self::Forbidden { .. } => Some("ask the provider for access, or use another key"),
             Self::BadRequest {
@@ -168,7 +173,7 @@ impl Coded for InferenceError {
     fn code(&self) -> Code {
         match self {
             Self::RateLimited { .. } => Code::RateLimited,
-            Self::Backpressure { .. } => Code::Backpressure,
+            Self::Backpressure { .. } | Self::NotReady { .. } => Code::Backpressure,
             Self::QuotaExhausted { .. } => Code::QuotaExhausted,
             Self::ContentFiltered { .. } => Code::ContentFiltered,
             Self::ContextLengthExceeded { .. } => Code::ContextLengthExceeded,
@@ -212,6 +217,9 @@ impl Coded for InferenceError {
         );
         if is_impatience || self.origin().provider == OURS {
             report.responsible = Responsible::Caller;
+        }
+        if matches!(self, Self::NotReady { .. }) {
+            report.responsible = Responsible::Operator;
         }
         if let Some(wait) = self.retry_after() {
             report = report.retry_after_ms(whole_ms(wait));

@@ -65,6 +65,25 @@ fn check(cases: Vec<Case>) {
 }
 
 #[test]
+fn what_is_not_ready_is_told_so() {
+    let wait = Duration::from_micros(1500);
+    check(vec![case(
+        InferenceError::NotReady {
+            origin: origin(),
+            asked: "team".to_owned(),
+            deployment: "d".to_owned(),
+            retry_after: wait,
+            message: message(),
+        },
+        json!({"kind": "not_ready", "asked": "team", "deployment": "d", "retry_after": 2,
+                "message": "why"}),
+        "inference.backpressure",
+        true,
+        CircuitClass::None,
+    )]);
+}
+
+#[test]
 fn limits_of_the_provider_and_of_ours() {
     let origin = origin();
     let wait = Duration::from_micros(1500);

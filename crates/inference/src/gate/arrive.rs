@@ -106,14 +106,9 @@ pub(super) fn our_origin(flight: &Flight) -> Origin {
 
 /// There is no place.
 pub(super) fn pressed(flight: &Flight, message: String) -> InferenceError {
-    pressed_for(flight, SOME_TIME, message)
-}
-
-/// There is no place, for so long.
-pub(super) fn pressed_for(flight: &Flight, wait: Duration, message: String) -> InferenceError {
     InferenceError::Backpressure {
         origin: our_origin(flight),
-        retry_after: Some(wait),
+        retry_after: Some(SOME_TIME),
         message,
     }
 }

@@ -143,12 +143,14 @@ impl Gate {
         name: &Arc<str>,
         is_ready: bool,
         retry_after: Option<Duration>,
+        reason: String,
     ) {
         let Some(&at) = self.names.get(name) else {
             return;
         };
         let deployment = &mut self.deployments[at];
         deployment.ready_again = retry_after.map_or(Timestamp(0), |after| now.after(after));
+        deployment.unready_for = reason;
         let was_ready = std::mem::replace(&mut deployment.is_ready, is_ready);
         if was_ready && !is_ready {
             self.reconsider(now, |_| false);

@@ -31,6 +31,8 @@ pub(super) struct Deployment {
     pub(super) is_ready: bool,
     /// When it may be ready again, where that is known.
     pub(super) ready_again: Timestamp,
+    /// Why it is not ready; empty where that is not known.
+    pub(super) unready_for: String,
     /// Whether it is no longer configured.
     pub(super) is_removed: bool,
     /// How long answers are of late: the longest, forgotten slowly.
@@ -60,6 +62,7 @@ impl Deployment {
             cool_until: Timestamp(0),
             is_ready: config.is_ready.unwrap_or(true),
             ready_again: Timestamp(0),
+            unready_for: String::new(),
             is_removed: false,
             output_learned: None,
             config,
@@ -126,6 +129,9 @@ impl Deployment {
         let admitted = self.queue.set_config(queue(&config));
         // What was told of one that was gone does not hold for the next of its name.
         let is_new = std::mem::take(&mut self.is_removed);
+        if config.is_ready.is_some() {
+            self.unready_for.clear();
+        }
         self.is_ready = config.is_ready.unwrap_or(self.is_ready || is_new);
         self.endpoint = endpoint;
         self.config = config;

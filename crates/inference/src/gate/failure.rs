@@ -31,6 +31,7 @@ pub(super) fn class(error: &InferenceError) -> Option<FailureClass> {
     Some(match error {
         InferenceError::RateLimited { .. }
         | InferenceError::Backpressure { .. }
+        | InferenceError::NotReady { .. }
         | InferenceError::CircuitOpen { .. } => FailureClass::Limited,
         InferenceError::NetworkError { .. }
         | InferenceError::ServerError { .. }

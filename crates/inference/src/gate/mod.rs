@@ -134,7 +134,8 @@ impl Gate {
                 deployment,
                 is_ready,
                 retry_after,
-            } => self.set_ready(now, &deployment, is_ready, retry_after),
+                reason,
+            } => self.set_ready(now, &deployment, is_ready, retry_after, reason),
         }
     }
 

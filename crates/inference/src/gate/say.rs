@@ -54,6 +54,8 @@ pub enum Input {
         is_ready: bool,
         /// How long until that may change, where known: callers are told to come back then.
         retry_after: Option<Duration>,
+        /// Why it is not ready, for callers; empty where that is not known.
+        reason: String,
     },
 }
 

@@ -1,6 +1,6 @@
 //! The way of a flight along its chain: money, then a place, then the limits, then leave of the breakers.
 
-use super::arrive::{SOME_TIME, pressed, pressed_for};
+use super::arrive::{SOME_TIME, pressed};
 use super::call::Order;
 use super::failure::class;
 use super::flight::{Flight, State};
@@ -188,10 +188,17 @@ impl Gate {
     fn closed(&self, now: Timestamp, flight: &Flight, at: usize) -> Option<InferenceError> {
         let deployment = &self.deployments[at];
         if !deployment.is_open() {
-            let message = format!("{} is not ready", deployment.name);
             let wait = deployment.ready_again.since(now);
-            let wait = if wait.is_zero() { SOME_TIME } else { wait };
-            return Some(pressed_for(flight, wait, message));
+            return Some(InferenceError::NotReady {
+                origin: self.origin(at),
+                asked: flight.ask.model.to_string(),
+                deployment: deployment.name.to_string(),
+                retry_after: if wait.is_zero() { SOME_TIME } else { wait },
+                message: match deployment.is_removed {
+                    true => "it was removed".to_owned(),
+                    false => deployment.unready_for.clone(),
+                },
+            });
         }
         match self.endpoints[deployment.endpoint].state(now) {
             BreakerState::Open { remaining } => Some(self.circuit_open(now, at, remaining)),

@@ -248,15 +248,16 @@ fn follow(gateway: Gateway, name: &str, mut status: watch::Receiver<Status>) -> 
     let name: Arc<str> = Arc::from(name);
     let task = tokio::spawn(async move {
         loop {
-            let takes_requests = match &status.borrow_and_update().readiness {
-                Ok(_) | Err(Unready::Starting | Unready::Restarting { .. }) => true,
+            let closed = match &status.borrow_and_update().readiness {
+                Ok(_) | Err(Unready::Starting | Unready::Restarting { .. }) => None,
                 Err(Unready::Quarantined { loss, .. }) => {
                     tracing::error!(model = %name, %loss, "a local model is out of service");
-                    false
+                    Some(format!("its worker was lost too often: {loss}"))
                 }
-                Err(Unready::Stopping | Unready::Stopped) => false,
+                Err(Unready::Stopping | Unready::Stopped) => Some(String::new()),
             };
-            gateway.set_ready(&name, takes_requests, None);
+            let reason = closed.as_deref().unwrap_or_default();
+            gateway.set_ready(&name, closed.is_none(), None, reason);
             if status.changed().await.is_err() {
                 return;
             }

@@ -75,6 +75,9 @@ fn refused(told: &Told) {
     let wait: u64 = told.header("retry-after").parse().unwrap();
     assert_eq!(wait, 1, "{told:?}");
     assert!(told.body.contains("big is not ready"), "{told:?}");
+    for wrong in ["is overloaded", "rate_limit"] {
+        assert!(!told.body.contains(wrong), "{told:?}");
+    }
 }
 
 #[track_caller]

@@ -48,7 +48,7 @@ pub(crate) fn write_failure(failure: &Failure<'_>) -> Vec<u8> {
 
 fn known_code<'a>(failure: &Failure<'a>) -> &'a str {
     match failure.code.rsplit('.').next().unwrap_or_default() {
-        "rate_limited" | "backpressure" => "rate_limit_exceeded",
+        "rate_limited" => "rate_limit_exceeded",
         "quota_exhausted" | "budget_exceeded" => "insufficient_quota",
         "content_filtered" => "content_filter",
         "context_length_exceeded" => "context_length_exceeded",
@@ -93,6 +93,20 @@ mod tests {
             assert_eq!(told["error"]["type"], "invalid_request_error");
             assert_eq!(told["error"]["code"], known);
         }
+    }
+
+    #[test]
+    fn who_is_too_busy_limits_nobodys_rate() {
+        let body = write_failure(&Failure {
+            status: 503,
+            code: "inference.backpressure",
+            message: "m",
+            param: None,
+            request_id: "r",
+        });
+        let told: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(told["error"]["type"], "server_error");
+        assert_eq!(told["error"]["code"], "inference.backpressure");
     }
 
     #[test]

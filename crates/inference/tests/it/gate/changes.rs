@@ -86,7 +86,7 @@ fn flights_at_a_deployment_that_is_gone() {
     world.configure(GateConfig::default());
     world.pass(1_000);
     let error = &world.error(resting).error;
-    assert!(matches!(error, InferenceError::Backpressure { .. }));
+    assert!(matches!(error, InferenceError::NotReady { .. }));
     world.assert_idle();
 }
 

@@ -81,6 +81,7 @@ impl Simulation {
                 deployment,
                 is_ready,
                 retry_after: None,
+                reason: String::new(),
             });
             let begun = self.now;
             loop {

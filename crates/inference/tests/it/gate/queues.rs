@@ -2,6 +2,7 @@
 
 use super::given::*;
 use super::world::*;
+use mainstay_contract::{Code, Coded, Responsible};
 use mainstay_inference::{Ask, FlightId, InferenceError, Input, Limits, TimeoutPhase};
 use mainstay_resilience::Priority;
 
@@ -16,7 +17,7 @@ fn narrow() -> World {
 
 fn is_pressed(world: &World, flight: FlightId) -> bool {
     let error = &world.error(flight).error;
-    matches!(error, InferenceError::Backpressure { .. }) && error.retry_after().is_some()
+    error.code() == Code::Backpressure && error.retry_after().is_some()
 }
 
 #[test]
@@ -117,12 +118,20 @@ fn a_deployment_that_is_not_ready_is_not_called() {
         deployment: "a".into(),
         is_ready,
         retry_after: Some(secs(5)),
+        reason: "503 Service Unavailable".to_owned(),
     };
     world.tell(ready(false));
     assert!(is_pressed(&world, waiting), "nobody waits for it");
     world.pass(2_000);
     let refused = world.ask(ask());
     assert!(is_pressed(&world, refused));
+    let report = world.error(refused).error.report();
+    assert_eq!(
+        report.message,
+        "a (for m) is not ready: 503 Service Unavailable"
+    );
+    assert_eq!(report.responsible, Responsible::Operator);
+    assert!(report.hints[0].contains("mainstay model ls"), "{report:?}");
     let wait = world.error(refused).error.retry_after();
     assert_eq!(wait, Some(secs(3)));
     world.pass(10_000);
@@ -154,6 +163,7 @@ fn who_waits_for_a_deployment_goes_on_when_it_ceases_to_be_ready() {
         deployment: "a".into(),
         is_ready: false,
         retry_after: None,
+        reason: String::new(),
     };
     world.tell(unready);
     assert_eq!(world.called(), ["a", "b"]);
@@ -199,6 +209,7 @@ fn who_rests_is_told_what_it_saw() {
         deployment: "a".into(),
         is_ready: false,
         retry_after: None,
+        reason: String::new(),
     });
     assert_eq!(world.error(resting).error, broken());
     world.assert_idle();

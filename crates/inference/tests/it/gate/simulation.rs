@@ -222,6 +222,7 @@ impl Simulation {
                     deployment,
                     is_ready,
                     retry_after: None,
+                    reason: String::new(),
                 });
             }
         }

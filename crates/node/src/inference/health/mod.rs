@@ -241,18 +241,19 @@ impl Asking {
         let before = course.status().state;
         course.take(now, outcome.map_err(|error| self.failure(now, &error)));
         let status = course.status();
+        let failure = status.last_failure.as_ref();
+        let failure = failure.map_or("", |failure| &failure.message);
         match status.state {
             state if state == before => {}
             HealthState::Ready => tracing::info!(model = %self.name, "a model's server is ready"),
             _ => {
-                let failure = status.last_failure.as_ref();
-                let failure = failure.map_or("", |failure| &failure.message);
                 tracing::warn!(model = %self.name, failure, "a model's server is out of service");
             }
         }
         let is_ready = course.is_ready();
         let retry_after = (!is_ready).then_some(self.asked.check.interval);
-        self.gateway.set_ready(&self.name, is_ready, retry_after);
+        let gateway = &self.gateway;
+        gateway.set_ready(&self.name, is_ready, retry_after, failure);
         self.health.is_known.send_replace(true);
         true
     }
