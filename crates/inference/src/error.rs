@@ -159,10 +159,11 @@ pub enum InferenceError {
         message: String,
     },
     /// The provider refused the request as malformed.
-    #[error("{} refused the request with status {status}{}", .origin.provider, said(.message))]
+    #[error("{} {}{}", .origin.provider, told("refused the request", *.status), said(.message))]
     BadRequest {
         #[serde(flatten)]
         origin: Origin,
+        /// 200 where the error came as an answer and named no status.
         status: u16,
         message: String,
     },
@@ -197,10 +198,11 @@ pub enum InferenceError {
         message: String,
     },
     /// The provider failed.
-    #[error("{} failed with status {status}{}", .origin.provider, said(.message))]
+    #[error("{} {}{}", .origin.provider, told("failed", *.status), said(.message))]
     ServerError {
         #[serde(flatten)]
         origin: Origin,
+        /// 200 where the error came as an answer and named no status.
         status: u16,
         #[serde(serialize_with = "milliseconds")]
         retry_after: Option<Duration>,
@@ -221,7 +223,7 @@ pub enum InferenceError {
         elapsed: Duration,
     },
     /// The provider answered with something that is no answer.
-    #[error("{} sent no usable answer{}", .origin.provider, said(.message))]
+    #[error("{} {}{}", .origin.provider, no_answer(*.problem), said(.message))]
     BadResponse {
         #[serde(flatten)]
         origin: Origin,
@@ -338,6 +340,22 @@ fn said(message: &str) -> String {
         String::new()
     } else {
         format!(": {message}")
+    }
+}
+
+const ERROR_AS_ANSWER: &str = "answered 200 with an error";
+
+fn told(what: &str, status: u16) -> String {
+    match status {
+        200 => ERROR_AS_ANSWER.to_owned(),
+        _ => format!("{what} with status {status}"),
+    }
+}
+
+const fn no_answer(problem: ResponseProblem) -> &'static str {
+    match problem {
+        ResponseProblem::ErrorBody => ERROR_AS_ANSWER,
+        _ => "sent no usable answer",
     }
 }
 

@@ -150,7 +150,7 @@ enum Kind {
     Permission,
     Rate,
     Overload,
-    /// With the status that it has, or would have had.
+    /// With its status; 200 within an answer.
     Server(u16),
     Request(u16),
     Unknown,
@@ -182,16 +182,10 @@ impl Fault {
             || ((self.is_answer || status >= 500) && self.told.is_named(OVERLOAD))
         {
             Kind::Overload
-        } else if matches!(status, 408 | 409 | 500..=599) {
+        } else if matches!(status, 408 | 409 | 500..=599) || is_named(LATE) || is_named(SERVER) {
             Kind::Server(status)
-        } else if is_named(LATE) {
-            Kind::Server(504)
-        } else if is_named(SERVER) {
-            Kind::Server(500)
-        } else if matches!(status, 300..=499) {
+        } else if matches!(status, 300..=499) || is_named(REQUEST) {
             Kind::Request(status)
-        } else if is_named(REQUEST) {
-            Kind::Request(400)
         } else {
             Kind::Unknown
         }

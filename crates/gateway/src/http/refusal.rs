@@ -97,7 +97,7 @@ pub fn flow_report(error: &FlowError, model: &str) -> ErrorReport {
 fn status(report: &ErrorReport) -> u16 {
     let is_redirect = report.data["status"]
         .as_u64()
-        .is_some_and(|status| status < 400);
+        .is_some_and(|status| (300..400).contains(&status));
     match report.code {
         // It is the operator's address that leads elsewhere.
         Code::BadRequest if is_redirect => report.code.info().http,

@@ -1,6 +1,8 @@
 //! What follows from a failure: its code and report, and whether to try again.
 
-use super::{CircuitClass, InferenceError, NetworkPhase, Origin, TimeoutPhase, whole_ms};
+use super::{
+    CircuitClass, InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase, whole_ms,
+};
 use mainstay_contract::{Code, Coded, EffectState, ErrorReport, Responsible, RetryAdvice};
 use std::time::Duration;
 
@@ -72,7 +74,7 @@ impl InferenceError {
             }
             | Self::BadResponse { .. }
             | Self::ServerError {
-                status: 500 | 502 | 504,
+                status: 200 | 500 | 502 | 504,
                 ..
             } => EffectState::Unknown,
             _ if self.origin().answering => EffectState::Unknown,
@@ -81,7 +83,7 @@ impl InferenceError {
     }
 
     /// Whether the provider had the question, or may have had it, and never said what became of it: then it may
-    /// bill what was sent. One that answers with an error's status bills nothing, unless it says so.
+    /// bill what was sent. One that answers with an error bills nothing, unless it says so.
     #[must_use]
     pub const fn may_be_billed(&self) -> bool {
         match self {
@@ -89,6 +91,11 @@ impl InferenceError {
                 matches!(phase, NetworkPhase::Response | NetworkPhase::Stream)
             }
             Self::Timeout { phase, .. } => !matches!(phase, TimeoutPhase::Connect),
+            Self::BadResponse {
+                problem: ResponseProblem::ErrorBody,
+                origin,
+                ..
+            } => origin.answering,
             Self::BadResponse { .. } | Self::RecordingFailed { .. } => true,
             _ => self.origin().answering,
         }

@@ -9,6 +9,7 @@ use mainstay_inference::{
     Answering, BoxFuture, DecodeError, Dialect, Event, InferenceError, NetworkPhase, Piece,
     Request, ResponseProblem, SseError, SseReader, StreamDecoder, stream_fault,
 };
+use serde_json::Value;
 use std::mem;
 use std::sync::Arc;
 
@@ -202,7 +203,7 @@ impl HttpAnswering {
         let answer = self
             .dialect
             .read_answer(&raw, &self.request)
-            .map_err(|error| self.undecodable(error))?;
+            .map_err(|error| self.unreadable(error, &raw))?;
         // Bytes of another form than was asked for are nothing to hand on.
         let raw = if self.request.stream {
             Bytes::new()
@@ -297,6 +298,17 @@ impl HttpAnswering {
         bad_response(self.provider(), answering, problem, error.to_string())
     }
 
+    /// Why a whole body is no answer. An error in place of one is told as a refusal is.
+    fn unreadable(&self, error: DecodeError, body: &[u8]) -> InferenceError {
+        match error {
+            DecodeError::Fault(value) if !has_content(body) => {
+                let origin = self.provider().origin(false);
+                stream_fault(origin, &value, &self.sent.keyed.cleaner)
+            }
+            other => self.undecodable(other),
+        }
+    }
+
     fn undecodable(&self, error: DecodeError) -> InferenceError {
         let answering = self.sent.clock.has_token();
         let cleaner = &self.sent.keyed.cleaner;
@@ -312,6 +324,14 @@ impl HttpAnswering {
         let said = cleaner.clean(&error.to_string());
         bad_response(self.provider(), answering, problem, said)
     }
+}
+
+/// Whether a body that tells of an error has something of an answer too, in any dialect.
+fn has_content(body: &[u8]) -> bool {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let lists = ["choices", "output", "content", "candidates"];
+    let mut lists = lists.iter().filter_map(|name| body[name].as_array());
+    lists.any(|list| !list.is_empty())
 }
 
 /// Whether a frame brought the count alone, which only we asked for.

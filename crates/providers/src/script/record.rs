@@ -53,12 +53,11 @@ fn fault(error: &InferenceError) -> Option<Value> {
             _ => (key, value),
         })
         .collect();
-    // A redirect is refused as a bad request; a script knows the statuses of refusals alone.
-    if fault.get("kind").is_some_and(|kind| kind == "bad_request") {
-        let is_refusal = |status: &Value| status.as_u64().is_some_and(|status| status >= 400);
-        if !fault.get("status").is_some_and(is_refusal) {
-            fault.remove("status");
-        }
+    // A redirect is refused as a bad request, and an error may come as an answer; a script knows the statuses
+    // of errors alone.
+    let is_error = |status: &Value| status.as_u64().is_some_and(|status| status >= 400);
+    if !fault.get("status").is_some_and(is_error) {
+        fault.remove("status");
     }
     Some(Value::Object(fault))
 }

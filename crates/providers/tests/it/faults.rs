@@ -122,7 +122,12 @@ async fn an_error_within_a_success_is_an_error() {
         (r#""just words""#, "inference.bad_response"),
     ] {
         let body = format!("{{\"error\":{error}}}");
-        assert_eq!(code(json(200, &body)).await, expected, "{error}");
+        let told = failure(json(200, &body)).await;
+        assert_eq!(told.code().as_str(), expected, "{error}");
+        assert!(!told.may_be_billed(), "{told:?}");
+        assert!(!told.to_string().contains("status 500"), "{told}");
+        let first = failure(events(&format!("data: {body}\n\n"))).await;
+        assert_eq!((first.code(), first.may_be_billed()), (told.code(), false));
         let text = "data: {\"choices\":[{\"delta\":{\"content\":\"half \"}}]}\n\n";
         let midway = failure(events(&format!("{text}data: {body}\n\ndata: [DONE]\n\n"))).await;
         assert_eq!(midway.code().as_str(), expected, "{error}");
@@ -131,6 +136,19 @@ async fn an_error_within_a_success_is_an_error() {
             EffectState::Unknown,
             "tokens may have been billed"
         );
+        assert!(midway.may_be_billed(), "{midway:?}");
+    }
+    let half = r#"{"choices":[{"message":{"content":"half"},"finish_reason":"error"}]}"#;
+    assert!(failure(json(200, half)).await.may_be_billed());
+    for (error, told) in [
+        ("server_error", "answered 200 with an error: no"),
+        ("invalid_request_error", "answered 200 with an error: no"),
+        ("odd", "answered 200 with an error: no"),
+        ("rate_limit_error", "limits the rate of requests: no"),
+    ] {
+        let body = format!(r#"{{"error":{{"message":"no","type":"{error}"}}}}"#);
+        let error = failure(json(200, &body)).await;
+        assert_eq!(error.to_string(), format!("openai_compatible {told}"));
     }
 }
 
