@@ -10,7 +10,7 @@ use crate::{Dialect, FileSource, OutputFormat, Part, Request, Tool, ToolCall};
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde_json::Value;
+use serde::Serialize;
 use std::io;
 use text::TextCount;
 
@@ -87,6 +87,10 @@ pub fn estimate_tokens(request: &Request, dialect: Dialect) -> u64 {
         count.text(description.as_deref());
         count.json(schema);
     }
+    // Nobody knows what a provider makes of these: the caller's own fields may hold much of the prompt.
+    if let Some(extra) = &request.extra {
+        count.json(&extra.fields);
+    }
     count.sum()
 }
 
@@ -112,7 +116,7 @@ impl Count {
         self.text.add(text.unwrap_or_default().as_bytes());
     }
 
-    fn json(&mut self, value: &Value) {
+    fn json(&mut self, value: &impl Serialize) {
         self.text.begin();
         // Nothing is written, so nothing can fail.
         let _written = serde_json::to_writer(self, value);

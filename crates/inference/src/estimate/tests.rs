@@ -112,6 +112,38 @@ fn tools_and_schemas_count() {
     assert!(of(&with_format) > of(&plain));
 }
 
+#[test]
+fn fields_that_are_handed_on_count_once() {
+    let read = |body: &serde_json::Value| {
+        let request = Dialect::OpenAiChat.read_request(body.to_string().as_bytes());
+        of(&request.unwrap())
+    };
+    let plain = json!({
+        "model": "m", "messages": [{"role": "user", "content": "x"}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "w", "schema": {"type": "object"}}},
+        "max_tokens": 5, "temperature": 1, "stop": ["a"], "user": "u",
+    });
+    let tools_and_all = read(&plain);
+    assert!(tools_and_all < 75, "{tools_and_all}");
+    let text = "a word or two ".repeat(1000);
+    for (field, value) in [
+        ("prediction", json!({"type": "content", "content": text})),
+        ("guided_json", json!({"enum": [text]})),
+        ("documents", json!([{"text": text}])),
+        ("metadata", json!({"note": text})),
+    ] {
+        let mut body = plain.clone();
+        body[field] = value;
+        let more = read(&body) - tools_and_all;
+        let words = estimate_text(&text);
+        assert!(
+            (words..words + 30).contains(&more),
+            "{field}: {more} {words}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn more_is_never_estimated_as_less(texts in proptest::collection::vec(".{0,40}", 0..6), more in ".{0,40}") {
