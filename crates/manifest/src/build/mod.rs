@@ -34,6 +34,7 @@ pub(crate) fn manifest(root: &Item, findings: &mut Findings) -> Option<Manifest>
             Some((name.clone(), model::model(name, item?, &names, findings)?))
         })
         .collect();
+    model::breakers_agree(root, &models, findings);
     let mut agents = BTreeMap::new();
     for (name, item) in entries(root, "agents") {
         let agent = item.and_then(|item| agent::agent(item, &names, findings));

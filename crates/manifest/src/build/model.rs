@@ -10,6 +10,7 @@ use crate::{
 };
 use mainstay_contract::Usd;
 use mainstay_resilience::BreakerConfig;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const OPENAI: &str = "https://api.openai.com/v1";
@@ -179,6 +180,40 @@ fn is_free(price: &Object, findings: &mut Findings) -> bool {
         findings.add(finding.hint("write `input_per_million` and `output_per_million`"));
     }
     is_free == Some(true)
+}
+
+/// A server's model has one breaker, under however many names it is called.
+pub(super) fn breakers_agree(
+    root: &Object,
+    models: &BTreeMap<String, Model>,
+    findings: &mut Findings,
+) {
+    let written = |name: &String| {
+        let entry = root.map("models")?.iter().find(|it| it.name == *name)?;
+        entry.item.as_ref()?.object()?.get("breaker")
+    };
+    let mut first = BTreeMap::new();
+    for (name, model) in models {
+        let provider = &model.provider;
+        let Some(place) = provider.base_url().zip(provider.model()) else {
+            continue;
+        };
+        let (other, breaker) = *first
+            .entry((provider.word(), place))
+            .or_insert((name, model.breaker));
+        if breaker == model.breaker {
+            continue;
+        }
+        let (at, other) = match written(name) {
+            Some(item) => (Some(item), other),
+            None => (written(other), name),
+        };
+        if let Some(item) = at {
+            let message = format!("the breaker of `{other}` counts for the same server and model");
+            let finding = item.place.finding(Problem::Conflict, message);
+            findings.add(finding.hint("write the same `breaker` in both"));
+        }
+    }
 }
 
 /// Without encryption nobody has to be vouched for, and a tunnel is made for what is encrypted.

@@ -39,6 +39,30 @@ fn defaults_are_what_the_description_says() {
 }
 
 #[test]
+fn one_server_and_model_have_one_breaker() {
+    let model = |name: &str, model: &str, breaker: &str| {
+        format!("  {name}: {{provider: openai, model: {model}, price: {{free: true}}{breaker}}}\n")
+    };
+    let (none, two, three) = ("", ", breaker: {failures: 2}", ", breaker: {failures: 3}");
+    let says = |first: &str, second: &str, other: &str| {
+        let models = model("a", "c", first) + &model("b", other, second);
+        listing(&check(&format!("version: 1\nmodels:\n{models}")).findings)
+    };
+    for (first, second, line, other) in [
+        (two, three, 4, "`a`"),
+        (none, three, 4, "`a`"),
+        (two, none, 3, "`b`"),
+    ] {
+        let found = says(first, second, "c");
+        let expected = format!("the breaker of {other} counts for the same server and model");
+        assert!(found.contains(&expected), "{found}");
+        assert!(found.contains(&format!("yaml:{line}:")), "{found}");
+        assert_eq!(says(first, second, "d"), "");
+    }
+    assert_eq!(says(two, two, "c") + &says(none, none, "c"), "");
+}
+
+#[test]
 fn each_provider_has_its_address() {
     let manifest = valid(INFERENCE);
     let shown = |name: &str| {
