@@ -46,7 +46,7 @@ async fn an_error_within_a_stream_is_told_in_the_callers_dialect() {
     break_off(
         "overloaded-mid",
         "retry: {max: 3, base: 1ms}",
-        "rate_limit_exceeded",
+        "inference.backpressure",
     )
     .await;
 }
