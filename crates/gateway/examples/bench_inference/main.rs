@@ -41,8 +41,9 @@ const LAST: u64 = 1_000_000;
 fn main() {
     let word = std::env::args().nth(1).unwrap_or_default();
     let value = match word.as_str() {
-        "latency" => added_latency().0,
-        "latency-p99" => added_latency().1,
+        "latency" => added_by_us().0,
+        "latency-p99" => added_by_us().1,
+        "latency-vllm-router" => added_by(Peer::VllmRouter),
         "rate" => rate(),
         "litellm" => over(Peer::LiteLlm),
         "smg" => over(Peer::Smg),
@@ -78,19 +79,32 @@ fn direct(upstream: &Upstream) -> Target {
     }
 }
 
-/// What the gateway adds at 1,000 requests a second: the median in µs, and the 99th of a hundred in ms.
-fn added_latency() -> (f64, f64) {
+fn added_by_us() -> (f64, f64) {
     let upstream = Upstream::start();
     let node = Node::start(upstream.address);
-    let (direct, through) = (direct(&upstream), node.target(CALLER));
-    closed(&through, CONNECTIONS, WARM_UP);
+    added_latency(&direct(&upstream), &node.target(CALLER))
+}
+
+/// What a peer adds, the median in µs; to read our own figure by.
+fn added_by(peer: Peer) -> f64 {
+    let upstream = Upstream::start();
+    let Some(other) = peer.start(upstream.address) else {
+        println!("{{\"skipped\": \"{} is not installed\"}}", peer.name());
+        std::process::exit(0);
+    };
+    added_latency(&direct(&upstream), &other.target).0
+}
+
+/// What is added at 1,000 requests a second: the median in µs, and the 99th of a hundred in ms.
+fn added_latency(direct: &Target, through: &Target) -> (f64, f64) {
+    closed(through, CONNECTIONS, WARM_UP);
     let (mut half, mut most) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let [without, with] = [&direct, &through].map(|target| open(target, 1000, ROUND * 2));
+        let [without, with] = [direct, through].map(|target| open(target, 1000, ROUND * 2));
         let at = |thousandths| [&without, &with].map(|sorted| quantile(sorted, thousandths));
         let ([p50, with_p50], [p99, with_p99]) = (at(500), at(990));
         println!(
-            "direct p50 {p50:.0} µs, p99 {p99:.0} µs; mainstay p50 {with_p50:.0} µs, p99 {with_p99:.0} µs"
+            "direct p50 {p50:.0} µs, p99 {p99:.0} µs; through p50 {with_p50:.0} µs, p99 {with_p99:.0} µs"
         );
         half.push(with_p50 - p50);
         most.push((with_p99 - p99) / 1000.0);
