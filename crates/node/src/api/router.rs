@@ -102,9 +102,6 @@ async fn guard(
     mut request: Request,
     next: axum::middleware::Next,
 ) -> Response {
-    if shared.node.serves_no_model() && mainstay_gateway::is_below(request.uri().path()) {
-        return mainstay_gateway::unserved(request.uri().path(), request.headers());
-    }
     let caller = |secret: &str| {
         let (key, priority) = shared.node.gateway().key(secret)?;
         let key = Some(key);
@@ -113,13 +110,20 @@ async fn guard(
     let judged = shared
         .access
         .judge(request.method(), request.uri(), request.headers(), caller);
+    let (path, headers) = (request.uri().path(), request.headers());
+    let is_gateway = mainstay_gateway::is_below(path);
+    let is_unserved = is_gateway && shared.node.serves_no_model();
     match judged {
+        // Without a manifest nobody knows the callers' keys.
+        Err(problem) if is_unserved && problem.report().code != Code::Unauthorized => {
+            return mainstay_gateway::unauthorized(path, headers, problem.report());
+        }
+        _ if is_unserved => return mainstay_gateway::unserved(path, headers),
         Ok(Some(caller)) => {
             request.extensions_mut().insert(caller);
         }
         Ok(None) => {}
-        Err(problem) if mainstay_gateway::is_below(request.uri().path()) => {
-            let (path, headers) = (request.uri().path(), request.headers());
+        Err(problem) if is_gateway => {
             return mainstay_gateway::unauthorized(path, headers, problem.report());
         }
         Err(problem) => return problem.into_response(),

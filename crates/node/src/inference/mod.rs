@@ -51,7 +51,7 @@ pub(crate) struct Models {
     record: Option<PathBuf>,
     exe: PathBuf,
     known: Mutex<Known>,
-    /// Whether the manifest is not valid, and never was.
+    /// Whether there is a manifest, and none that could be used so far.
     has_none: AtomicBool,
     /// How the models on this machine are doing, by name.
     local: Mutex<BTreeMap<String, Followed>>,
@@ -164,13 +164,17 @@ impl Models {
         if file.path().is_none() {
             return;
         }
+        self.take_over(file);
+        let has_none = self.lock().manifest.is_none();
+        self.has_none.store(has_none, Ordering::Relaxed);
+    }
+
+    fn take_over(&self, file: &ManifestFile) {
         let (manifest, folder) = match file.read() {
             Ok(read) => read,
             Err(error) => {
                 let complaint = Some(error.to_string());
                 let mut known = self.lock();
-                self.has_none
-                    .store(known.manifest.is_none(), Ordering::Relaxed);
                 if known.complaint != complaint {
                     tracing::warn!(%error, "the manifest cannot be used, and the models stay as they are");
                     known.complaint = complaint;
@@ -180,7 +184,6 @@ impl Models {
         };
         let mut known = self.lock();
         known.complaint = None;
-        self.has_none.store(false, Ordering::Relaxed);
         let keys = hashes(&manifest, folder);
         let is_same = known
             .seen
@@ -226,8 +229,6 @@ impl Models {
             // It is not tried again before it changes.
             Err(error) => {
                 tracing::warn!(error = %error.message, "the models stay as they are");
-                self.has_none
-                    .store(known.manifest.is_none(), Ordering::Relaxed);
             }
         }
         (known.seen, known.keys) = (Some(manifest), keys);

@@ -89,6 +89,15 @@ async fn a_node_that_starts_with_an_invalid_manifest_says_so_and_learns_of_a_bet
     }
     // Nobody knows whether the caller's key is one.
     is_unserved(&gate.ask_as("sk-a-callers-own", "broken").await);
+    // Who comes under a foreign name is not told even that.
+    let foreign = gate.request(Route::Chat, &Route::Chat.body("broken", "x", false));
+    let told = gate
+        .send(Route::Chat, foreign.header("host", "evil.example"))
+        .await;
+    assert_eq!(
+        (told.status, told.header("x-mainstay-code")),
+        (403, "runtime.forbidden")
+    );
     gate.rewrite(&model("second", "openai", "ok", ""), "");
     assert!(served(&gate, "second").await);
 }
