@@ -3,14 +3,14 @@
 use crate::deadline::{self, Deadline};
 use crate::flow::FlowError;
 use crate::gateway::{Directive, Gateway};
+use crate::mail::Receiver;
 use futures_util::FutureExt;
 use mainstay_contract::Usd;
 use mainstay_inference::{
-    Ask, AttemptId, EmbeddingRequest, Embeddings, FlightId, GateError, InferenceError, Input,
-    Origin, Outcome, Success, Tokens,
+    Ask, AttemptId, EmbeddingRequest, Embeddings, Ending, FlightId, GateError, InferenceError,
+    Input, Origin, Outcome, Success, Tokens,
 };
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,45 +54,42 @@ impl Gateway {
             is_over: false,
         };
         let mut made = None;
-        let mut over = pin!(deadline::over(deadline));
-        let mut is_late = false;
+        let ending = tokio::select! {
+            biased;
+            ending = self.follow(&mut mail, &request, estimated, &mut made) => ending,
+            deadline = deadline::over(deadline) => {
+                self.expire(flight, deadline, &request.model);
+                self.follow(&mut mail, &request, estimated, &mut made).await
+            }
+        };
+        leaving.is_over = ending.is_some();
+        match (ending, made) {
+            (Some(Ok(success)), Some(embeddings)) => Ok((embeddings, success)),
+            (Some(Err(error)), _) => Err(error),
+            (Some(Ok(_)) | None, _) => Err(lost(began.elapsed())),
+        }
+    }
+
+    /// Does what the gate asks for until it says how the flight ended; nothing where the gate has gone.
+    async fn follow(
+        &self,
+        mail: &mut Receiver,
+        request: &Arc<EmbeddingRequest>,
+        estimated: Tokens,
+        made: &mut Option<Embeddings>,
+    ) -> Option<Ending> {
         loop {
-            let directive = tokio::select! {
-                biased;
-                directive = mail.recv() => directive,
-                deadline = &mut over, if !is_late => {
-                    is_late = true;
-                    self.expire(flight, deadline, &request.model);
-                    continue;
-                }
-            };
-            match directive {
-                Some(Directive::Call {
+            match mail.recv().await? {
+                Directive::Call {
                     attempt,
                     deployment,
                     ..
-                }) => {
-                    tokio::select! {
-                        biased;
-                        new = self.vectors(attempt, &deployment, &request, estimated) => {
-                            made = new.or(made);
-                        }
-                        deadline = &mut over, if !is_late => {
-                            is_late = true;
-                            self.expire(flight, deadline, &request.model);
-                        }
-                    }
+                } => {
+                    let new = self.vectors(attempt, &deployment, request, estimated).await;
+                    *made = new.or(made.take());
                 }
-                Some(Directive::Cancel(_)) => {}
-                Some(Directive::Finish(ending)) => {
-                    leaving.is_over = true;
-                    return match (ending, made) {
-                        (Ok(success), Some(embeddings)) => Ok((embeddings, success)),
-                        (Ok(_), None) => Err(lost(began.elapsed())),
-                        (Err(error), _) => Err(error),
-                    };
-                }
-                None => return Err(lost(began.elapsed())),
+                Directive::Cancel(_) => {}
+                Directive::Finish(ending) => return Some(ending),
             }
         }
     }

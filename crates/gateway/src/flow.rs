@@ -214,12 +214,15 @@ impl Flow {
         };
         current.answering = None;
         self.gateway.tell(Input::Ended { attempt, outcome });
+        self.ended().await.map(|_| None)
+    }
+
+    /// How the gate says that the flight ended.
+    async fn ended(&mut self) -> Ending {
         loop {
             let directive = self.mail.recv().await;
-            match self.follow(directive) {
-                Some(Ok(_)) => return Ok(None),
-                Some(Err(error)) => return Err(error),
-                None => {}
+            if let Some(ending) = self.follow(directive) {
+                return ending;
             }
         }
     }
@@ -330,14 +333,10 @@ impl Flow {
             came: came.unwrap_or_default(),
             error: deadline.passed(&self.call.request.model, current.is_some()),
         });
-        loop {
-            let directive = self.mail.recv().await;
-            match self.follow(directive) {
-                Some(Err(error)) => return error,
-                // It was over just before.
-                Some(Ok(_)) => return self.unusable_gateway(),
-                None => {}
-            }
+        match self.ended().await {
+            Err(error) => error,
+            // It was over just before.
+            Ok(_) => self.unusable_gateway(),
         }
     }
 

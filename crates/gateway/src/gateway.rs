@@ -107,7 +107,6 @@ impl Gateway {
         let past = |key: &BudgetKey, period| ledger.spent(key, period, now);
         gate.configure(now, settings.gate.clone(), past);
         self.deliver(&mut state, now);
-        self.wake_timer(&mut state, now);
         drop(state);
         let mut place = self
             .inner
@@ -243,7 +242,6 @@ impl Gateway {
         state.mail.insert(flight, sender);
         state.gate.handle(now, Input::Asked { flight, ask });
         self.deliver(&mut state, now);
-        self.wake_timer(&mut state, now);
         (flight, receiver)
     }
 
@@ -256,11 +254,16 @@ impl Gateway {
         }
         state.gate.handle(now, input);
         self.deliver(&mut state, now);
-        self.wake_timer(&mut state, now);
+    }
+
+    /// Does what the gate asks for, and wakes the timer where there is more for it.
+    fn deliver(&self, state: &mut State, now: Timestamp) {
+        self.carry_out(state, now);
+        self.wake_timer(state, now);
     }
 
     /// Does what the gate asks for, in its order: what is written down comes before the call it pays for.
-    fn deliver(&self, state: &mut State, now: Timestamp) {
+    fn carry_out(&self, state: &mut State, now: Timestamp) {
         // Why the reservation for the call that follows is not in the ledger.
         let mut unwritten = None;
         while let Some(effect) = state.gate.poll_effect() {
@@ -324,7 +327,7 @@ impl Gateway {
         let now = self.now();
         let mut state = self.state();
         state.gate.handle_timeout(now);
-        self.deliver(&mut state, now);
+        self.carry_out(&mut state, now);
         if state.ledger.is_due() {
             state.ledger.flush();
         }
