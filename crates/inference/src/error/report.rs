@@ -160,7 +160,9 @@ impl InferenceError {
             Self::NetworkError {
                 phase: NetworkPhase::Tls,
                 ..
-            } => Some("the certificate must come from a publicly trusted authority"),
+            } => Some(
+                "the certificate must come from a public authority, or from one in the model's `ca_file`",
+            ),
             Self::Timeout {
                 phase: TimeoutPhase::Caller,
                 ..

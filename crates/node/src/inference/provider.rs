@@ -182,17 +182,17 @@ impl SecretReader for FromManifest {
 
 /// Opens one model, and what asks for the health of its server.
 fn open_asked(name: &str, model: &Model, place: &Place<'_>) -> Result<Outcome, Box<ErrorReport>> {
-    let provider = open_pinned(name, model, place)?;
     let Some(check) = model.health.clone() else {
-        return Ok(Outcome::Opened(provider, None));
+        return Ok(Outcome::Opened(open_pinned(name, model, place)?, None));
     };
     let settings = http(model, place)?;
     let probe = HealthProbe::open(&settings, &check.url, check.timeout);
     let asked = Asked {
         probe: probe.map_err(|error| Box::new(error.report()))?,
         check,
-        base_url: settings.base_url,
+        base_url: settings.base_url.clone(),
     };
+    let provider = opened(ProviderSettings::Http(Box::new(settings)), place)?;
     Ok(Outcome::Opened(provider, Some(Arc::new(asked))))
 }
 
@@ -211,6 +211,13 @@ pub(crate) fn open_pinned(
         }
         _ => ProviderSettings::Http(Box::new(http(model, place)?)),
     };
+    opened(settings, place)
+}
+
+fn opened(
+    settings: ProviderSettings,
+    place: &Place<'_>,
+) -> Result<Arc<dyn Provider>, Box<ErrorReport>> {
     let provider = open(settings).map_err(|error| Box::new(error.report()))?;
     recorded(provider, place.record)
 }
