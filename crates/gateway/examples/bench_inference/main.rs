@@ -16,6 +16,7 @@ mod money;
 mod node;
 mod peers;
 mod process;
+mod relay;
 mod upstream;
 mod wire;
 
@@ -43,6 +44,7 @@ fn main() {
     let value = match word.as_str() {
         "latency" => added_by_us().0,
         "latency-p99" => added_by_us().1,
+        "latency-relay" => added_by_a_relay(),
         "latency-vllm-router" => added_by(Peer::VllmRouter),
         "rate" => rate(),
         "litellm" => over(Peer::LiteLlm),
@@ -83,6 +85,16 @@ fn added_by_us() -> (f64, f64) {
     let upstream = Upstream::start();
     let node = Node::start(upstream.address);
     added_latency(&direct(&upstream), &node.target(CALLER))
+}
+
+/// What two more hops cost before anything is done on them, the median in µs.
+fn added_by_a_relay() -> f64 {
+    let upstream = Upstream::start();
+    let through = Target {
+        address: relay::start(upstream.address),
+        ..direct(&upstream)
+    };
+    added_latency(&direct(&upstream), &through).0
 }
 
 /// What a peer adds, the median in µs; to read our own figure by.

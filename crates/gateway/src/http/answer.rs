@@ -1,10 +1,11 @@
 //! Requests for answers, in every dialect.
 
-use super::Shared;
 use super::arrival::{Arrival, Caller};
 use super::body::FlowBody;
 use super::cache::{self, CacheKey};
-use super::refusal::{ATTEMPTS, COST, Refusal, mark, refuse};
+use super::headers::{ATTEMPTS, CACHE, COST, MODEL, WARNING};
+use super::refusal::{Refusal, mark, refuse};
+use super::{Shared, apart};
 use crate::{Flow, FlowError, Gateway, ModelInfo, Settings, Start};
 use axum::body::Body;
 use axum::extract::State;
@@ -17,12 +18,6 @@ use mainstay_inference::{
 };
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-
-const MODEL: HeaderName = HeaderName::from_static("x-mainstay-model");
-/// Bodies from this size on are read on a thread of their own, in bytes.
-const LARGE: usize = 256 << 10;
-const WARNING: HeaderName = HeaderName::from_static("x-mainstay-warning");
-const CACHE: HeaderName = HeaderName::from_static("x-mainstay-cache");
 
 /// A request that was understood.
 struct Asked {
@@ -59,17 +54,11 @@ pub(super) async fn answer(
     }
 }
 
-/// Reading a large body takes a while, in which others want to be served.
 async fn read(shared: Shared, arrival: Arrival) -> Result<Asked, Box<Response>> {
-    if arrival.body.len() < LARGE {
-        return Asked::read(shared, arrival);
-    }
     let (dialect, id) = (arrival.dialect, arrival.request_id.clone());
-    let reading = tokio::task::spawn_blocking(move || Asked::read(shared, arrival));
-    reading.await.unwrap_or_else(|error| {
-        let report = ErrorReport::new(Code::Internal, error.to_string());
-        Err(Box::new(refuse(dialect, &Refusal::of(&report), &id)))
-    })
+    let length = arrival.body.len();
+    let asked = apart::read(length, || Asked::read(shared, arrival)).await;
+    asked.unwrap_or_else(|report| Err(Box::new(refuse(dialect, &Refusal::of(&report), &id))))
 }
 
 /// `POST /v1/messages/count_tokens`: an estimate, because only providers know their tokens.
@@ -81,20 +70,24 @@ pub(super) async fn count_tokens(
         Ok(arrival) => arrival,
         Err(response) => return *response,
     };
-    let invalid = |error: mainstay_inference::InvalidRequest| {
-        let refusal = Refusal::invalid(error.message, error.param);
-        refuse(Dialect::Anthropic, &refusal, &arrival.request_id)
-    };
-    let request = match mainstay_inference::read_count_request(&arrival.body) {
-        Ok(request) => request,
-        Err(error) => return invalid(error),
-    };
-    if let Err(refusal) = known(&shared.gateway, &arrival.caller, &request.model) {
-        return refuse(Dialect::Anthropic, &refusal, &arrival.request_id);
+    match count(&shared.gateway, &arrival).await {
+        Ok(tokens) => json(mainstay_inference::write_count(tokens), &arrival.request_id),
+        Err(refusal) => refuse(Dialect::Anthropic, &refusal, &arrival.request_id),
     }
-    let tokens = estimate_tokens(&request, Dialect::Anthropic);
-    let body = mainstay_inference::write_count(tokens);
-    json(body, &arrival.request_id)
+}
+
+async fn count(gateway: &Gateway, arrival: &Arrival) -> Result<u64, Box<Refusal>> {
+    let body = arrival.body.clone();
+    let counting = move || {
+        let request = mainstay_inference::read_count_request(&body)?;
+        let tokens = estimate_tokens(&request, Dialect::Anthropic);
+        Ok((request.model, tokens))
+    };
+    let counted = apart::read(arrival.body.len(), counting).await;
+    let counted = counted.map_err(|report| Refusal::of(&report))?;
+    let (model, tokens) = counted.map_err(Refusal::unread)?;
+    known(gateway, &arrival.caller, &model)?;
+    Ok(tokens)
 }
 
 /// The model that a request names. Only what the caller's key may use is told of.
@@ -146,8 +139,7 @@ impl Asked {
         let refused =
             |refusal: &Refusal| Box::new(refuse(arrival.dialect, refusal, &arrival.request_id));
         let request = arrival.dialect.read_request(&arrival.body);
-        let request =
-            request.map_err(|error| refused(&Refusal::invalid(error.message, error.param)))?;
+        let request = request.map_err(|error| refused(&Refusal::unread(error)))?;
         let model = known(&shared.gateway, &arrival.caller, &request.model)
             .map_err(|refusal| refused(&refusal))?;
         let cache_key = cache_key(&arrival, &request, &model);

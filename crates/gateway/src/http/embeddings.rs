@@ -1,36 +1,33 @@
 //! `POST /v1/embeddings`.
 
-use super::Shared;
 use super::answer::{insert, json, known};
 use super::arrival::Arrival;
-use super::refusal::{COST, Refusal, refuse};
+use super::headers::{COST, MODEL};
+use super::refusal::{Refusal, refuse};
+use super::{Shared, apart};
 use axum::extract::{Request, State};
-use axum::http::HeaderName;
 use axum::response::Response;
 use mainstay_inference::{Ask, Dialect, EmbeddingInput, EmbeddingRequest, estimate_text};
 use std::sync::Arc;
-
-const MODEL: HeaderName = HeaderName::from_static("x-mainstay-model");
 
 pub(super) async fn embeddings(State(shared): State<Shared>, request: Request) -> Response {
     let arrival = match Arrival::read(Dialect::OpenAiChat, request).await {
         Ok(arrival) => arrival,
         Err(response) => return *response,
     };
-    let refused = |refusal: &Refusal| refuse(Dialect::OpenAiChat, refusal, &arrival.request_id);
-    let request = match mainstay_inference::read_embedding_request(&arrival.body) {
-        Ok(request) => request,
-        Err(error) => return refused(&Refusal::invalid(error.message, error.param)),
-    };
-    let model = match known(&shared.gateway, &arrival.caller, &request.model) {
-        Ok(model) => model,
-        Err(refusal) => return refused(&refusal),
-    };
+    answer(&shared, &arrival)
+        .await
+        .unwrap_or_else(|refusal| refuse(Dialect::OpenAiChat, &refusal, &arrival.request_id))
+}
+
+async fn answer(shared: &Shared, arrival: &Arrival) -> Result<Response, Box<Refusal>> {
+    let (request, input_tokens) = read(arrival).await?;
+    let model = known(&shared.gateway, &arrival.caller, &request.model)?;
     let (deadline, patience) = arrival.deadline(shared.gateway.now(), model.total);
     let ask = Ask {
         model: Arc::from(request.model.as_str()),
         spender: arrival.spender(),
-        input_tokens: request.inputs.iter().map(tokens).sum(),
+        input_tokens,
         output_tokens_max: Some(0),
         has_audio: false,
         priority: arrival.caller.priority,
@@ -40,16 +37,26 @@ pub(super) async fn embeddings(State(shared): State<Shared>, request: Request) -
         random: arrival.random,
     };
     let request: Arc<EmbeddingRequest> = Arc::new(request);
-    match shared.gateway.embed(ask, Arc::clone(&request)).await {
-        Ok((embeddings, success)) => {
-            let body = mainstay_inference::write_embeddings(&embeddings, request.encoding);
-            let mut response = json(body, &arrival.request_id);
-            insert(&mut response, MODEL, &success.deployment);
-            insert(&mut response, COST, &success.usd.to_string());
-            response
-        }
-        Err(error) => refused(&Refusal::of_flow(&error, &request.model)),
-    }
+    let made = shared.gateway.embed(ask, Arc::clone(&request)).await;
+    let (embeddings, success) = made.map_err(|error| Refusal::of_flow(&error, &request.model))?;
+    let body = mainstay_inference::write_embeddings(&embeddings, request.encoding);
+    let mut response = json(body, &arrival.request_id);
+    insert(&mut response, MODEL, &success.deployment);
+    insert(&mut response, COST, &success.usd.to_string());
+    Ok(response)
+}
+
+/// The request, and how many tokens it is likely to be.
+async fn read(arrival: &Arrival) -> Result<(EmbeddingRequest, u64), Box<Refusal>> {
+    let body = arrival.body.clone();
+    let reading = move || {
+        let request = mainstay_inference::read_embedding_request(&body)?;
+        let tokens = request.inputs.iter().map(tokens).sum();
+        Ok((request, tokens))
+    };
+    let read = apart::read(arrival.body.len(), reading).await;
+    let read = read.map_err(|report| Refusal::of(&report))?;
+    Ok(read.map_err(Refusal::unread)?)
 }
 
 fn tokens(input: &EmbeddingInput) -> u64 {

@@ -1,10 +1,12 @@
 //! The routes that official clients speak to.
 
 mod answer;
+mod apart;
 mod arrival;
 mod body;
 mod cache;
 mod embeddings;
+mod headers;
 mod models;
 mod refusal;
 

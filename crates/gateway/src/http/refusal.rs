@@ -1,25 +1,18 @@
 //! Failures in the dialect of the route. The report's code is in `X-Mainstay-Code`.
 
 use super::arrival::{discard, request_id};
+use super::headers::{
+    ANTHROPIC_REQUEST_ID, ATTEMPTS, CODE, COST, EFFECT, REQUEST_ID, RESPONSIBLE, RETRY,
+    RETRY_AFTER_MS, SHOULD_RETRY,
+};
 use super::{dialect_of, routes};
 use crate::FlowError;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use mainstay_contract::{Code, Coded, ErrorReport, Responsible, Retry, RetryAdvice, Spent};
-use mainstay_inference::{Dialect, Failure, InferenceError};
-
-const CODE: HeaderName = HeaderName::from_static("x-mainstay-code");
-pub(super) const COST: HeaderName = HeaderName::from_static("x-mainstay-cost-usd");
-pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-mainstay-attempts");
-const RESPONSIBLE: HeaderName = HeaderName::from_static("x-mainstay-responsible");
-const EFFECT: HeaderName = HeaderName::from_static("x-mainstay-effect");
-const RETRY: HeaderName = HeaderName::from_static("x-mainstay-retry");
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+use mainstay_inference::{Dialect, Failure, InferenceError, InvalidRequest};
 
 /// A failure, ready to be told.
 #[derive(Debug, Clone)]
@@ -49,6 +42,11 @@ impl Refusal {
             param,
             ..Self::of(&report)
         }
+    }
+
+    /// A body that is not what its dialect asks for.
+    pub(super) fn unread(error: InvalidRequest) -> Self {
+        Self::invalid(error.message, error.param)
     }
 
     /// How a flow failed.
