@@ -8,6 +8,7 @@ mod anthropic;
 mod arguments;
 mod call_proof;
 mod dispatch;
+mod foreign;
 mod gemini;
 mod openai;
 mod openai_chat;
@@ -21,7 +22,7 @@ pub use dispatch::{
     write_embedding_request, write_embeddings,
 };
 
-pub use openai::kept_conversation;
+pub use foreign::kept_conversation;
 
 use crate::{Event, Request, Sse};
 use serde_json::Value;

@@ -1,5 +1,6 @@
 //! Health checks.
 
+use crate::url::Url;
 use crate::value::Object;
 use crate::{HealthCheck, Provider};
 
@@ -19,9 +20,7 @@ fn address(written: &str, base_url: &str) -> String {
     if !written.starts_with('/') {
         return written.to_owned();
     }
-    let host = base_url.find("://").map_or(0, |at| at + "://".len());
-    let end = base_url[host..]
-        .find('/')
-        .map_or(base_url.len(), |at| host + at);
-    format!("{}{written}", &base_url[..end])
+    let path = Url::parse(base_url).map_or_else(|_| String::new(), |url| url.rest);
+    let server = base_url.strip_suffix(&path).unwrap_or(base_url);
+    format!("{server}{written}")
 }

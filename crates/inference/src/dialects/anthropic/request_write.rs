@@ -3,7 +3,7 @@
 use super::block_write::{Block, Blocks, Content};
 use super::thinking::{self, Thinking};
 use super::tools_write::{WireTool, tool_choice, tools};
-use crate::dialects::openai::foreign_fields;
+use crate::dialects::foreign::foreign_fields;
 use crate::{Dialect, EncodedRequest, Message, OutputFormat, Request, Role, Unsupported};
 use serde::Serialize;
 use serde_json::{Value, json};

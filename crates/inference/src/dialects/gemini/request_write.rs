@@ -1,7 +1,7 @@
 //! Requests, written.
 
 use super::part_write::{Parts, Written};
-use crate::dialects::openai::foreign_fields;
+use crate::dialects::foreign::foreign_fields;
 use crate::{
     Dialect, Effort, EncodedRequest, OutputFormat, Request, Role, Tool, ToolChoice, Unsupported,
 };

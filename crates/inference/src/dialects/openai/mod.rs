@@ -5,7 +5,6 @@ mod calls;
 mod data_url;
 mod failure;
 mod fault;
-mod foreign;
 mod reading;
 mod sse_writing;
 mod text;
@@ -15,8 +14,6 @@ pub(crate) use calls::{CallIds, ExtraContent, signature_of};
 pub(crate) use data_url::{file_source, source_url};
 pub(crate) use failure::{error_object, write_failure};
 pub(crate) use fault::{fault_in, malformed};
-pub use foreign::kept_conversation;
-pub(crate) use foreign::{foreign_fields, foreign_opaque};
 pub(crate) use reading::{
     Object, Path, array, boolean, integer, number, object, optional_text, parse, string, strings,
     text_of, whole_number,

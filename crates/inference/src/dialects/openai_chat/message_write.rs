@@ -1,6 +1,7 @@
 //! Messages of requests to providers.
 
-use super::super::openai::{foreign_opaque, not_sayable, source_url};
+use super::super::foreign::foreign_opaque;
+use super::super::openai::{not_sayable, source_url};
 use super::message_wire::{
     ImageUrl, InputAudio, TypedPart, WireCall, WireContent, WireFile, WireMessage, WirePart,
     is_call,

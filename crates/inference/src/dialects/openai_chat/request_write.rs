@@ -1,8 +1,7 @@
 //! Requests to providers.
 
-use super::super::openai::{
-    FormatFields, effort_asked, foreign_fields, format_fields, json, not_sayable,
-};
+use super::super::foreign::foreign_fields;
+use super::super::openai::{FormatFields, effort_asked, format_fields, json, not_sayable};
 use super::message_wire::{CacheControl, WireMessage};
 use super::message_write::Messages;
 use crate::{Dialect, EncodedRequest, Extra, OutputFormat, Request, Tool, ToolChoice, Unsupported};

@@ -1,6 +1,7 @@
 //! Items of requests to providers.
 
-use super::super::openai::{ExtraContent, foreign_opaque, not_sayable, source_url};
+use super::super::foreign::foreign_opaque;
+use super::super::openai::{ExtraContent, not_sayable, source_url};
 use super::items::{
     Content, InputAudio, Item, TypedPart, WireItem, WirePart, annotations, is_content, reasoning,
 };

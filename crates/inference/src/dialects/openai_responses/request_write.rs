@@ -1,8 +1,7 @@
 //! Requests to providers.
 
-use super::super::openai::{
-    FormatFields, effort_asked, foreign_fields, format_fields, json, not_sayable,
-};
+use super::super::foreign::foreign_fields;
+use super::super::openai::{FormatFields, effort_asked, format_fields, json, not_sayable};
 use super::input_write::input;
 use super::items::WireItem;
 use super::request_read::{LOGPROBS, SEALED};

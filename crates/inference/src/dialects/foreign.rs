@@ -1,8 +1,9 @@
 //! What becomes of fields that only one dialect knows when the request goes out in another.
 //!
-//! A field that would change the answer is refused by its name. A field that steers storage, billing,
-//! caching, style or what is forgotten of a long conversation is left out and named. A field that nobody here knows is left out and named as well:
-//! clients gain such fields with every release, and refusing them would stop every older gateway.
+//! A field that would change the answer is refused by its name. A field that steers storage, billing, caching,
+//! style or what is forgotten of a long conversation is left out and named. A field that nobody here knows is
+//! left out and named as well: clients gain such fields with every release, and refusing them would stop every
+//! older gateway.
 
 use crate::{Dialect, Extra, Opaque, Request, Unsupported};
 use serde_json::Value;
