@@ -5,14 +5,15 @@ use crate::flow::FlowError;
 use crate::gateway::{Directive, Gateway};
 use crate::mail::Receiver;
 use futures_util::FutureExt;
-use mainstay_contract::Usd;
 use mainstay_inference::{
     Ask, AttemptId, EmbeddingRequest, Embeddings, Ending, FlightId, GateError, InferenceError,
     Input, Origin, Outcome, Success, Tokens,
 };
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+const BROKEN: &str = "the provider's adapter broke a promise";
 
 /// A flight that leaves when it is dropped before its end.
 struct Leaving<'a> {
@@ -66,7 +67,7 @@ impl Gateway {
         match (ending, made) {
             (Some(Ok(success)), Some(embeddings)) => Ok((embeddings, success)),
             (Some(Err(error)), _) => Err(error),
-            (Some(Ok(_)) | None, _) => Err(lost(began.elapsed())),
+            (Some(Ok(_)) | None, _) => Err(Box::new(GateError::internal(BROKEN, began.elapsed()))),
         }
     }
 
@@ -134,18 +135,6 @@ impl Gateway {
 fn broken() -> InferenceError {
     InferenceError::Internal {
         origin: Origin::default(),
-        message: "the provider's adapter broke a promise".to_owned(),
+        message: BROKEN.to_owned(),
     }
-}
-
-fn lost(elapsed: Duration) -> FlowError {
-    Box::new(GateError {
-        error: broken(),
-        earlier: Vec::new(),
-        deployment: None,
-        attempts: 0,
-        usd: Usd::ZERO,
-        tokens: Tokens::default(),
-        elapsed,
-    })
 }

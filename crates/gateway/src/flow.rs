@@ -7,11 +7,11 @@ use crate::meter::Meter;
 use crate::trace::FlowTrace;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use mainstay_contract::{Coded, Timestamp};
+use mainstay_contract::{Coded, Timestamp, Usd};
 use mainstay_inference::{
-    Answer, Answering, Ask, Assembly, AttemptId, BoxFuture, Ending, Event, FailureClass,
-    FinishReason, FlightId, GateError, InferenceError, Input, Origin, Outcome, Piece, Provider,
-    ProviderCall, Success, Tokens,
+    Answer, Answering, Ask, Assembly, AssemblyError, AttemptId, BoxFuture, Ending, Event,
+    FailureClass, FinishReason, FlightId, GateError, InferenceError, Input, Origin, Outcome, Piece,
+    Provider, ProviderCall, Success, Tokens,
 };
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -259,27 +259,22 @@ impl Flow {
                 .as_ref()
                 .map_or_else(|| "".into(), |current| Arc::clone(&current.deployment)),
             attempts: 0,
-            usd: mainstay_contract::Usd::ZERO,
+            usd: Usd::ZERO,
             tokens: Tokens::default(),
             warnings: Vec::new(),
         }
     }
 
-    fn unusable(&self, error: &mainstay_inference::AssemblyError) -> FlowError {
+    /// An answer that broke its own rules; what it cost is known where it came to its end.
+    fn unusable(&self, error: &AssemblyError) -> FlowError {
+        let success = self.success();
+        let deployment = self.current.as_ref();
         Box::new(GateError {
-            error: InferenceError::Internal {
-                origin: Origin::default(),
-                message: error.to_string(),
-            },
-            earlier: Vec::new(),
-            deployment: self
-                .current
-                .as_ref()
-                .map(|current| Arc::clone(&current.deployment)),
-            attempts: 1,
-            usd: mainstay_contract::Usd::ZERO,
-            tokens: Tokens::default(),
-            elapsed: self.began.elapsed(),
+            deployment: deployment.map(|current| Arc::clone(&current.deployment)),
+            attempts: success.as_ref().map_or(1, |success| success.attempts),
+            usd: success.as_ref().map_or(Usd::ZERO, |success| success.usd),
+            tokens: success.map_or_else(Tokens::default, |success| success.tokens),
+            ..GateError::internal(&error.to_string(), self.began.elapsed())
         })
     }
 
@@ -336,7 +331,7 @@ impl Flow {
         match self.ended().await {
             Err(error) => error,
             // It was over just before.
-            Ok(_) => self.unusable_gateway(),
+            Ok(_) => self.gone(),
         }
     }
 
@@ -375,26 +370,16 @@ impl Flow {
             }
             // The gateway has gone: nobody would tell us an end.
             None => {
-                let ending: Ending = Err(self.unusable_gateway());
+                let ending: Ending = Err(self.gone());
                 self.ending = Some(ending.clone());
                 Some(ending)
             }
         }
     }
 
-    fn unusable_gateway(&self) -> FlowError {
-        Box::new(GateError {
-            error: InferenceError::Internal {
-                origin: Origin::default(),
-                message: "the gateway ended".to_owned(),
-            },
-            earlier: Vec::new(),
-            deployment: None,
-            attempts: 0,
-            usd: mainstay_contract::Usd::ZERO,
-            tokens: Tokens::default(),
-            elapsed: self.began.elapsed(),
-        })
+    fn gone(&self) -> FlowError {
+        let elapsed = self.began.elapsed();
+        Box::new(GateError::internal("the gateway ended", elapsed))
     }
 
     /// Whether the pieces have the provider's own bytes, in the form that was asked for.

@@ -140,6 +140,18 @@ impl InferenceError {
         matches!(self.circuit_class(), CircuitClass::Failure)
     }
 
+    /// Whose fault it is, where the code alone does not tell.
+    fn responsible(&self) -> Option<Responsible> {
+        match self {
+            Self::NotReady { .. } => Some(Responsible::Operator),
+            Self::Timeout {
+                phase: TimeoutPhase::Caller,
+                ..
+            } => Some(Responsible::Caller),
+            _ => (self.origin().provider == OURS).then_some(Responsible::Caller),
+        }
+    }
+
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::QuotaExhausted { .. } => Some("add credit at the provider, or use another model"),
@@ -217,18 +229,8 @@ impl Coded for InferenceError {
             .about("model", &self.origin().model)
             .effect(self.effect())
             .data(serde_json::to_value(self).unwrap_or_default());
-        let is_impatience = matches!(
-            self,
-            Self::Timeout {
-                phase: TimeoutPhase::Caller,
-                ..
-            }
-        );
-        if is_impatience || self.origin().provider == OURS {
-            report.responsible = Responsible::Caller;
-        }
-        if matches!(self, Self::NotReady { .. }) {
-            report.responsible = Responsible::Operator;
+        if let Some(responsible) = self.responsible() {
+            report.responsible = responsible;
         }
         if let Some(wait) = self.retry_after() {
             report = report.retry_after_ms(whole_ms(wait));

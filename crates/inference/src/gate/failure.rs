@@ -1,7 +1,7 @@
 //! How a flight failed, with all that led to it.
 
 use super::FailureClass;
-use crate::InferenceError;
+use crate::{InferenceError, Origin, Tokens};
 use mainstay_contract::Usd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +21,28 @@ pub struct GateError {
     /// What they cost.
     pub usd: Usd,
     /// What was counted or estimated for them.
-    pub tokens: crate::Tokens,
+    pub tokens: Tokens,
     /// How long it took in all.
     pub elapsed: Duration,
+}
+
+impl GateError {
+    /// A failure of our own, in which nothing was spent that anybody knows of.
+    #[must_use]
+    pub fn internal(message: &str, elapsed: Duration) -> Self {
+        Self {
+            error: InferenceError::Internal {
+                origin: Origin::default(),
+                message: message.to_owned(),
+            },
+            earlier: Vec::new(),
+            deployment: None,
+            attempts: 0,
+            usd: Usd::ZERO,
+            tokens: Tokens::default(),
+            elapsed,
+        }
+    }
 }
 
 /// Which failures another deployment may help against; none says that it cannot.
