@@ -3,21 +3,14 @@
 import json
 
 import anthropic
-from pydantic import BaseModel
 
-from checks import ADD, PICTURE, PICTURE_BASE64, SEALS, WEATHER, fails, same
+from checks import ADD, PICTURE, PICTURE_BASE64, SAY, SEALS, WEATHER, Point, fails, same
 
 TOOLS = [
     {"name": "add", "description": "Adds", "input_schema": ADD},
     {"name": "weather", "description": "Looks", "input_schema": WEATHER},
 ]
-ASK = [{"role": "user", "content": "Say it: naïve 東京"}]
-
-
-class Point(BaseModel):
-    name: str
-    x: int
-    y: int
+ASK = [{"role": "user", "content": SAY}]
 
 
 def run(checks, place, client, provider):

@@ -9,6 +9,8 @@ import traceback
 import urllib.request
 import zlib
 
+from pydantic import BaseModel
+
 # What each provider seals its thoughts with; it has to come back, and to nobody else.
 SEALS = {
     "openai": "c2VhbCBvZiBvcGVuYWk=",
@@ -18,6 +20,17 @@ SEALS = {
 }
 
 PROVIDERS = ("openai", "azure", "compatible", "anthropic", "gemini", "script")
+
+# What is said back as it came, in more than ASCII.
+SAY = "Say it: naïve 東京"
+
+
+class Point(BaseModel):
+    """The form that structured answers have to take."""
+
+    name: str
+    x: int
+    y: int
 
 
 class Place:

@@ -2,21 +2,13 @@
 
 import json
 
-from pydantic import BaseModel
-
-from checks import ADD, PICTURE, PICTURE_BASE64, SEALS, WEATHER, same
+from checks import ADD, PICTURE, PICTURE_BASE64, SAY, SEALS, WEATHER, Point, same
 
 TOOLS = [
     {"type": "function", "function": {"name": "add", "parameters": ADD, "strict": True}},
     {"type": "function", "function": {"name": "weather", "parameters": WEATHER, "strict": True}},
 ]
-ASK = [{"role": "user", "content": "Say it: naïve 東京"}]
-
-
-class Point(BaseModel):
-    name: str
-    x: int
-    y: int
+ASK = [{"role": "user", "content": SAY}]
 
 
 def run(checks, place, client, provider):

@@ -2,14 +2,13 @@
 
 import json
 
-from checks import ADD, PICTURE, PICTURE_BASE64, SEALS, WEATHER, same
-from openai_chat_checks import Point
+from checks import ADD, PICTURE, PICTURE_BASE64, SAY, SEALS, WEATHER, Point, same
 
 TOOLS = [
     {"type": "function", "name": "add", "parameters": ADD, "strict": True},
     {"type": "function", "name": "weather", "parameters": WEATHER, "strict": True},
 ]
-ASK = "Say it: naïve 東京"
+ASK = SAY
 
 
 def run(checks, place, client, provider):

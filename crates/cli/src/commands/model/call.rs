@@ -2,6 +2,7 @@
 
 use crate::args::ModelCall;
 use crate::client::{Client, Follow};
+use crate::commands::run as run_command;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::Output;
@@ -12,19 +13,19 @@ use std::process::ExitCode;
 
 pub(super) async fn run(context: &Context, args: ModelCall) -> Result<ExitCode, CliError> {
     let input = match args.input.as_str() {
-        "-" => super::super::run::standard_input()?,
+        "-" => run_command::standard_input()?,
         text => text.to_owned(),
     };
     let mut config = context.node_config()?;
     config.works_on_turns = false;
     if let Some(path) = &args.record {
-        super::super::run::can_record(path)?;
+        run_command::can_record(path)?;
     }
     let records = args.record.is_some();
     config.record = args.record;
     let connection = context.connect_with(config).await?;
     if records {
-        super::super::run::records(&connection)?;
+        run_command::records(&connection)?;
     }
     let path = format!("/api/models/{}/call", segment(&args.model));
     let body = json!({ "input": input, "system": args.system, "max_tokens": args.max_tokens });

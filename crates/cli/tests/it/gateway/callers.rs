@@ -194,12 +194,8 @@ async fn a_key_is_good_for_its_models_and_its_rate() {
         .ok();
 }
 
-#[tokio::test]
-async fn a_key_has_as_many_requests_under_way_as_it_may() {
-    let keys =
-        "keys:\n  one: {secret: one, limits: {concurrency: 1}}\nsecrets:\n  one: {file: one.key}\n";
-    let gate = Gate::with(&model("m", "openai", "slow-2000", ""), keys);
-    let key = "key-of-one-000000000";
+/// Writes the caller's key and waits until it is known.
+async fn write_key(gate: &Gate, key: &str) {
     gate.place.write("one.key", key);
     let deadline = std::time::Instant::now() + crate::harness::LIMIT;
     while gate.ask_as(key, "other").await.status == 401 {
@@ -208,6 +204,15 @@ async fn a_key_has_as_many_requests_under_way_as_it_may() {
             "the key is never read"
         );
     }
+}
+
+#[tokio::test]
+async fn a_key_has_as_many_requests_under_way_as_it_may() {
+    let keys =
+        "keys:\n  one: {secret: one, limits: {concurrency: 1}}\nsecrets:\n  one: {file: one.key}\n";
+    let gate = Gate::with(&model("m", "openai", "slow-2000", ""), keys);
+    let key = "key-of-one-000000000";
+    write_key(&gate, key).await;
     let first = gate.request(Route::Chat, &Route::Chat.body("m", "x", false));
     let first = tokio::spawn(gate.shown(first, key).send());
     gate.until("the first is under way", || {
@@ -338,14 +343,7 @@ async fn what_stands_twice_is_sent_once_as_it_was_judged() {
     let keys = "keys:\n  one: {secret: one, models: [m]}\nsecrets:\n  one: {file: one.key}\n";
     let gate = Gate::with(&models, keys);
     let key = "key-of-one-000000000";
-    gate.place.write("one.key", key);
-    let deadline = std::time::Instant::now() + crate::harness::LIMIT;
-    while gate.ask_as(key, "other").await.status == 401 {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "the key is never read"
-        );
-    }
+    write_key(&gate, key).await;
     let twice = |first, last| {
         let text = format!(
             "{{\"model\": \"{first}\", \"max_completion_tokens\": 900000, \"model\": \"{last}\", \
