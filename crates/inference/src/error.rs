@@ -167,6 +167,14 @@ pub enum InferenceError {
         status: u16,
         message: String,
     },
+    /// Whoever answered is no such provider: the address leads elsewhere.
+    #[error("the address of {} leads elsewhere (status {status}){}", .origin.provider, said(.message))]
+    Misdirected {
+        #[serde(flatten)]
+        origin: Origin,
+        status: u16,
+        message: String,
+    },
     /// The provider does not know the model.
     #[error("{} does not know the model {}{}", .origin.provider, .origin.model, said(.message))]
     ModelNotFound {

@@ -95,6 +95,11 @@ const KEY: &[&str] = &[
     "authentication_error",
     "unauthenticated",
 ];
+const KEY_PHRASES: &[&str] = &[
+    "incorrect api key",
+    "invalid api key",
+    "invalid authorization header",
+];
 const PERMISSION: &[&str] = &["permission_error", "permission_denied"];
 const PERMISSION_PHRASES: &[&str] = &["user location is not supported"];
 const RATE: &[&str] = &[
@@ -153,6 +158,8 @@ enum Kind {
     /// With its status; 200 within an answer.
     Server(u16),
     Request(u16),
+    /// From somebody who is no such provider.
+    Elsewhere(u16),
     Unknown,
 }
 
@@ -169,7 +176,10 @@ impl Fault {
             Kind::Context
         } else if self.is_about_model() {
             Kind::Model
-        } else if status == 401 || self.told.is_named(KEY) {
+        } else if status == 401
+            || self.told.is_named(KEY)
+            || (status == 400 && self.told.says(KEY_PHRASES))
+        {
             Kind::Key
         } else if status == 403
             || is_named(PERMISSION)
@@ -184,6 +194,8 @@ impl Fault {
             Kind::Overload
         } else if matches!(status, 408 | 409 | 500..=599) || is_named(LATE) || is_named(SERVER) {
             Kind::Server(status)
+        } else if self.is_elsewhere() {
+            Kind::Elsewhere(status)
         } else if matches!(status, 300..=499) || is_named(REQUEST) {
             Kind::Request(status)
         } else {
@@ -211,6 +223,13 @@ impl Fault {
         let is_missing = self.status == 404
             || (self.is_answer && self.told.is_named(&["not_found_error", "not_found"]));
         self.told.is_named(MODEL) || (is_missing && self.told.says(&["model"]))
+    }
+
+    /// Whether the address leads elsewhere: no provider answers a question so, and none that is meant says of
+    /// its own route, in its own words, that it is missing.
+    fn is_elsewhere(&self) -> bool {
+        let is_nameless = self.told.names.is_empty() || self.told.says(&["invalid url"]);
+        matches!(self.status, 300..=399 | 405 | 407) || (self.status == 404 && is_nameless)
     }
 
     fn classify(self, origin: Origin) -> InferenceError {
@@ -257,6 +276,11 @@ impl Fault {
                 message,
             },
             Kind::Request(status) => InferenceError::BadRequest {
+                origin,
+                status,
+                message,
+            },
+            Kind::Elsewhere(status) => InferenceError::Misdirected {
                 origin,
                 status,
                 message,

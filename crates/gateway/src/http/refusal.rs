@@ -51,7 +51,13 @@ impl Refusal {
 
     /// How a flow failed.
     pub(super) fn of_flow(error: &FlowError, model: &str) -> Self {
-        let report = flow_report(error, model);
+        let mut report = flow_report(error, model);
+        if matches!(
+            error.error,
+            InferenceError::BadRequest { .. } | InferenceError::Unsupported { .. }
+        ) {
+            report.responsible = Responsible::Caller;
+        }
         let param = match &error.error {
             InferenceError::Unsupported { param, .. } => Some(param.clone()),
             _ => None,
@@ -93,12 +99,9 @@ pub fn flow_report(error: &FlowError, model: &str) -> ErrorReport {
 
 /// The status that official clients know for a failure: what is wrong with a request is 400 to them.
 fn status(report: &ErrorReport) -> u16 {
-    let is_redirect = report.data["status"]
-        .as_u64()
-        .is_some_and(|status| (300..400).contains(&status));
     match report.code {
         // It is the operator's address that leads elsewhere.
-        Code::BadRequest if is_redirect => report.code.info().http,
+        Code::BadRequest if report.responsible != Responsible::Caller => report.code.info().http,
         Code::BadRequest | Code::ContextLengthExceeded | Code::ContentFiltered => 400,
         Code::ModelNotFound => 404,
         // The caller's own key, not the operator's at the provider.

@@ -21,6 +21,7 @@ impl InferenceError {
             | Self::ContentFiltered { origin, .. }
             | Self::ContextLengthExceeded { origin, .. }
             | Self::BadRequest { origin, .. }
+            | Self::Misdirected { origin, .. }
             | Self::ModelNotFound { origin, .. }
             | Self::Unauthorized { origin, .. }
             | Self::Forbidden { origin, .. }
@@ -129,7 +130,9 @@ impl InferenceError {
             | Self::BadResponse { .. }
             | Self::CudaContextPoisoned { .. } => CircuitClass::Failure,
             Self::Backpressure { .. } => CircuitClass::Overload,
-            Self::Unauthorized { .. } | Self::Forbidden { .. } => CircuitClass::Access,
+            Self::Unauthorized { .. } | Self::Forbidden { .. } | Self::Misdirected { .. } => {
+                CircuitClass::Access
+            }
             _ => CircuitClass::None,
         }
     }
@@ -159,9 +162,7 @@ impl InferenceError {
             Self::NotReady { .. } => Some("`mainstay model ls` tells how the model is doing"),
             Self::Unauthorized { .. } => Some("correct the secret that `api_key` names"),
             Self::Forbidden { .. } => Some("ask the provider for access, or use another key"),
-            Self::BadRequest {
-                status: 300..=405, ..
-            } => Some("check `base_url`"),
+            Self::Misdirected { .. } => Some("check `base_url`, and what stands before it"),
             Self::ScriptExhausted { .. } => Some("add a step to the script"),
             Self::NetworkError {
                 phase: NetworkPhase::Resolve | NetworkPhase::Connect,
@@ -198,7 +199,7 @@ impl Coded for InferenceError {
             Self::QuotaExhausted { .. } => Code::QuotaExhausted,
             Self::ContentFiltered { .. } => Code::ContentFiltered,
             Self::ContextLengthExceeded { .. } => Code::ContextLengthExceeded,
-            Self::BadRequest { .. } => Code::BadRequest,
+            Self::BadRequest { .. } | Self::Misdirected { .. } => Code::BadRequest,
             Self::ModelNotFound { .. } => Code::ModelNotFound,
             Self::Unauthorized { .. } => Code::ProviderUnauthorized,
             Self::Forbidden { .. } => Code::ProviderForbidden,

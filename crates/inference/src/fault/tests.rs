@@ -79,7 +79,7 @@ fn openais() {
         (
             404,
             openai(request, "", "Invalid URL (POST /v1/chat)"),
-            "bad_request",
+            "misdirected",
         ),
         (
             400,
@@ -321,7 +321,21 @@ fn servers_of_ones_own() {
             json!({"errors": [{"message": "bad gateway"}]}),
             "server_error",
         ),
-        (302, json!({}), "bad_request"),
+        (302, json!({}), "misdirected"),
+        (404, json!({"detail": "Not Found"}), "misdirected"),
+        (405, json!({"detail": "Method Not Allowed"}), "misdirected"),
+        (407, json!({}), "misdirected"),
+        (
+            400,
+            json!({"code": "Client specified an invalid argument",
+                "error": "Incorrect API key provided: sk***up."}),
+            "unauthorized",
+        ),
+        (
+            400,
+            json!({"detail": "Missing or invalid Authorization header."}),
+            "unauthorized",
+        ),
     ]);
     assert_eq!(
         kind(&in_stream(&vllm("InternalServerError", 500, "m"))),

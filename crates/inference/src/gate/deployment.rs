@@ -28,6 +28,8 @@ pub(super) struct Deployment {
     pub(super) hedges: RetryBudget,
     /// Until when the provider asked to be left alone.
     pub(super) cool_until: Timestamp,
+    /// Whether it asked because it has too much to do, not because of a limit.
+    pub(super) is_overloaded: bool,
     pub(super) is_ready: bool,
     /// When it may be ready again, where that is known.
     pub(super) ready_again: Timestamp,
@@ -60,6 +62,7 @@ impl Deployment {
             retries: RetryBudget::new(config.retry_budget),
             hedges: RetryBudget::new(hedges),
             cool_until: Timestamp(0),
+            is_overloaded: false,
             is_ready: config.is_ready.unwrap_or(true),
             ready_again: Timestamp(0),
             unready_for: String::new(),

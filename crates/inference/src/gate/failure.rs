@@ -61,6 +61,7 @@ pub(super) fn class(error: &InferenceError) -> Option<FailureClass> {
         InferenceError::ContentFiltered { .. } => FailureClass::ContentFiltered,
         InferenceError::Unauthorized { .. }
         | InferenceError::Forbidden { .. }
+        | InferenceError::Misdirected { .. }
         | InferenceError::QuotaExhausted { .. }
         | InferenceError::ModelNotFound { .. }
         | InferenceError::KeyUnavailable { .. } => FailureClass::Access,

@@ -6,7 +6,7 @@ use super::arrive::{SOME_TIME, our_origin};
 use super::deployment::{Deployment, Waits};
 use super::flight::Flight;
 use super::seek::Freed;
-use super::{FlightId, Gate};
+use super::{FailureClass, FlightId, Gate};
 use crate::InferenceError;
 use mainstay_contract::Timestamp;
 use std::time::Duration;
@@ -60,24 +60,41 @@ impl Gate {
         waits: Waits,
         retry_after: Duration,
     ) -> InferenceError {
+        let told = match retry_after.is_zero() {
+            true => SOME_TIME,
+            false => retry_after,
+        };
         let longest = waits.longest();
-        let (origin, what) = if !longest.is_zero() && waits.cooling == longest {
-            (self.origin(at), "it asked to be left alone")
-        } else if waits.requests == longest {
-            let what = "the model has used its requests a minute";
-            (our_origin(flight), what)
-        } else {
-            let what = "the model has used its tokens a minute";
-            (our_origin(flight), what)
+        if !longest.is_zero() && waits.cooling == longest {
+            return self.left_alone(at, told);
+        }
+        let message = match waits.requests == longest {
+            true => "the model has used its requests a minute",
+            false => "the model has used its tokens a minute",
         };
         InferenceError::RateLimited {
-            origin,
-            retry_after: Some(if retry_after.is_zero() {
-                SOME_TIME
-            } else {
-                retry_after
-            }),
-            message: what.to_owned(),
+            origin: our_origin(flight),
+            retry_after: Some(told),
+            message: message.to_owned(),
+        }
+    }
+
+    /// What is told of a provider that asked to be left alone, as it was told itself.
+    fn left_alone(&self, at: usize, wait: Duration) -> InferenceError {
+        let origin = self.origin(at);
+        let retry_after = Some(wait);
+        let message = "it asked to be left alone".to_owned();
+        match self.deployments[at].is_overloaded {
+            true => InferenceError::Backpressure {
+                origin,
+                retry_after,
+                message,
+            },
+            false => InferenceError::RateLimited {
+                origin,
+                retry_after,
+                message,
+            },
         }
     }
 
@@ -97,20 +114,21 @@ impl Gate {
     }
 }
 
-/// How long a flight may wait yet. For a provider that asked to be left alone, as long as a repetition would.
+/// How long a flight may wait yet. A provider that asked to be left alone is waited for as a repetition would
+/// be, and not at all where another may answer.
 fn patience(now: Timestamp, flight: &Flight, deployment: &Deployment, waits: Waits) -> Duration {
     let waited = now.since(flight.since);
     let limits = deployment.config.limits;
     let has_room = flight.is_in_line || deployment.line.len() < limits.queue;
-    let mut patience = if has_room {
-        limits.queue_timeout
-    } else {
-        Duration::ZERO
-    };
     let is_cooling = !waits.cooling.is_zero() && waits.cooling >= waits.requests.max(waits.tokens);
-    if is_cooling && flight.ask.is_retried {
-        patience = patience.max(Duration::from_millis(deployment.config.retry.cap_ms));
-    }
+    let has_other = flight.next_link(Some(FailureClass::Limited)).is_some();
+    let patience = match is_cooling {
+        true if flight.ask.is_retried && !has_other => {
+            Duration::from_millis(deployment.config.retry.cap_ms)
+        }
+        false if has_room => limits.queue_timeout,
+        _ => Duration::ZERO,
+    };
     patience.saturating_sub(waited)
 }
 

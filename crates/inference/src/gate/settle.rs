@@ -178,8 +178,12 @@ impl Gate {
             InferenceError::RateLimited { .. } | InferenceError::Backpressure { .. }
         );
         if let Some(wait) = error.retry_after().filter(|_| is_limit) {
-            let cool = &mut self.deployments[at].cool_until;
-            *cool = (*cool).max(now.after(wait.min(COOL_MAX)));
+            let deployment = &mut self.deployments[at];
+            let until = now.after(wait.min(COOL_MAX));
+            if until > deployment.cool_until {
+                deployment.cool_until = until;
+                deployment.is_overloaded = matches!(error, InferenceError::Backpressure { .. });
+            }
         }
     }
 

@@ -238,7 +238,7 @@ async fn a_redirect_is_not_followed() {
     let server = Server::start(vec![Act::Send(response(307, &headers, ""))]).await;
     let error = ask(&*provider(settings(&server.url))).await.unwrap_err();
     assert!(
-        matches!(error, InferenceError::BadRequest { status: 307, .. }),
+        matches!(error, InferenceError::Misdirected { status: 307, .. }),
         "{error:?}"
     );
     assert_eq!(target.hits(), 0, "the key must not travel on");

@@ -2,7 +2,7 @@
 
 use super::given::*;
 use super::world::*;
-use mainstay_inference::{Ask, DeploymentConfig, InferenceError, TimeoutPhase};
+use mainstay_inference::{Ask, DeploymentConfig, InferenceError, Limits, TimeoutPhase};
 use mainstay_resilience::{RetryBudgetConfig, RetryPolicy};
 
 #[test]
@@ -94,6 +94,56 @@ fn cooling_is_passed_by_where_another_can_answer() {
     world.pass_to(60_000);
     world.ask(ask());
     assert_eq!(world.called()[3], "a");
+}
+
+#[test]
+fn cooling_is_not_waited_for_where_another_can_answer() {
+    let patient = || DeploymentConfig {
+        limits: Limits {
+            queue: 100,
+            queue_timeout: secs(30),
+            ..Limits::default()
+        },
+        ..plain()
+    };
+    let mut world = World::new(chain(&[("a", patient()), ("b", patient())]));
+    let first = world.ask(ask());
+    world.fail(world.only(), limited_for(Some(12)));
+    let second = world.ask(ask());
+    assert_eq!(world.called(), ["a", "b", "b"]);
+    world.answer_all();
+    for flight in [first, second] {
+        assert_eq!(&*world.success(flight).deployment, "b");
+    }
+}
+
+#[test]
+fn cooling_is_waited_for_no_longer_than_a_repetition_would_wait() {
+    let mut world = World::new(one(DeploymentConfig {
+        limits: Limits {
+            queue: 100,
+            queue_timeout: secs(30),
+            ..Limits::default()
+        },
+        retry: RetryPolicy {
+            retries_max: 2,
+            base_ms: 100,
+            cap_ms: 2_000,
+        },
+        ..plain()
+    }));
+    let first = world.ask(ask());
+    world.fail(world.only(), limited_for(Some(12)));
+    let second = world.ask(ask());
+    for flight in [first, second] {
+        let InferenceError::RateLimited { retry_after, .. } = world.error(flight).error else {
+            panic!("{:?}", world.error(flight));
+        };
+        assert_eq!(retry_after, Some(secs(12)));
+    }
+    world.pass_to(12_000);
+    world.ask(ask());
+    assert_eq!(world.calls.len(), 2);
 }
 
 #[test]
