@@ -65,7 +65,10 @@ impl Gateway {
         };
         leaving.is_over = ending.is_some();
         match (ending, made) {
-            (Some(Ok(success)), Some(embeddings)) => Ok((embeddings, success)),
+            (Some(Ok(success)), Some(embeddings)) => {
+                self.metrics().took(&success.deployment, began.elapsed());
+                Ok((embeddings, success))
+            }
             (Some(Err(error)), _) => Err(error),
             (Some(Ok(_)) | None, _) => Err(Box::new(GateError::internal(BROKEN, began.elapsed()))),
         }

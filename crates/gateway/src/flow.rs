@@ -50,6 +50,8 @@ pub struct Flow {
     pieces: VecDeque<Piece>,
     ending: Option<Ending>,
     warnings: Vec<String>,
+    /// By which the log tells of it; empty where it has none.
+    request_id: String,
     /// Absent where nobody wants to be told.
     trace: Option<Box<FlowTrace>>,
 }
@@ -105,12 +107,14 @@ impl Flow {
             pieces: VecDeque::new(),
             ending: None,
             warnings: Vec::new(),
+            request_id: String::new(),
             trace,
         }
     }
 
-    /// Names the request in its trace, and the caller's own span (`traceparent`).
+    /// Names the request, in the log and in its trace, and the caller's own span (`traceparent`).
     pub fn named(&mut self, request_id: &str, parent: Option<&str>) {
+        request_id.clone_into(&mut self.request_id);
         if let Some(trace) = &mut self.trace {
             request_id.clone_into(&mut trace.request_id);
             trace.parent = parent.map(str::to_owned);
@@ -140,6 +144,8 @@ impl Flow {
             }
             match opened {
                 Opened::Failed { error, tokens } => {
+                    let log = self.gateway.log();
+                    log.call(&self.request_id, &deployment, attempt.number, &error);
                     if let Some(trace) = &mut self.trace {
                         trace.attempt_ended(attempt.number, Some(error.code().to_string()));
                     }
@@ -155,6 +161,8 @@ impl Flow {
                     self.opening.clear();
                     pieces.iter().for_each(|piece| self.watch(piece));
                     self.pieces = pieces.into();
+                    let metrics = self.gateway.metrics();
+                    metrics.first_content(&deployment, self.began.elapsed());
                     let start = Start {
                         deployment: Arc::clone(&deployment),
                         attempts: attempt.number + 1,
@@ -365,6 +373,7 @@ impl Flow {
                 None
             }
             Some(Directive::Finish(ending)) => {
+                self.note(&ending);
                 self.ending = Some(ending.clone());
                 Some(ending)
             }
@@ -373,6 +382,20 @@ impl Flow {
                 let ending: Ending = Err(self.gone());
                 self.ending = Some(ending.clone());
                 Some(ending)
+            }
+        }
+    }
+
+    /// Lets those who look on know how it ended.
+    fn note(&self, ending: &Ending) {
+        match ending {
+            Ok(success) => {
+                let elapsed = self.began.elapsed();
+                self.gateway.metrics().took(&success.deployment, elapsed);
+            }
+            Err(error) => {
+                let model = &self.call.request.model;
+                self.gateway.log().request(&self.request_id, model, error);
             }
         }
     }

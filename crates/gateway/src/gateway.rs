@@ -1,6 +1,7 @@
 //! The gate with a clock, a ledger and providers.
 
 use crate::ledger::{Ledger, UsageRow};
+use crate::log::FailureLog;
 use crate::mail::{Receiver, Sender, mail};
 use crate::metrics::Metrics;
 use crate::settings::{ModelInfo, Settings};
@@ -9,7 +10,7 @@ use mainstay_contract::{Timestamp, Usd};
 use mainstay_inference::{
     AttemptId, BudgetAction, BudgetConfig, BudgetKey, BudgetView, DeploymentView, Effect, Ending,
     FlightId, Gate, GateConfig, InferenceError, Input, LedgerEntry, Origin, Outcome, Provider,
-    Tokens,
+    Spender, Tokens,
 };
 use mainstay_resilience::{BudgetPeriod, Priority};
 use std::collections::HashMap;
@@ -42,6 +43,7 @@ struct Inner {
     clock: Clock,
     timer: Notify,
     metrics: Metrics,
+    log: FailureLog,
     telemetry: Option<Telemetry>,
 }
 
@@ -92,6 +94,7 @@ impl Gateway {
             clock,
             timer: Notify::new(),
             metrics: Metrics::new(),
+            log: FailureLog::default(),
             telemetry: Telemetry::from_environment(),
         });
         tokio::spawn(ring(Arc::downgrade(&inner)));
@@ -193,6 +196,10 @@ impl Gateway {
         self.inner.telemetry.as_ref()
     }
 
+    pub(crate) fn log(&self) -> &FailureLog {
+        &self.inner.log
+    }
+
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.inner.metrics
     }
@@ -233,8 +240,21 @@ impl Gateway {
         state.gate.declare(key, budget, spent);
     }
 
+    /// Holds the sessions of an agent to what each of them may spend.
+    fn hold_sessions(&self, spender: &Spender) {
+        let Some(agent) = spender.agent.as_ref() else {
+            return;
+        };
+        if let Some(limit) = self.settings().session_budgets.get(agent) {
+            for session in &spender.sessions {
+                self.hold_session(session, *limit);
+            }
+        }
+    }
+
     /// Lets a flight begin.
     pub(crate) fn ask(&self, ask: mainstay_inference::Ask) -> (FlightId, Receiver) {
+        self.hold_sessions(&ask.spender);
         let (sender, receiver) = mail();
         let now = self.now();
         let mut state = self.state();
@@ -251,6 +271,7 @@ impl Gateway {
         let mut state = self.state();
         if let Input::Left { flight, .. } = &input {
             state.mail.remove(flight);
+            self.inner.metrics.left();
         }
         state.gate.handle(now, input);
         self.deliver(&mut state, now);
@@ -284,6 +305,7 @@ impl Gateway {
                     failures,
                     warnings,
                 } => {
+                    self.inner.metrics.called(&deployment);
                     let directive = Directive::Call {
                         attempt,
                         deployment,

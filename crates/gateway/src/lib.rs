@@ -10,6 +10,7 @@ mod flow;
 mod gateway;
 mod http;
 mod ledger;
+mod log;
 mod mail;
 mod meter;
 mod metrics;

@@ -12,6 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Model {
@@ -29,6 +30,8 @@ struct BudgetName {
     budget: String,
 }
 
+type Times = Family<Model, Histogram>;
+
 type Money = Gauge<f64, AtomicU64>;
 
 /// The counters of one deployment.
@@ -39,6 +42,8 @@ struct Counters {
     input_tokens: Counter,
     output_tokens: Counter,
     nano_dollars: Counter,
+    first_content_seconds: Histogram,
+    seconds: Histogram,
 }
 
 #[derive(Debug)]
@@ -51,14 +56,20 @@ pub(crate) struct Metrics {
     nano_dollars: Family<Model, Counter>,
     /// The counters of each deployment, so that no request has to look for them one by one.
     known: RwLock<HashMap<Arc<str>, Counters>>,
-    pub(crate) first_content_seconds: Histogram,
-    pub(crate) seconds: Histogram,
+    first_content_seconds: Times,
+    seconds: Times,
+    left: Counter,
     pub(crate) cache_hits: Counter,
+}
+
+/// From a millisecond to two minutes.
+fn histogram() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 18))
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let times = || Histogram::new(exponential_buckets(0.001, 2.0, 18));
+        let times = || Family::new_with_constructor(histogram as fn() -> Histogram);
         Self {
             answered: Family::default(),
             failed: Family::default(),
@@ -69,6 +80,7 @@ impl Metrics {
             known: RwLock::default(),
             first_content_seconds: times(),
             seconds: times(),
+            left: Counter::default(),
             cache_hits: Counter::default(),
         }
     }
@@ -78,7 +90,6 @@ impl Metrics {
         match ending {
             Ok(success) => self.with(&success.deployment, |counters| {
                 counters.answered.inc();
-                counters.attempts.inc_by(success.attempts.into());
             }),
             Err(error) => {
                 let model = error.deployment.as_deref().unwrap_or_default().to_owned();
@@ -88,6 +99,32 @@ impl Metrics {
                 self.failed.get_or_create(&Failed { model, code }).inc();
             }
         }
+    }
+
+    /// Counts a call of a deployment, whatever becomes of it.
+    pub(crate) fn called(&self, deployment: &Arc<str>) {
+        self.with(deployment, |counters| {
+            counters.attempts.inc();
+        });
+    }
+
+    /// Counts a request whose caller left before its end.
+    pub(crate) fn left(&self) {
+        self.left.inc();
+    }
+
+    /// Notes how long the first content of an answer took.
+    pub(crate) fn first_content(&self, deployment: &Arc<str>, elapsed: Duration) {
+        let seconds = elapsed.as_secs_f64();
+        self.with(deployment, |counters| {
+            counters.first_content_seconds.observe(seconds);
+        });
+    }
+
+    /// Notes how long a request took that was answered.
+    pub(crate) fn took(&self, deployment: &Arc<str>, elapsed: Duration) {
+        let seconds = elapsed.as_secs_f64();
+        self.with(deployment, |counters| counters.seconds.observe(seconds));
     }
 
     /// Counts what the ledger is told was used, by answers and by failures.
@@ -117,12 +154,15 @@ impl Metrics {
             model: deployment.to_string(),
         };
         let of = |family: &Family<Model, Counter>| family.get_or_create(&model).clone();
+        let time = |family: &Times| family.get_or_create(&model).clone();
         let counters = Counters {
             answered: of(&self.answered),
             attempts: of(&self.attempts),
             input_tokens: of(&self.input_tokens),
             output_tokens: of(&self.output_tokens),
             nano_dollars: of(&self.nano_dollars),
+            first_content_seconds: time(&self.first_content_seconds),
+            seconds: time(&self.seconds),
         };
         count(&counters);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +185,7 @@ impl Metrics {
         );
         r.register(
             "attempts",
-            "Calls of providers for answered requests",
+            "Calls of providers, whatever became of them",
             self.attempts.clone(),
         );
         r.register(
@@ -163,36 +203,27 @@ impl Metrics {
             "Money spent",
             self.nano_dollars.clone(),
         );
+        r.register(
+            "requests_left",
+            "Requests whose callers left before the end",
+            self.left.clone(),
+        );
         r.register("cache_hits", "Answers given again", self.cache_hits.clone());
         let first = self.first_content_seconds.clone();
         r.register_with_unit(
             "first_content",
-            "Time to the first content",
+            "Time to the first content, of answered requests",
             Unit::Seconds,
             first,
         );
         r.register_with_unit(
             "request",
-            "Time of whole requests",
+            "Time of whole requests that were answered",
             Unit::Seconds,
             self.seconds.clone(),
         );
-        let (ready, open, active, queued) = views(deployments);
-        r.register(
-            "model_ready",
-            "1 if the model's server or worker is up; see breaker, too",
-            ready,
-        );
-        r.register("breaker", "0 closed, 1 half-open, 2 open", open);
-        r.register("requests_active", "Requests under way", active);
-        r.register("requests_queued", "Requests that wait", queued);
-        let (spent, limit) = money(budgets);
-        r.register("budget_spent_dollars", "Spent in this window", spent);
-        r.register(
-            "budget_limit_dollars",
-            "What may be spent in a window",
-            limit,
-        );
+        register_views(r, deployments);
+        register_money(r, budgets);
         let mut text = String::new();
         if encode(&mut text, &registry).is_err() {
             tracing::error!("the metrics could not be written");
@@ -201,10 +232,8 @@ impl Metrics {
     }
 }
 
-type Gauges = Family<Model, Gauge>;
-
-fn views(deployments: &[DeploymentView]) -> (Gauges, Gauges, Gauges, Gauges) {
-    let gauges = Gauges::default;
+fn register_views(r: &mut Registry, deployments: &[DeploymentView]) {
+    let gauges = Family::<Model, Gauge>::default;
     let (ready, open, active, queued) = (gauges(), gauges(), gauges(), gauges());
     for view in deployments {
         let model = Model {
@@ -224,10 +253,17 @@ fn views(deployments: &[DeploymentView]) -> (Gauges, Gauges, Gauges, Gauges) {
             .get_or_create(&model)
             .set(i64::try_from(view.queued).unwrap_or(i64::MAX));
     }
-    (ready, open, active, queued)
+    r.register(
+        "model_ready",
+        "1 if the model's server or worker is up; see breaker, too",
+        ready,
+    );
+    r.register("breaker", "0 closed, 1 half-open, 2 open", open);
+    r.register("requests_active", "Requests under way", active);
+    r.register("requests_queued", "Requests that wait", queued);
 }
 
-fn money(budgets: &[BudgetView]) -> (Family<BudgetName, Money>, Family<BudgetName, Money>) {
+fn register_money(r: &mut Registry, budgets: &[BudgetView]) {
     let (spent, limit) = (
         Family::<BudgetName, Money>::default(),
         Family::<BudgetName, Money>::default(),
@@ -240,5 +276,10 @@ fn money(budgets: &[BudgetView]) -> (Family<BudgetName, Money>, Family<BudgetNam
         spent.get_or_create(&name).set(dollars(view.spent));
         limit.get_or_create(&name).set(dollars(view.limit));
     }
-    (spent, limit)
+    r.register("budget_spent_dollars", "Spent in this window", spent);
+    r.register(
+        "budget_limit_dollars",
+        "What may be spent in a window",
+        limit,
+    );
 }

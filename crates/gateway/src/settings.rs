@@ -1,5 +1,6 @@
 //! What a gateway serves.
 
+use mainstay_contract::Usd;
 use mainstay_inference::{GateConfig, Provider};
 use mainstay_resilience::Priority;
 use std::collections::HashMap;
@@ -15,6 +16,8 @@ pub struct Settings {
     pub providers: HashMap<Arc<str>, Arc<dyn Provider>>,
     /// The models by name, for `GET /v1/models`.
     pub models: HashMap<Arc<str>, Arc<ModelInfo>>,
+    /// What each session of an agent may spend.
+    pub session_budgets: HashMap<Arc<str>, Usd>,
     /// The callers' keys: the blake3 hash of each, and its name and urgency.
     pub keys: HashMap<[u8; 32], (Arc<str>, Priority)>,
 }

@@ -17,7 +17,6 @@ use mainstay_inference::{
     estimate_tokens,
 };
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 /// A request that was understood.
 struct Asked {
@@ -26,7 +25,6 @@ struct Asked {
     request: Arc<Request>,
     model: Arc<ModelInfo>,
     cache_key: Option<CacheKey>,
-    started: Instant,
 }
 
 /// Answers a request.
@@ -135,11 +133,13 @@ pub(super) fn usable<'a>(settings: &'a Settings, caller: &Caller) -> Vec<&'a str
 
 impl Asked {
     fn read(shared: Shared, arrival: Arrival) -> Result<Self, Box<Response>> {
-        let started = Instant::now();
         let refused =
             |refusal: &Refusal| Box::new(refuse(arrival.dialect, refusal, &arrival.request_id));
         let request = arrival.dialect.read_request(&arrival.body);
         let request = request.map_err(|error| refused(&Refusal::unread(error)))?;
+        if let Some(refusal) = is_for_later(&request) {
+            return Err(refused(&refusal));
+        }
         let model = known(&shared.gateway, &arrival.caller, &request.model)
             .map_err(|refusal| refused(&refusal))?;
         let cache_key = cache_key(&arrival, &request, &model);
@@ -149,7 +149,6 @@ impl Asked {
             request: Arc::new(request),
             model,
             cache_key,
-            started,
         })
     }
 
@@ -227,7 +226,6 @@ impl Asked {
 
     async fn collect(&self, flow: &mut Flow) -> Result<Response, FlowError> {
         let start = flow.begin().await?;
-        self.note_first();
         let mut pieces: Vec<Piece> = Vec::with_capacity(1);
         while let Some(piece) = flow.next().await? {
             pieces.push(piece);
@@ -267,7 +265,6 @@ impl Asked {
         if let Some(success) = flow.success() {
             insert(&mut response, COST, &success.usd.to_string());
         }
-        self.note_end();
         Ok(response)
     }
 
@@ -276,7 +273,6 @@ impl Asked {
             Ok(start) => start,
             Err(error) => return self.refuse(&error),
         };
-        self.note_first();
         let is_raw = flow.is_raw() && self.is_same_dialect(&start.deployment);
         let encoder = self.arrival.dialect.stream_writer(&self.context());
         let (model, id) = (self.request.model.clone(), self.arrival.request_id.clone());
@@ -358,20 +354,6 @@ impl Asked {
         }
         mark(response, &self.arrival.request_id);
     }
-
-    fn note_first(&self) {
-        let seconds = self.started.elapsed().as_secs_f64();
-        self.shared
-            .gateway
-            .metrics()
-            .first_content_seconds
-            .observe(seconds);
-    }
-
-    fn note_end(&self) {
-        let seconds = self.started.elapsed().as_secs_f64();
-        self.shared.gateway.metrics().seconds.observe(seconds);
-    }
 }
 
 fn cache_key(arrival: &Arrival, request: &Request, model: &ModelInfo) -> Option<CacheKey> {
@@ -393,6 +375,15 @@ fn assemble(events: impl Iterator<Item = mainstay_inference::Event>) -> Option<A
         assembly.add(event).ok()?;
     }
     assembly.finish().ok()
+}
+
+/// An answer that is to be fetched later: there is no route to fetch it by, and it would be paid for.
+fn is_for_later(request: &Request) -> Option<Refusal> {
+    let background = request.extra.as_ref()?.fields.get("background")?;
+    (background == &serde_json::Value::Bool(true)).then(|| {
+        let message = "answers cannot be fetched later here: leave `background` out";
+        Refusal::invalid(message, Some("background".to_owned()))
+    })
 }
 
 /// The most tokens of all answers that are asked for.

@@ -38,7 +38,11 @@ async fn answer(shared: &Shared, arrival: &Arrival) -> Result<Response, Box<Refu
     };
     let request: Arc<EmbeddingRequest> = Arc::new(request);
     let made = shared.gateway.embed(ask, Arc::clone(&request)).await;
-    let (embeddings, success) = made.map_err(|error| Refusal::of_flow(&error, &request.model))?;
+    let (embeddings, success) = made.map_err(|error| {
+        let log = shared.gateway.log();
+        log.request(&arrival.request_id, &request.model, &error);
+        Refusal::of_flow(&error, &request.model)
+    })?;
     let body = mainstay_inference::write_embeddings(&embeddings, request.encoding);
     let mut response = json(body, &arrival.request_id);
     insert(&mut response, MODEL, &success.deployment);

@@ -37,6 +37,10 @@ pub(super) fn of(
             let key = gate::BudgetKey::Agent(Arc::from(name.as_str()));
             settings.gate.budgets.insert(key, self::budget(budget));
         }
+        if let Some(limit) = agent.session_budget {
+            let name = Arc::from(name.as_str());
+            settings.session_budgets.insert(name, limit);
+        }
     }
     for (name, key) in &manifest.keys {
         add_key(&mut settings, name, key, keys);

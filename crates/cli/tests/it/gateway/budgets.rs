@@ -159,3 +159,27 @@ async fn a_price_that_nobody_knows_is_refused_where_a_budget_counts() {
         (0, 3)
     );
 }
+
+/// A caller names the agent and the session that it works for.
+#[tokio::test]
+async fn each_session_of_an_agent_has_its_own_budget() {
+    let models = model("m", "openai", "ok", &format!("retry: {{max: 0}}, {PRICE}"));
+    let agents = "agents:\n  a: {model: m, workspace: work, budget: {usd: 0.06, per: session}}\n";
+    let gate = Gate::with(&models, agents);
+    let ask = |session: &'static str| {
+        let request = gate.request(Route::Chat, &bound("m"));
+        let request = request.header("x-mainstay-agent", "a");
+        gate.send(Route::Chat, request.header("x-mainstay-session", session))
+    };
+    ask("one").await.ok();
+    ask("one").await.ok();
+    ask("one").await.failed("inference.budget_exceeded", 402);
+    ask("two").await.ok();
+    assert_eq!(gate.upstream.hits("ok"), 3);
+    let gate = gate.restart();
+    let request = gate.request(Route::Chat, &bound("m"));
+    let request = request.header("x-mainstay-agent", "a");
+    let request = request.header("x-mainstay-session", "one");
+    let told = gate.send(Route::Chat, request).await;
+    told.failed("inference.budget_exceeded", 402);
+}

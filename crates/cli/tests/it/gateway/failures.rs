@@ -223,3 +223,49 @@ async fn a_body_cut_in_half_is_no_answer() {
         assert_eq!(gate.upstream.hits(&format!("{provider}/cut")), 3);
     }
 }
+
+/// Who looks for a request finds it in the log, and what became of its calls in the metrics.
+#[tokio::test]
+async fn failures_are_in_the_log_and_every_call_is_counted() {
+    let models = model(
+        "m",
+        "openai",
+        "500",
+        "retry: {max: 1, base: 1ms}, fallback: [n]",
+    ) + &model("n", "openai", "n/500", "")
+        + &model("ok", "openai", "ok", "");
+    let gate = Gate::open(&models);
+    let told = gate.chat("m").await;
+    told.failed("inference.server_error", 502);
+    let id = told.header("x-request-id").to_owned();
+    let lines = || {
+        let log = std::fs::read_to_string(gate.place.path().join("log")).unwrap_or_default();
+        log.lines().filter(|line| line.contains(&id)).count()
+    };
+    gate.until("each call and the request are in the log", || lines() >= 4)
+        .await;
+    assert_eq!(lines(), 4);
+    gate.ask(Route::Chat, "ok", true).await.ok();
+    for (metric, count) in [
+        ("attempts_total{model=\"m\"}", 2),
+        ("attempts_total{model=\"n\"}", 1),
+        ("request_seconds_count{model=\"ok\"}", 1),
+        ("first_content_seconds_count{model=\"ok\"}", 1),
+    ] {
+        assert_eq!(gate.metric(metric).await, count, "{metric}");
+    }
+}
+
+/// There is no route to fetch such an answer by, and it would be paid for.
+#[tokio::test]
+async fn an_answer_for_later_is_refused_before_it_is_paid_for() {
+    let gate = Gate::open(&model("m", "openai", "ok", ""));
+    let mut body = Route::Responses.body("m", "x", false);
+    body["background"] = true.into();
+    let told = gate.post(Route::Responses, &body).await;
+    told.failed("inference.bad_request", 400);
+    assert_eq!(told.json()["error"]["param"], "background", "{told:?}");
+    assert_eq!(gate.upstream.hits("ok"), 0);
+    body["background"] = false.into();
+    gate.post(Route::Responses, &body).await.ok();
+}

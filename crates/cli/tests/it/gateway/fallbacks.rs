@@ -209,3 +209,33 @@ async fn failures_are_not_kept() {
     assert_eq!(gate.chat("m").await.ok().header("x-mainstay-cache"), "hit");
     assert_eq!(gate.upstream.hits("flaky-1"), 2);
 }
+
+#[tokio::test]
+async fn who_asked_to_be_left_alone_is_not_waited_for_where_another_answers() {
+    let models = model("m", "openai", "429-20", "fallback: [spare]")
+        + &model("spare", "openai", "spare/ok", "");
+    let gate = Gate::open(&models);
+    for _ in 0..3 {
+        let told = gate.chat("m").await;
+        assert_eq!(told.ok().header("x-mainstay-model"), "spare");
+    }
+    assert_eq!(gate.upstream.hits("429-20"), 1);
+}
+
+#[tokio::test]
+async fn an_address_that_leads_elsewhere_is_the_operators_and_has_a_fallback() {
+    let lost = |name: &str, more: &str| {
+        model(name, "openai_compatible", "ok", more).replace("URL/open/v1", "URL/nowhere")
+    };
+    let models = lost("m", "retry: {max: 2}")
+        + &lost("n", "retry: {max: 2}, fallback: [spare]")
+        + &model("spare", "openai", "spare/ok", "");
+    let gate = Gate::open(&models);
+    for route in ROUTES {
+        let told = gate.ask(route, "m", false).await;
+        told.failed("inference.bad_request", 422);
+        assert_eq!(told.header("x-mainstay-responsible"), "operator");
+        let told = gate.ask(route, "n", true).await;
+        assert_eq!(told.ok().header("x-mainstay-model"), "spare");
+    }
+}
