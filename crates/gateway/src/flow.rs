@@ -28,7 +28,7 @@ pub struct Start {
     pub deployment: Arc<str>,
     /// How many calls were made for it so far.
     pub attempts: u32,
-    /// What the caller should know: budgets that are used up.
+    /// What the caller should know: budgets that are used up, fields that the provider has none of.
     pub warnings: Vec<String>,
 }
 
@@ -70,12 +70,17 @@ enum Opened {
         answering: Option<Box<dyn Answering>>,
         pieces: Vec<Piece>,
         meter: Meter,
+        /// What the provider was not told.
+        left_out: Option<String>,
     },
     Failed {
         error: InferenceError,
         tokens: Tokens,
     },
 }
+
+/// How many fields a warning names.
+const NAMES_MAX: usize = 20;
 
 impl Flow {
     /// Lets a request begin.
@@ -156,7 +161,9 @@ impl Flow {
                     answering,
                     pieces,
                     meter,
+                    left_out,
                 } => {
+                    self.warnings.extend(left_out);
                     self.gateway.tell(Input::Content { attempt });
                     self.opening.clear();
                     pieces.iter().for_each(|piece| self.watch(piece));
@@ -460,6 +467,7 @@ async fn open(
                 return Opened::Failed { error, tokens };
             }
         };
+        let left_out = not_told(deployment, answering.left_out());
         let mut pieces = Vec::with_capacity(1);
         loop {
             match answering.next().await {
@@ -472,6 +480,7 @@ async fn open(
                             answering,
                             pieces,
                             meter,
+                            left_out,
                         };
                     }
                 }
@@ -485,6 +494,7 @@ async fn open(
                         answering: None,
                         pieces,
                         meter,
+                        left_out,
                     };
                 }
                 Err(error) => {
@@ -501,6 +511,22 @@ async fn open(
             tokens: Tokens::default(),
         },
     }
+}
+
+/// Which fields of the question a provider was not told, as a caller reads it in a header.
+fn not_told(deployment: &str, fields: &[String]) -> Option<String> {
+    let is_name =
+        |field: &&String| field.len() <= 100 && field.chars().all(|c| c.is_ascii_graphic());
+    let names: Vec<&str> = fields.iter().filter(is_name).map(String::as_str).collect();
+    let (shown, rest) = names.split_at(names.len().min(NAMES_MAX));
+    if shown.is_empty() {
+        return None;
+    }
+    let more = if rest.is_empty() { "" } else { ", and more" };
+    Some(format!(
+        "{deployment} was not told: {}{more}",
+        shown.join(", ")
+    ))
 }
 
 fn is_filtered(pieces: &[Piece]) -> bool {

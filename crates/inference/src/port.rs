@@ -60,6 +60,11 @@ pub trait Provider: Send + Sync {
 pub trait Answering: Send {
     /// The next piece; nothing after an end in good order, which is an answer that is whole.
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Piece>, InferenceError>>;
+
+    /// The fields of the question that the provider was not told, because its dialect has none such.
+    fn left_out(&self) -> &[String] {
+        &[]
+    }
 }
 
 /// A piece of an answer.

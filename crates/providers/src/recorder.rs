@@ -184,4 +184,8 @@ impl Answering for Recording {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Piece>, InferenceError>> {
         Box::pin(self.advance())
     }
+
+    fn left_out(&self) -> &[String] {
+        self.answering.left_out()
+    }
 }

@@ -4,7 +4,7 @@ use axum::http::HeaderName;
 
 /// The deployment that answers.
 pub(super) const MODEL: HeaderName = HeaderName::from_static("x-mainstay-model");
-/// What the caller should know: budgets that are used up.
+/// What the caller should know: budgets that are used up, fields that the provider was not told.
 pub(super) const WARNING: HeaderName = HeaderName::from_static("x-mainstay-warning");
 /// Whether the answer was kept from before: `hit` or `miss`.
 pub(super) const CACHE: HeaderName = HeaderName::from_static("x-mainstay-cache");

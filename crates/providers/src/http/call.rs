@@ -12,8 +12,8 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use mainstay_contract::Timestamp;
 use mainstay_inference::{
-    Answering, Dialect, HOPS, InferenceError, NetworkPhase, ProviderCall, Relay, ResponseProblem,
-    TimeoutPhase, WriteOptions, fault,
+    Answering, Dialect, EncodedRequest, HOPS, InferenceError, NetworkPhase, ProviderCall, Relay,
+    ResponseProblem, TimeoutPhase, WriteOptions, fault,
 };
 use mainstay_resilience::retry_after;
 use std::error::Error as _;
@@ -32,19 +32,15 @@ pub(super) async fn call(
     let caller = call.relay.as_ref().map(|relay| relay.dialect);
     let dialect = provider.settings.service.dialect(caller);
     let stream = call.request.stream;
-    let body = written(&provider, &call, dialect).await?;
+    let written = written(&provider, &call, dialect).await?;
     let aim = Aim::Answer { dialect, stream };
     let headers = call.relay.as_ref().filter(|relay| relay.dialect == dialect);
     let headers = headers.map_or(&[][..], |relay| &relay.headers);
     let mut headers = headers.to_vec();
     headers.push((HOPS, call.hops.saturating_add(1).to_string()));
-    let sent = send(&provider, aim, body, &headers, stream).await?;
-    Ok(Box::new(HttpAnswering::new(
-        provider,
-        sent,
-        dialect,
-        &call.request,
-    )))
+    let sent = send(&provider, aim, written.body, &headers, stream).await?;
+    let answering = HttpAnswering::new(provider, sent, dialect, &call.request);
+    Ok(Box::new(answering.without(written.dropped)))
 }
 
 /// Writing a large body takes a while, in which others want to be served.
@@ -52,7 +48,7 @@ async fn written(
     provider: &Arc<HttpProvider>,
     call: &ProviderCall,
     dialect: Dialect,
-) -> Result<Vec<u8>, InferenceError> {
+) -> Result<EncodedRequest, InferenceError> {
     let length = call.relay.as_ref().map_or(0, |relay| relay.body.len());
     if length < LARGE {
         return body(provider, call, dialect);
@@ -71,16 +67,20 @@ fn body(
     provider: &HttpProvider,
     call: &ProviderCall,
     dialect: Dialect,
-) -> Result<Vec<u8>, InferenceError> {
+) -> Result<EncodedRequest, InferenceError> {
     let model = &provider.settings.model;
     let is_compatible = provider.settings.service == super::Service::OpenAiCompatible;
     let is_own =
         |own: &&Relay| own.dialect == dialect && !dialect.may_be_marked(&own.body, is_compatible);
     if let Some(own) = call.relay.as_ref().filter(is_own) {
         let body = relay::body(dialect, &own.body, model, &call.request);
-        return body.map_err(|error| InferenceError::Internal {
+        let body = body.map_err(|error| InferenceError::Internal {
             origin: provider.origin(false),
             message: error.to_string(),
+        })?;
+        return Ok(EncodedRequest {
+            body,
+            dropped: Vec::new(),
         });
     }
     let options = WriteOptions {
@@ -88,12 +88,11 @@ fn body(
         is_compatible,
     };
     let encoded = dialect.write_request(&call.request, &options);
-    let encoded = encoded.map_err(|error| InferenceError::Unsupported {
+    encoded.map_err(|error| InferenceError::Unsupported {
         origin: provider.origin(false),
         param: error.param,
         message: error.message,
-    })?;
-    Ok(encoded.body)
+    })
 }
 
 /// A response that has begun, and what is needed to read it.

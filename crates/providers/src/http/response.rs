@@ -106,6 +106,7 @@ pub(super) struct HttpAnswering {
     form: Form,
     hides_count: bool,
     request: Arc<Request>,
+    left_out: Vec<String>,
 }
 
 enum Form {
@@ -146,7 +147,13 @@ impl HttpAnswering {
             form,
             hides_count,
             request: Arc::clone(request),
+            left_out: Vec::new(),
         }
+    }
+
+    /// The same, with the fields of the question that the provider was not told.
+    pub(super) fn without(self, left_out: Vec<String>) -> Self {
+        Self { left_out, ..self }
     }
 
     async fn advance(&mut self) -> Result<Option<Piece>, InferenceError> {
@@ -342,5 +349,9 @@ fn is_count(events: &[Event]) -> bool {
 impl Answering for HttpAnswering {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Piece>, InferenceError>> {
         Box::pin(self.advance())
+    }
+
+    fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 }

@@ -372,3 +372,22 @@ async fn vectors_come_from_every_provider_that_makes_them() {
         assert_ne!(told["data"][0]["embedding"], told["data"][1]["embedding"]);
     }
 }
+
+/// What changes nothing of the answer may be left out, but not in silence.
+#[tokio::test]
+async fn what_a_provider_is_not_told_is_said_to_the_caller() {
+    let models = model("a", "anthropic", "ok", "") + &model("o", "openai", "ok", "");
+    let gate = Gate::open(&models);
+    for stream in [false, true] {
+        let mut body = Route::Chat.body("a", "x", stream);
+        body["verbosity"] = "low".into();
+        let told = gate.post(Route::Chat, &body).await;
+        assert_eq!(
+            told.ok().header("x-mainstay-warning"),
+            "a was not told: verbosity"
+        );
+        body["model"] = "o".into();
+        let told = gate.post(Route::Chat, &body).await;
+        assert_eq!(told.ok().header("x-mainstay-warning"), "");
+    }
+}
