@@ -102,6 +102,10 @@ impl LedgerFile {
                         error: error.unwrap_or_else(|| serde::de::Error::custom("it has no end")),
                     });
                 }
+                if read > 0 {
+                    let path = path.display();
+                    tracing::warn!(%path, bytes = read, "the ledger of spending ended within a line, which is dropped");
+                }
                 break;
             }
             number += 1;
@@ -187,6 +191,12 @@ impl LedgerFile {
         // It is part of the fold.
         self.held.clear();
         Ok(())
+    }
+
+    /// Whether somebody removed it: then what is written goes nowhere.
+    pub(super) fn is_gone(&self) -> bool {
+        let found = self.file.metadata();
+        found.is_ok_and(|found| std::os::unix::fs::MetadataExt::nlink(&found) == 0)
     }
 
     pub(super) const fn size(&self) -> u64 {

@@ -198,6 +198,19 @@ impl Fold {
         hours.fold(Usd::ZERO, |sum, (_, used)| sum.plus(used.usd))
     }
 
+    /// Sums the hours of the days that are over: no budget asks for their hours any more.
+    pub(super) fn coarsen(&mut self) {
+        let newest = self.hours.keys().map(|place| place.hour).max();
+        let today = newest.unwrap_or_default() / 24 * 24;
+        for (mut place, used) in std::mem::take(&mut self.hours) {
+            if place.hour < today {
+                place.hour = place.hour / 24 * 24;
+            }
+            let sum = self.hours.entry(place).or_default();
+            *sum = sum.plus(used);
+        }
+    }
+
     pub(super) fn usage(&self) -> Vec<UsageRow> {
         let mut days: BTreeMap<Place, Used> = BTreeMap::new();
         for (place, used) in &self.hours {

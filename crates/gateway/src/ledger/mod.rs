@@ -93,10 +93,14 @@ impl Ledger {
 
     /// Writes what waits for the next entry.
     pub(crate) fn flush(&mut self) {
-        if let Some(file) = &mut self.file {
-            let written = file.append();
-            self.note(written.err().as_ref());
+        let Some(file) = &mut self.file else { return };
+        if file.is_gone() {
+            tracing::warn!("the ledger of spending was removed; it is written anew");
+            self.compact();
+            return;
         }
+        let written = file.append();
+        self.note(written.err().as_ref());
     }
 
     fn note(&mut self, error: Option<&io::Error>) {
@@ -107,6 +111,7 @@ impl Ledger {
     }
 
     fn compact(&mut self) {
+        self.fold.coarsen();
         let Some(file) = &mut self.file else { return };
         if let Err(error) = file.replace(&self.fold) {
             tracing::error!(%error, "the ledger of spending could not be folded; it goes on growing");
@@ -163,9 +168,13 @@ mod tests {
     }
 
     fn settled_for(call: u64, nanos: u64) -> LedgerEntry {
+        settled_at(Timestamp(0), call, nanos)
+    }
+
+    fn settled_at(at: Timestamp, call: u64, nanos: u64) -> LedgerEntry {
         LedgerEntry::Settled {
             call,
-            at: Timestamp(0),
+            at,
             spender: Spender::default(),
             deployment: Arc::from("m"),
             usd: Usd::from_nanos(nanos),
@@ -240,6 +249,48 @@ mod tests {
         assert_eq!(after_a_kill(&path), 301);
         ledger.write(&settled_for(9, 7)).unwrap();
         assert_eq!(after_a_kill(&path), 308, "nothing was reserved for it");
+    }
+
+    #[test]
+    fn a_ledger_that_somebody_removes_is_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spending.jsonl");
+        let mut ledger = Ledger::open(&path).unwrap();
+        ledger.write(&reserved(1)).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        ledger.write(&settled(1)).unwrap();
+        ledger.flush();
+        assert_eq!(after_a_kill(&path), 30);
+        ledger.write(&reserved(2)).unwrap();
+        assert_eq!(after_a_kill(&path), 130);
+    }
+
+    #[test]
+    fn days_that_are_over_are_kept_as_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spending.jsonl");
+        let mut ledger = Ledger::open(&path).unwrap();
+        let hours = 24 * 40 + 5;
+        for hour in 0..hours {
+            let entry = settled_at(Timestamp(hour * 3_600_000), hour, 30);
+            ledger.write(&entry).unwrap();
+        }
+        let now = Timestamp((hours - 1) * 3_600_000);
+        let key = BudgetKey::Deployment(Arc::from("m"));
+        let sums = |ledger: &Ledger| {
+            [
+                BudgetPeriod::Hour,
+                BudgetPeriod::Day,
+                BudgetPeriod::Month,
+                BudgetPeriod::Total,
+            ]
+            .map(|period| ledger.spent(&key, period, now).amount.nanos())
+        };
+        let before = (sums(&ledger), ledger.usage());
+        drop(ledger);
+        let ledger = Ledger::open(&path).unwrap();
+        assert_eq!((sums(&ledger), ledger.usage()), before);
+        assert!(std::fs::metadata(&path).unwrap().len() < 45 * 300);
     }
 
     #[test]
