@@ -274,6 +274,8 @@ pub struct Key {
     pub secret: String,
     /// The models that it may use; all where absent.
     pub models: Option<Vec<String>>,
+    /// The agents that it may speak for; all where absent.
+    pub agents: Option<Vec<String>>,
     /// How much it may use.
     pub limits: KeyLimits,
     /// The most money that it may spend.

@@ -38,6 +38,15 @@ impl Gate {
                 message: format!("the key {name} may not use the model {}", flight.ask.model),
             });
         }
+        let agents = key.config.agents.as_ref();
+        if let Some(agent) = &flight.ask.spender.agent
+            && agents.is_some_and(|agents| !agents.contains(agent))
+        {
+            return Some(InferenceError::Forbidden {
+                origin: our_origin(flight),
+                message: format!("the key {name} may not speak for the agent {agent}"),
+            });
+        }
         let limits = key.config.limits;
         if limits.concurrency.is_some_and(|max| key.active >= max) {
             return Some(InferenceError::RateLimited {

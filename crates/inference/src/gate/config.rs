@@ -168,6 +168,8 @@ pub enum BudgetAction {
 pub struct KeyConfig {
     /// The models that it may use; all where absent.
     pub models: Option<Vec<Arc<str>>>,
+    /// The agents that it may speak for; all where absent.
+    pub agents: Option<Vec<Arc<str>>>,
     /// Its limits; nobody waits for these.
     pub limits: Limits,
 }

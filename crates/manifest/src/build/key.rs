@@ -51,6 +51,7 @@ fn key(object: &Object, names: &Names<'_>, findings: &mut Findings) -> Option<Ke
     Some(Key {
         secret: secret?,
         models: object.texts("models"),
+        agents: object.texts("agents"),
         limits: key_limits(object.object("limits"))?,
         budget,
         priority: match object.text("priority")? {

@@ -24,6 +24,15 @@ pub(super) static KEY: Shape = Shape {
             "The models that it may use; all by default.",
         )
         .example(r#"["main"]"#),
+        Field::optional(
+            "agents",
+            Kind::List {
+                of: &Kind::Format(&NAME),
+                min: 0,
+            },
+            "The agents that it may speak for; all by default.",
+        )
+        .example(r#"["coder"]"#),
         Field::default(
             "limits",
             Kind::Object(&KEY_LIMITS),

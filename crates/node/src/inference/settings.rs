@@ -149,11 +149,10 @@ fn add_key(
             .insert(hash, (Arc::clone(&name), key.priority));
     }
     let rate = |per_minute: Option<NonZeroU64>| per_minute.map(Rate::per_minute);
+    let named = |names: &Vec<String>| names.iter().map(|name| Arc::from(name.as_str())).collect();
     let config = gate::KeyConfig {
-        models: key
-            .models
-            .as_ref()
-            .map(|names| names.iter().map(|name| Arc::from(name.as_str())).collect()),
+        models: key.models.as_ref().map(named),
+        agents: key.agents.as_ref().map(named),
         limits: gate::Limits {
             requests: rate(key.limits.requests_per_minute),
             tokens: rate(key.limits.tokens_per_minute),

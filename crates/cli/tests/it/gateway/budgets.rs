@@ -160,6 +160,24 @@ async fn a_price_that_nobody_knows_is_refused_where_a_budget_counts() {
     );
 }
 
+/// What an agent may spend is not for everybody to spend.
+#[tokio::test]
+async fn a_key_speaks_for_its_agents_alone() {
+    let keys = "keys:\n  one: {secret: one, agents: [a]}\nsecrets:\n  one: {file: one.key}\n";
+    let gate = Gate::with(&model("m", "openai", "ok", ""), keys);
+    let key = "key-of-one-000000000";
+    super::callers::write_key(&gate, key).await;
+    let ask = |agent: &'static str| {
+        let request = gate.request(Route::Chat, &bound("m"));
+        let request = gate.shown(request, key).header("x-mainstay-agent", agent);
+        gate.send(Route::Chat, request)
+    };
+    ask("a").await.ok();
+    ask("").await.ok();
+    ask("b").await.failed("inference.forbidden", 403);
+    assert_eq!(gate.upstream.hits("ok"), 2);
+}
+
 /// A caller names the agent and the session that it works for.
 #[tokio::test]
 async fn each_session_of_an_agent_has_its_own_budget() {

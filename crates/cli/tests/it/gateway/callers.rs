@@ -195,7 +195,7 @@ async fn a_key_is_good_for_its_models_and_its_rate() {
 }
 
 /// Writes the caller's key and waits until it is known.
-async fn write_key(gate: &Gate, key: &str) {
+pub(super) async fn write_key(gate: &Gate, key: &str) {
     gate.place.write("one.key", key);
     let deadline = std::time::Instant::now() + crate::harness::LIMIT;
     while gate.ask_as(key, "other").await.status == 401 {

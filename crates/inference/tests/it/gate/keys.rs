@@ -7,7 +7,14 @@ use mainstay_inference::{Ask, FlightId, GateConfig, InferenceError, KeyConfig, L
 fn keyed(limits: Limits) -> GateConfig {
     let mut config = one(plain());
     let models = None;
-    config.keys.insert("k".into(), KeyConfig { models, limits });
+    config.keys.insert(
+        "k".into(),
+        KeyConfig {
+            models,
+            limits,
+            ..KeyConfig::default()
+        },
+    );
     config
 }
 

@@ -94,8 +94,8 @@ fn keys(config: &mut GateConfig) {
     config.keys.insert(
         "k0".into(),
         KeyConfig {
-            models: None,
             limits,
+            ..KeyConfig::default()
         },
     );
     let limits = Limits {
@@ -106,8 +106,8 @@ fn keys(config: &mut GateConfig) {
     config.keys.insert(
         "k1".into(),
         KeyConfig {
-            models: None,
             limits,
+            ..KeyConfig::default()
         },
     );
 }
