@@ -16,6 +16,7 @@ mod openai_embeddings;
 mod openai_responses;
 mod proof;
 mod reading;
+mod user;
 
 pub use dispatch::{
     WriteOptions, read_count_request, read_embedding_request, read_embeddings, write_count,

@@ -4,9 +4,13 @@ use super::block_write::{Block, Blocks, Content};
 use super::thinking::{self, Thinking};
 use super::tools_write::{WireTool, tool_choice, tools};
 use crate::dialects::foreign::foreign_fields;
+use crate::dialects::user::user_within;
 use crate::{Dialect, EncodedRequest, Message, OutputFormat, Request, Role, Unsupported};
 use serde::Serialize;
 use serde_json::{Value, json};
+
+/// The most characters of a user's id that the provider takes.
+const USER_LENGTH_MAX: usize = 256;
 
 /// What a request cannot tell and its form depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -277,7 +281,10 @@ fn metadata(request: &Request) -> Option<Value> {
     let left = own_field(request, "metadata").and_then(Value::as_object);
     let mut metadata = left.cloned().unwrap_or_default();
     if let Some(user) = &request.user {
-        let _ = metadata.insert("user_id".to_owned(), json!(user));
+        let _ = metadata.insert(
+            "user_id".to_owned(),
+            json!(user_within(user, USER_LENGTH_MAX)),
+        );
     }
     (!metadata.is_empty()).then_some(Value::Object(metadata))
 }

@@ -21,5 +21,6 @@ pub(crate) use reading::{
 pub(crate) use sse_writing::{end_line, json, line};
 pub(crate) use text::{Content, Text};
 pub(crate) use words::{
-    FormatFields, cache_mark, effort, effort_asked, format, format_fields, not_sayable,
+    FormatFields, USER_LENGTH_MAX, cache_mark, effort, effort_asked, format, format_fields,
+    not_sayable,
 };

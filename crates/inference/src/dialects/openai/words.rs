@@ -5,6 +5,9 @@ use crate::{Effort, InvalidRequest, OutputFormat, Reasoning, Unsupported};
 use serde::Serialize;
 use serde_json::Value;
 
+/// The most characters of a user's id that OpenAI takes. Servers that follow it take more, or do not count.
+pub(crate) const USER_LENGTH_MAX: usize = 64;
+
 /// Reads an effort.
 ///
 /// # Errors

@@ -1,12 +1,16 @@
 //! Requests to providers.
 
 use super::super::foreign::foreign_fields;
-use super::super::openai::{FormatFields, effort_asked, format_fields, json, not_sayable};
+use super::super::openai::{
+    FormatFields, USER_LENGTH_MAX, effort_asked, format_fields, json, not_sayable,
+};
+use super::super::user::user_within;
 use super::message_wire::{CacheControl, WireMessage};
 use super::message_write::Messages;
 use crate::{Dialect, EncodedRequest, Extra, OutputFormat, Request, Tool, ToolChoice, Unsupported};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// What a server understands: OpenAI refuses fields that it does not know, others know only old names.
@@ -111,7 +115,10 @@ pub(crate) fn write_request(
         top_logprobs: request.logprobs.filter(|likely| *likely > 0),
         stream: request.stream,
         stream_options: stream_options(request, own),
-        user: request.user.as_deref(),
+        user: request
+            .user
+            .as_deref()
+            .map(|user| user_within(user, USER_LENGTH_MAX)),
         extra: own.map(|extra| Unsent(&extra.fields)),
     };
     let mut bytes = Vec::with_capacity(1024);
@@ -153,7 +160,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
+    user: Option<Cow<'a, str>>,
     #[serde(flatten)]
     extra: Option<Unsent<'a>>,
 }

@@ -1,13 +1,17 @@
 //! Requests to providers.
 
 use super::super::foreign::foreign_fields;
-use super::super::openai::{FormatFields, effort_asked, format_fields, json, not_sayable};
+use super::super::openai::{
+    FormatFields, USER_LENGTH_MAX, effort_asked, format_fields, json, not_sayable,
+};
+use super::super::user::user_within;
 use super::input_write::input;
 use super::items::WireItem;
 use super::request_read::{LOGPROBS, SEALED};
 use crate::{Dialect, EncodedRequest, Extra, OutputFormat, Request, Tool, ToolChoice, Unsupported};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// Writes a request; `model` is the provider's name of the model. The provider is asked to keep nothing.
 ///
@@ -37,7 +41,10 @@ pub(crate) fn write_request(request: &Request, model: &str) -> Result<EncodedReq
         include: include(request, own),
         store: false,
         stream: request.stream,
-        user: request.user.as_deref(),
+        user: request
+            .user
+            .as_deref()
+            .map(|user| user_within(user, USER_LENGTH_MAX)),
         extra: own.map(|extra| Unsent(&extra.fields)),
     };
     let mut bytes = Vec::with_capacity(1024);
@@ -106,7 +113,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
+    user: Option<Cow<'a, str>>,
     #[serde(flatten)]
     extra: Option<Unsent<'a>>,
 }

@@ -345,3 +345,16 @@ fn models_are_known_by_their_names() {
         4096
     );
 }
+
+#[test]
+fn an_id_of_a_user_that_is_too_long_becomes_a_digest() {
+    let user = |length| {
+        let request = Request {
+            user: Some("u".repeat(length)),
+            ..asked(vec![said(Role::User, "a")])
+        };
+        write(&request)["metadata"]["user_id"].clone()
+    };
+    assert_eq!(user(256), json!("u".repeat(256)));
+    assert_eq!(user(257).as_str().map(str::len), Some(64));
+}

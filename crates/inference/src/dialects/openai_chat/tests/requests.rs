@@ -338,3 +338,16 @@ fn a_failed_tools_result_is_named_as_dropped() {
     let encoded = write_request(&request, "m", &Flavour::openai()).unwrap();
     assert_eq!(encoded.dropped, ["is_error"]);
 }
+
+#[test]
+fn an_id_of_a_user_that_is_too_long_becomes_a_digest() {
+    let request = Request {
+        user: Some("u".repeat(65)),
+        ..Request::default()
+    };
+    for flavour in [Flavour::openai(), Flavour::compatible()] {
+        let user = written(&request, &flavour)["user"].clone();
+        assert_eq!(user.as_str().map(str::len), Some(64));
+        assert_ne!(user, json!("u".repeat(64)));
+    }
+}

@@ -266,3 +266,14 @@ fn a_tool_is_strict_only_where_that_is_said() {
         json!([{"type": "function", "name": "f", "parameters": null, "strict": false}])
     );
 }
+
+#[test]
+fn an_id_of_a_user_that_is_too_long_becomes_a_digest() {
+    let request = Request {
+        user: Some("u".repeat(65)),
+        ..read(&json!({"model": "m", "input": "x"}))
+    };
+    let user = written(&request)["user"].clone();
+    assert_eq!(user.as_str().map(str::len), Some(64));
+    assert_ne!(user, json!("u".repeat(64)));
+}
