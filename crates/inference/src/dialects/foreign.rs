@@ -80,23 +80,44 @@ fn says_nothing(name: &str, value: &Value) -> bool {
     }
 }
 
-/// Whether a piece may be left out silently where it stands in a message to another dialect: fields that
-/// stand beside what is said (they have no `type`), and add nothing to it.
+/// What is said of another dialect's piece: the text where it is one that says more beside it, such as where
+/// it was found; nothing for fields that stand beside what is said (they have no `type`), and add nothing to
+/// it. What is left out is named in `dropped`.
 ///
 /// # Errors
 /// It belongs to what is said; `param` names it.
-pub(crate) fn foreign_opaque(opaque: &Opaque, param: &str) -> Result<(), Unsupported> {
-    if opaque.value.get("type").is_none() && opaque.value.is_object() {
-        return Ok(());
+pub(crate) fn foreign_part<'a>(
+    opaque: &'a Opaque,
+    param: &str,
+    dropped: &mut Vec<String>,
+) -> Result<Option<&'a str>, Unsupported> {
+    let fields = opaque.value.as_object();
+    let kind = opaque.value.get("type");
+    let text = opaque.value.get("text").and_then(Value::as_str);
+    let text = text.filter(|_| kind.is_some_and(|kind| kind == "text"));
+    match fields.filter(|_| kind.is_none() || text.is_some()) {
+        Some(fields) => {
+            let said = ["type", "text", "cache_control"];
+            for name in fields.keys().filter(|name| !said.contains(&name.as_str())) {
+                drop_once(dropped, name);
+            }
+            Ok(text)
+        }
+        None => Err(Unsupported {
+            param: param.to_owned(),
+            message: format!(
+                "the model's provider does not know `{}`",
+                kind.and_then(Value::as_str).unwrap_or("it")
+            ),
+        }),
     }
-    let kind = opaque.value.get("type").and_then(Value::as_str);
-    Err(Unsupported {
-        param: param.to_owned(),
-        message: format!(
-            "the model's provider does not know `{}`",
-            kind.unwrap_or("it")
-        ),
-    })
+}
+
+/// Names what is left out, once however often it stands there.
+pub(crate) fn drop_once(dropped: &mut Vec<String>, name: &str) {
+    if !dropped.iter().any(|other| other == name) {
+        dropped.push(name.to_owned());
+    }
 }
 
 #[cfg(test)]
@@ -151,5 +172,29 @@ mod tests {
         assert_eq!(kept_conversation(&thread), Some("thread"));
         let none = request(json!({"store": true, "previous_response_id": null}));
         assert_eq!(kept_conversation(&none), None);
+    }
+
+    #[test]
+    fn of_a_foreign_piece_the_text_is_kept_and_the_rest_is_named() {
+        let read = |value| {
+            let opaque = Opaque {
+                dialect: Dialect::Anthropic,
+                value,
+            };
+            let mut dropped = Vec::new();
+            let text = foreign_part(&opaque, "messages[0]", &mut dropped);
+            (text.map(|text| text.map(str::to_owned)), dropped)
+        };
+        let cited =
+            json!({"type": "text", "text": "So.", "citations": [{"type": "page_location"}]});
+        assert_eq!(
+            read(cited),
+            (Ok(Some("So.".to_owned())), vec!["citations".to_owned()])
+        );
+        let aside = json!({"annotations": [{"type": "url_citation"}]});
+        assert_eq!(read(aside), (Ok(None), vec!["annotations".to_owned()]));
+        for decisive in [json!({"type": "search_result", "text": "x"}), json!("x")] {
+            assert_eq!(read(decisive).0.unwrap_err().param, "messages[0]");
+        }
     }
 }

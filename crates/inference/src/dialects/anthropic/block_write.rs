@@ -2,6 +2,7 @@
 
 use super::ids::accepted;
 use crate::dialects::arguments::Input;
+use crate::dialects::foreign::foreign_part;
 use crate::dialects::{proof, url_base64};
 use crate::{Dialect, FileSource, Part, ToolCall, Unsupported};
 use base64::Engine as _;
@@ -200,12 +201,13 @@ impl<'a> Blocks<'a, '_> {
             Part::Opaque(opaque) if opaque.dialect == Dialect::Anthropic => {
                 Block::Opaque(&opaque.value)
             }
-            Part::Opaque(_) => {
-                return Err(cannot(
-                    place,
-                    "only the caller's own dialect knows this part",
-                ));
-            }
+            Part::Opaque(opaque) => match foreign_part(opaque, &place(), self.dropped)? {
+                Some(text) if !text.trim().is_empty() => Block::Text {
+                    text,
+                    cache_control: None,
+                },
+                _ => return Ok(()),
+            },
         };
         self.written.push(block);
         Ok(())

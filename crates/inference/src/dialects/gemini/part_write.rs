@@ -1,6 +1,7 @@
 //! Parts, written.
 
 use crate::dialects::arguments::Input;
+use crate::dialects::foreign::foreign_part;
 use crate::dialects::{proof, url_base64};
 use crate::{Dialect, FileSource, Part, ToolCall, Unsupported};
 use serde::Serialize;
@@ -151,12 +152,10 @@ impl<'a> Parts<'a, '_> {
                 written.push(Written::Opaque(&opaque.value));
                 return Ok(());
             }
-            Part::Opaque(_) => {
-                return Err(cannot(
-                    place,
-                    "only the caller's own dialect knows this part",
-                ));
-            }
+            Part::Opaque(opaque) => match foreign_part(opaque, &place(), self.dropped)? {
+                Some(text) if !text.is_empty() => What::Text(text),
+                _ => return Ok(()),
+            },
         };
         written.push(Written::Said(Said {
             what,
@@ -175,7 +174,7 @@ impl<'a> Parts<'a, '_> {
     }
 
     fn result(
-        &self,
+        &mut self,
         call_id: &'a str,
         content: &'a [Part],
         is_error: bool,
@@ -192,6 +191,10 @@ impl<'a> Parts<'a, '_> {
                     parts.push(bytes(source, place)?);
                 }
                 Part::CacheMark { .. } => {}
+                Part::Opaque(opaque) => {
+                    let param = format!("{}.content[{at}]", place());
+                    texts.extend(foreign_part(opaque, &param, self.dropped)?);
+                }
                 _ => {
                     let place = || format!("{}.content[{at}]", place());
                     return Err(cannot(&place, "a result is text, images and documents"));

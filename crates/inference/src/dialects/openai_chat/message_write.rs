@@ -1,6 +1,6 @@
 //! Messages of requests to providers.
 
-use super::super::foreign::foreign_opaque;
+use super::super::foreign::{drop_once, foreign_part};
 use super::super::openai::{not_sayable, source_url};
 use super::message_wire::{
     ImageUrl, InputAudio, TypedPart, WireCall, WireContent, WireFile, WireMessage, WirePart,
@@ -11,34 +11,35 @@ use super::thoughts::Block;
 use crate::{Dialect, FileSource, Message, Part, Role, Unsupported};
 
 /// Writes a conversation.
-pub(super) struct Messages<'a> {
+pub(super) struct Messages<'a, 'd> {
     flavour: Flavour,
     messages: Vec<WireMessage<'a>>,
+    dropped: &'d mut Vec<String>,
 }
 
-impl<'a> Messages<'a> {
-    /// An empty conversation.
-    pub(super) const fn new(flavour: &Flavour) -> Self {
+impl<'a, 'd> Messages<'a, 'd> {
+    /// An empty conversation; what is left out without harm will be named in `dropped`.
+    pub(super) const fn new(flavour: &Flavour, dropped: &'d mut Vec<String>) -> Self {
         Self {
             flavour: *flavour,
             messages: Vec::new(),
+            dropped,
         }
     }
 
-    /// Writes all messages; what is left out without harm is named in `dropped`.
+    /// Writes all messages.
     ///
     /// # Errors
     /// A part that cannot be said.
     pub(super) fn write(
         mut self,
         messages: &'a [Message],
-        dropped: &mut Vec<String>,
     ) -> Result<Vec<WireMessage<'a>>, Unsupported> {
         self.messages.reserve(messages.len());
         for (index, message) in messages.iter().enumerate() {
             match message.role {
-                Role::User => self.user(message, index, dropped)?,
-                Role::Assistant => self.assistant(message, index, dropped)?,
+                Role::User => self.user(message, index)?,
+                Role::Assistant => self.assistant(message, index)?,
                 Role::System => self.instructions("system", message, index)?,
                 Role::Developer if self.flavour.developer_role => {
                     self.instructions("developer", message, index)?;
@@ -64,12 +65,7 @@ impl<'a> Messages<'a> {
     }
 
     /// Results of tools become messages of their own, before or after what the user says.
-    fn user(
-        &mut self,
-        message: &'a Message,
-        index: usize,
-        dropped: &mut Vec<String>,
-    ) -> Result<(), Unsupported> {
+    fn user(&mut self, message: &'a Message, index: usize) -> Result<(), Unsupported> {
         let mut said = Vec::new();
         for (at, part) in message.parts.iter().enumerate() {
             let Part::ToolResult {
@@ -85,7 +81,7 @@ impl<'a> Messages<'a> {
                 self.push("user", message, std::mem::take(&mut said));
             }
             if *is_error {
-                drop_once(dropped, "is_error");
+                drop_once(self.dropped, "is_error");
             }
             let content = self.result(content, index, at)?;
             self.messages.push(WireMessage {
@@ -102,14 +98,14 @@ impl<'a> Messages<'a> {
     }
 
     fn result(
-        &self,
+        &mut self,
         content: &'a [Part],
         index: usize,
         at: usize,
     ) -> Result<WireContent<'a>, Unsupported> {
         let mut parts = Vec::with_capacity(content.len());
         for part in content {
-            let is_text = matches!(part, Part::Text { .. });
+            let is_text = matches!(part, Part::Text { .. } | Part::Opaque(_));
             if !is_text && !self.flavour.result_images {
                 return Err(not_sayable(
                     format!("messages[{index}].content[{at}]"),
@@ -130,12 +126,7 @@ impl<'a> Messages<'a> {
         });
     }
 
-    fn assistant(
-        &mut self,
-        message: &'a Message,
-        index: usize,
-        dropped: &mut Vec<String>,
-    ) -> Result<(), Unsupported> {
+    fn assistant(&mut self, message: &'a Message, index: usize) -> Result<(), Unsupported> {
         let mut wire = WireMessage {
             role: "assistant",
             name: message.name.as_deref(),
@@ -145,7 +136,7 @@ impl<'a> Messages<'a> {
         for (at, part) in message.parts.iter().enumerate() {
             match part {
                 Part::Reasoning { .. } if self.flavour.thoughts == Thoughts::LeftOut => {
-                    drop_once(dropped, "reasoning_content");
+                    drop_once(self.dropped, "reasoning_content");
                 }
                 Part::Reasoning { text, .. } => {
                     wire.reasoning_content
@@ -187,7 +178,7 @@ impl<'a> Messages<'a> {
 
     /// A part of a message's content; none for what may be left out.
     fn part(
-        &self,
+        &mut self,
         part: &'a Part,
         index: usize,
         at: usize,
@@ -219,9 +210,13 @@ impl<'a> Messages<'a> {
             Part::Opaque(opaque) if opaque.dialect == Dialect::OpenAiChat => {
                 return Ok(Some(WirePart::Opaque(&opaque.value)));
             }
-            Part::Opaque(opaque) => {
-                return foreign_opaque(opaque, &param()).map(|()| None);
-            }
+            Part::Opaque(opaque) => match foreign_part(opaque, &param(), self.dropped)? {
+                Some(text) => TypedPart::Text {
+                    text,
+                    cache_control: None,
+                },
+                None => return Ok(None),
+            },
             Part::Reasoning { .. } | Part::ToolCall(_) | Part::ToolResult { .. } => {
                 let message = "such a part cannot stand in a message of this role";
                 return Err(not_sayable(param(), message));
@@ -262,11 +257,5 @@ fn content_of(parts: Vec<WirePart<'_>>) -> WireContent<'_> {
             }),
         ] => WireContent::Text(text),
         _ => WireContent::Parts(parts),
-    }
-}
-
-fn drop_once(dropped: &mut Vec<String>, name: &str) {
-    if !dropped.iter().any(|other| other == name) {
-        dropped.push(name.to_owned());
     }
 }

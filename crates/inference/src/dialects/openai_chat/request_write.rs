@@ -94,7 +94,7 @@ pub(crate) fn write_request(
         .extra
         .as_ref()
         .filter(|extra| extra.dialect == Dialect::OpenAiChat);
-    let messages = Messages::new(flavour).write(&request.messages, &mut dropped)?;
+    let messages = Messages::new(flavour, &mut dropped).write(&request.messages)?;
     let body = Body {
         model,
         messages,

@@ -6,7 +6,7 @@ use super::super::openai::{
 use super::items::{is_of_caller, opaque, thought_text};
 use super::sealed;
 use crate::{FileSource, InvalidRequest, Message, Part, Role, ToolCall};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What an item belongs to, and with what it is joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +123,14 @@ fn message(mut fields: Object, at: &Path<'_>) -> Result<(Turn, Role, Vec<Part>),
     let Some(value) = value.filter(|value| !value.is_null()) else {
         return Err(at.missing("content"));
     };
-    Ok((turn, role, content(value, &at.key("content"))?))
+    let phase = fields.get_mut("phase").map(Value::take);
+    let phase = phase.filter(|phase| !phase.is_null());
+    let mut parts: Vec<Part> = phase
+        .map(|phase| opaque(json!({ "phase": phase })))
+        .into_iter()
+        .collect();
+    parts.extend(content(value, &at.key("content"))?);
+    Ok((turn, role, parts))
 }
 
 fn reasoning(mut fields: Object, at: &Path<'_>) -> Result<Part, InvalidRequest> {
@@ -153,13 +160,24 @@ fn reasoning(mut fields: Object, at: &Path<'_>) -> Result<Part, InvalidRequest> 
 fn content(value: Value, at: &Path<'_>) -> Result<Vec<Part>, InvalidRequest> {
     match value {
         Value::String(text) => Ok(plain(text)),
-        Value::Array(items) => items
-            .into_iter()
-            .enumerate()
-            .map(|(index, item)| part(item, &at.index(index)))
-            .collect(),
+        Value::Array(items) => {
+            let mut parts = Vec::with_capacity(items.len());
+            for (index, item) in items.into_iter().enumerate() {
+                let found = found_in(&item);
+                parts.push(part(item, &at.index(index))?);
+                parts.extend(found);
+            }
+            Ok(parts)
+        }
         _ => Err(at.wrong("must be a string or an array of parts")),
     }
+}
+
+/// Where a text was found, as a part behind it.
+fn found_in(text: &Value) -> Option<Part> {
+    let is_text = text.get("type")? == "output_text";
+    let list = text.get("annotations")?.as_array()?;
+    (is_text && !list.is_empty()).then(|| opaque(json!({ "annotations": list })))
 }
 
 fn part(value: Value, at: &Path<'_>) -> Result<Part, InvalidRequest> {

@@ -1,11 +1,13 @@
 //! Items of requests to providers.
 
-use super::super::foreign::foreign_opaque;
-use super::super::openai::{ExtraContent, not_sayable, source_url};
+use super::super::foreign::{drop_once, foreign_part};
+use super::super::openai::{not_sayable, source_url};
 use super::items::{
-    Content, InputAudio, Item, TypedPart, WireItem, WirePart, annotations, is_content, reasoning,
+    Content, InputAudio, Item, TypedPart, WireItem, WirePart, annotations, is_content, phase,
+    reasoning,
 };
-use crate::{Dialect, FileSource, Message, Opaque, Part, Role, Unsupported};
+use crate::{Dialect, FileSource, Message, Opaque, Part, Role, ToolCall, Unsupported};
+use serde_json::Value;
 
 /// The instructions, and all other messages as items. What is left out without harm is named in `dropped`.
 ///
@@ -18,11 +20,12 @@ pub(super) fn input<'a>(
     let mut writer = Writer {
         items: Vec::with_capacity(messages.len()),
         dropped,
+        phase: None,
     };
     let mut instructions = None;
     for (index, message) in messages.iter().enumerate() {
         if message.name.is_some() {
-            writer.drop_once("messages[].name");
+            drop_once(writer.dropped, "messages[].name");
         }
         if let (0, Some(text)) = (index, instructions_of(message)) {
             instructions = Some(text);
@@ -44,15 +47,11 @@ pub(super) fn instructions_of(message: &Message) -> Option<&str> {
 struct Writer<'a, 'b> {
     items: Vec<WireItem<'a>>,
     dropped: &'b mut Vec<String>,
+    /// What the message that is being collected is to the whole answer.
+    phase: Option<&'a Value>,
 }
 
 impl<'a> Writer<'a, '_> {
-    fn drop_once(&mut self, name: &str) {
-        if !self.dropped.iter().any(|other| other == name) {
-            self.dropped.push(name.to_owned());
-        }
-    }
-
     /// Parts that are said become one item, up to the next part that is an item by itself.
     fn message(&mut self, message: &'a Message, index: usize) -> Result<(), Unsupported> {
         let role = match message.role {
@@ -65,25 +64,14 @@ impl<'a> Writer<'a, '_> {
         for (at, part) in message.parts.iter().enumerate() {
             let param = || format!("messages[{index}].content[{at}]");
             let item = match part {
-                Part::ToolCall(call) => Some(Item::FunctionCall {
-                    id: None,
-                    call_id: &call.id,
-                    name: &call.name,
-                    arguments: if call.arguments.is_empty() {
-                        "{}"
-                    } else {
-                        &call.arguments
-                    },
-                    status: None,
-                    extra_content: None::<ExtraContent<'_>>,
-                }),
+                Part::ToolCall(call) => Some(function_call(call)),
                 Part::ToolResult {
                     call_id,
                     content,
                     is_error,
                 } => {
                     if *is_error {
-                        self.drop_once("is_error");
+                        drop_once(self.dropped, "is_error");
                     }
                     Some(self.result(call_id, content, &param)?)
                 }
@@ -95,7 +83,7 @@ impl<'a> Writer<'a, '_> {
                 } => Some(reasoning(id, text, None, Some(sealed))),
                 // Without its sealed form the provider would look for a thought that it has not kept.
                 Part::Reasoning { .. } => {
-                    self.drop_once("reasoning");
+                    drop_once(self.dropped, "reasoning");
                     continue;
                 }
                 _ => None,
@@ -106,6 +94,14 @@ impl<'a> Writer<'a, '_> {
                 continue;
             }
             match part {
+                Part::Opaque(opaque) if own_phase(opaque).is_some() => {
+                    self.flush(role, &mut said);
+                    self.phase = own_phase(opaque);
+                }
+                Part::Opaque(opaque) if own_annotations(opaque).is_some() => {
+                    let list = own_annotations(opaque).unwrap_or_default();
+                    found_in(said.last_mut(), list);
+                }
                 Part::Opaque(opaque) if !is_said(opaque) => {
                     self.flush(role, &mut said);
                     self.items.push(WireItem::Opaque(&opaque.value));
@@ -126,18 +122,24 @@ impl<'a> Writer<'a, '_> {
     }
 
     fn flush(&mut self, role: &'static str, said: &mut Vec<WirePart<'a>>) {
-        if !said.is_empty() {
-            self.items.push(WireItem::Known(Item::Message {
-                id: None,
-                status: None,
-                role,
-                content: Content::Parts(std::mem::take(said)),
-            }));
+        let phase = self.phase.take();
+        if said.is_empty() {
+            return;
         }
+        let item = Item::Message {
+            id: None,
+            status: None,
+            role,
+            content: Content::Parts(std::mem::take(said)),
+        };
+        self.items.push(match phase {
+            Some(phase) => WireItem::Phased { item, phase },
+            None => WireItem::Known(item),
+        });
     }
 
     fn result(
-        &self,
+        &mut self,
         call_id: &'a str,
         content: &'a [Part],
         param: &impl Fn() -> String,
@@ -158,18 +160,13 @@ impl<'a> Writer<'a, '_> {
 
     /// A part of a message's content; none for what may be left out.
     fn said(
-        &self,
+        &mut self,
         part: &'a Part,
         role: Role,
         param: &impl Fn() -> String,
     ) -> Result<Option<WirePart<'a>>, Unsupported> {
         let typed = match part {
-            Part::Text { text, .. } if role == Role::Assistant => TypedPart::OutputText {
-                annotations: &[],
-                logprobs: [],
-                text,
-            },
-            Part::Text { text, .. } => TypedPart::InputText { text },
+            Part::Text { text, .. } => text_part(text, role),
             Part::Refusal { text } => TypedPart::Refusal { refusal: text },
             Part::Image { source, detail } => TypedPart::InputImage {
                 image_url: source_url(source),
@@ -193,10 +190,11 @@ impl<'a> Writer<'a, '_> {
             },
             Part::CacheMark { .. } => return Ok(None),
             Part::Opaque(opaque) if opaque.dialect != Dialect::OpenAiResponses => {
-                return foreign_opaque(opaque, &param()).map(|()| None);
+                match foreign_part(opaque, &param(), self.dropped)? {
+                    Some(text) => text_part(text, role),
+                    None => return Ok(None),
+                }
             }
-            // Where a text was found means nothing to whoever wrote it.
-            Part::Opaque(opaque) if annotations(&opaque.value).is_some() => return Ok(None),
             Part::Opaque(opaque) => return Ok(Some(WirePart::Opaque(&opaque.value))),
             Part::Reasoning { .. } | Part::ToolCall(_) | Part::ToolResult { .. } => {
                 let message = "such a part cannot stand inside of a tool's result";
@@ -207,11 +205,55 @@ impl<'a> Writer<'a, '_> {
     }
 }
 
+fn function_call(call: &ToolCall) -> Item<'_> {
+    Item::FunctionCall {
+        id: None,
+        call_id: &call.id,
+        name: &call.name,
+        arguments: if call.arguments.is_empty() {
+            "{}"
+        } else {
+            &call.arguments
+        },
+        status: None,
+        extra_content: None,
+    }
+}
+
+fn text_part(text: &str, role: Role) -> TypedPart<'_> {
+    match role {
+        Role::Assistant => TypedPart::OutputText {
+            annotations: &[],
+            logprobs: [],
+            text,
+        },
+        _ => TypedPart::InputText { text },
+    }
+}
+
 /// Whether a piece stands inside of a message, rather than as an item of its own.
 fn is_said(opaque: &Opaque) -> bool {
-    opaque.dialect != Dialect::OpenAiResponses
-        || annotations(&opaque.value).is_some()
-        || is_content(&opaque.value)
+    !is_own(opaque) || is_content(&opaque.value)
+}
+
+fn is_own(opaque: &Opaque) -> bool {
+    opaque.dialect == Dialect::OpenAiResponses
+}
+
+fn own_phase(opaque: &Opaque) -> Option<&Value> {
+    phase(&opaque.value).filter(|_| is_own(opaque))
+}
+
+fn own_annotations(opaque: &Opaque) -> Option<&[Value]> {
+    let list = annotations(&opaque.value).filter(|_| is_own(opaque));
+    list.map(Vec::as_slice)
+}
+
+/// Says where a text was found.
+fn found_in<'a>(text: Option<&mut WirePart<'a>>, list: &'a [Value]) {
+    if let Some(WirePart::Known(TypedPart::OutputText { annotations, .. })) = text {
+        *annotations = list;
+    }
 }
 
 fn id_of(source: &FileSource) -> Option<&str> {

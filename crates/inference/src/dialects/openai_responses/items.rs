@@ -51,6 +51,12 @@ pub(super) enum Item<'a> {
 pub(super) enum WireItem<'a> {
     /// One of ours.
     Known(Item<'a>),
+    /// A message of the model, with what it is to the whole answer.
+    Phased {
+        #[serde(flatten)]
+        item: Item<'a>,
+        phase: &'a Value,
+    },
     /// Another.
     Opaque(&'a Value),
 }
@@ -189,6 +195,14 @@ pub(super) fn annotations(value: &Value) -> Option<&Vec<Value>> {
     match value.get("type") {
         Some(_) => None,
         None => value.get("annotations").and_then(Value::as_array),
+    }
+}
+
+/// What the message that begins here is to the whole answer.
+pub(super) fn phase(value: &Value) -> Option<&Value> {
+    match value.get("type") {
+        Some(_) => None,
+        None => value.get("phase"),
     }
 }
 

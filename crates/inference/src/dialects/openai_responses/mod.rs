@@ -1,12 +1,14 @@
 //! OpenAI's Responses.
 //!
-//! Nothing is kept between requests: `store` is accepted and answered with false, and thoughts are asked
-//! for in their sealed form, so that the caller can send them back.
+//! Nothing is kept between requests here: `store` is answered with false, and said to a provider of this
+//! dialect only where the caller says true; thoughts are asked for in their sealed form, so that the caller
+//! can send them back.
 //!
 //! Items of the model that follow each other are one message here, and so are results of tools. Items
 //! that only this dialect knows are [`Opaque`](crate::Opaque) pieces; those with a `type` that begins with
 //! `input_` or `output_` stand inside of a message's content. An [`Opaque`](crate::Opaque) piece without a
-//! `type` holds the `annotations` of the text before it.
+//! `type` holds the `annotations` of the text before it, or the `phase` of the message that begins with it.
+//! What is left of each function, such as `defer_loading`, is the field `tools` of `Extra`, by its name.
 //!
 //! Beyond OpenAI's own fields:
 //!

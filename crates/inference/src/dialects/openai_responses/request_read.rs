@@ -65,7 +65,7 @@ impl Reader {
                 self.has_input = true;
             }
             "instructions" => self.instructions = Some(string(value, at)?),
-            "tools" => request.tools = tools(value, at)?,
+            "tools" => return self.tools(value, at),
             "tool_choice" => return tool_choice(value, at, &mut request.tool_choice),
             "parallel_tool_calls" => request.parallel_tool_calls = Some(boolean(&value, at)?),
             "text" => return self.text(value, at),
@@ -77,12 +77,21 @@ impl Reader {
             "stream" => request.stream = boolean(&value, at)?,
             "user" => request.user = optional_text(value, at)?,
             "include" => self.include = array(value, at)?,
-            // Nothing is kept, whatever is asked for.
-            "store" => drop(boolean(&value, at)?),
-            "background" => return Ok(boolean(&value, at)?.then_some(value)),
+            // Nothing is kept unless that is asked for.
+            "store" | "background" => return Ok(boolean(&value, at)?.then_some(value)),
             _ => return Ok(Some(value)),
         }
         Ok(None)
+    }
+
+    /// Gives back what is left of each function, by its name.
+    fn tools(&mut self, value: Value, at: &Path<'_>) -> Result<Option<Value>, InvalidRequest> {
+        let mut left = Object::new();
+        for (index, value) in array(value, at)?.into_iter().enumerate() {
+            let tool = tool(value, &at.index(index), &mut left)?;
+            self.request.tools.push(tool);
+        }
+        Ok((!left.is_empty()).then_some(Value::Object(left)))
     }
 
     fn text(&mut self, value: Value, at: &Path<'_>) -> Result<Option<Value>, InvalidRequest> {
@@ -159,15 +168,7 @@ impl Reader {
     }
 }
 
-fn tools(value: Value, at: &Path<'_>) -> Result<Vec<Tool>, InvalidRequest> {
-    array(value, at)?
-        .into_iter()
-        .enumerate()
-        .map(|(index, value)| tool(value, &at.index(index)))
-        .collect()
-}
-
-fn tool(value: Value, at: &Path<'_>) -> Result<Tool, InvalidRequest> {
+fn tool(value: Value, at: &Path<'_>, left: &mut Object) -> Result<Tool, InvalidRequest> {
     let mut fields = object(value, at)?;
     match fields.get("type").and_then(Value::as_str) {
         Some("function") => {}
@@ -189,6 +190,16 @@ fn tool(value: Value, at: &Path<'_>) -> Result<Tool, InvalidRequest> {
             "strict" => strict = Some(boolean(value, &at)?),
             _ => {}
         }
+    }
+    let known = |key: &str| {
+        matches!(
+            key,
+            "type" | "name" | "description" | "parameters" | "strict"
+        )
+    };
+    fields.retain(|key, value| !known(key) && !value.is_null());
+    if !fields.is_empty() {
+        left.insert(name.clone(), fields.into());
     }
     Ok(Tool::Function {
         name,

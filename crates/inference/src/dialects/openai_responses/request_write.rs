@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// Writes a request; `model` is the provider's name of the model. The provider is asked to keep nothing.
+/// Writes a request; `model` is the provider's name of the model. The provider is asked to keep nothing,
+/// unless the caller asks for that in this dialect.
 ///
 /// # Errors
 /// Something cannot be said that would change the answer.
@@ -29,7 +30,7 @@ pub(crate) fn write_request(request: &Request, model: &str) -> Result<EncodedReq
         model,
         instructions,
         input,
-        tools: tools(&request.tools)?,
+        tools: tools(&request.tools, fields_of(own, "tools"))?,
         tool_choice: request.tool_choice.as_ref().map(choice),
         parallel_tool_calls: request.parallel_tool_calls,
         text: text(request.format.as_ref(), own),
@@ -39,7 +40,9 @@ pub(crate) fn write_request(request: &Request, model: &str) -> Result<EncodedReq
         top_p: request.sampling.top_p,
         top_logprobs: request.logprobs.filter(|likely| *likely > 0),
         include: include(request, own),
-        store: false,
+        store: own
+            .and_then(|extra| extra.fields.get("store"))
+            .is_some_and(|store| *store == true),
         stream: request.stream,
         user: request
             .user
@@ -123,7 +126,8 @@ struct Unsent<'a>(&'a Map<String, Value>);
 
 impl Serialize for Unsent<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let merged = |key: &str| matches!(key, "text" | "reasoning" | "include");
+        let merged =
+            |key: &str| matches!(key, "text" | "reasoning" | "include" | "store" | "tools");
         serializer.collect_map(self.0.iter().filter(|(key, _)| !merged(key)))
     }
 }
@@ -204,6 +208,9 @@ pub(super) enum WireTool<'a> {
         description: Option<&'a str>,
         parameters: Option<&'a Value>,
         strict: bool,
+        /// What only this dialect knows of it.
+        #[serde(flatten)]
+        left: Option<&'a Map<String, Value>>,
     },
     /// Another tool of this dialect.
     Opaque(&'a Value),
@@ -225,6 +232,7 @@ pub(super) fn wire_tool(tool: &Tool) -> Option<WireTool<'_>> {
             parameters: parameters.as_ref(),
             // Here what is not said means true, and optional arguments would become required.
             strict: strict.unwrap_or(false),
+            left: None,
         }),
         Tool::Opaque(opaque) if opaque.dialect == Dialect::OpenAiResponses => {
             Some(WireTool::Opaque(&opaque.value))
@@ -233,12 +241,20 @@ pub(super) fn wire_tool(tool: &Tool) -> Option<WireTool<'_>> {
     }
 }
 
-fn tools(tools: &[Tool]) -> Result<Vec<WireTool<'_>>, Unsupported> {
+/// The tools, with what is left of each function, by its name.
+fn tools<'a>(
+    tools: &'a [Tool],
+    rest: Option<&'a Map<String, Value>>,
+) -> Result<Vec<WireTool<'a>>, Unsupported> {
     let wire = |(index, tool)| {
-        wire_tool(tool).ok_or_else(|| {
+        let mut wire = wire_tool(tool).ok_or_else(|| {
             let message = "the model's provider does not have this tool";
             not_sayable(format!("tools[{index}]"), message)
-        })
+        })?;
+        if let WireTool::Function { name, left, .. } = &mut wire {
+            *left = rest.and_then(|rest| rest.get(*name)?.as_object());
+        }
+        Ok(wire)
     };
     tools.iter().enumerate().map(wire).collect()
 }

@@ -181,7 +181,7 @@ fn sampling_that_the_wire_does_not_know_is_refused_by_its_name() {
 fn what_else_the_wire_cannot_say_is_refused_by_its_name() {
     let foreign = || Opaque {
         dialect: Dialect::Gemini,
-        value: json!({}),
+        value: json!({"type": "hologram"}),
     };
     let with = |change: &dyn Fn(&mut Request)| {
         let mut request = asked(vec![]);
@@ -357,4 +357,20 @@ fn an_id_of_a_user_that_is_too_long_becomes_a_digest() {
     };
     assert_eq!(user(256), json!("u".repeat(256)));
     assert_eq!(user(257).as_str().map(str::len), Some(64));
+}
+
+#[test]
+fn what_stands_beside_the_words_of_others_is_left_out_and_named() {
+    let annotations = Part::Opaque(Opaque {
+        dialect: Dialect::OpenAiChat,
+        value: json!({"annotations": [{"type": "url_citation"}]}),
+    });
+    let request = asked(vec![
+        message(Role::Assistant, vec![Part::text("So."), annotations]),
+        said(Role::User, "And?"),
+    ]);
+    let written = write_request(&request, "m", &options()).unwrap();
+    assert_eq!(written.dropped, ["annotations"]);
+    let body: Value = serde_json::from_slice(&written.body).unwrap();
+    assert_eq!(body["messages"][0]["content"], "So.");
 }

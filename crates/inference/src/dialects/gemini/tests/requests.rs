@@ -288,7 +288,7 @@ fn what_the_wire_cannot_say_is_refused_by_its_name() {
     };
     let foreign = || Opaque {
         dialect: Dialect::Anthropic,
-        value: json!({}),
+        value: json!({"type": "hologram"}),
     };
     assert_eq!(refused(&|request| request.choices = Some(2)), "n");
     assert_eq!(refused(&|request| request.logprobs = Some(1)), "logprobs");
@@ -317,4 +317,24 @@ fn what_the_wire_cannot_say_is_refused_by_its_name() {
         });
         assert_eq!(param, "messages[0].content[0]");
     }
+}
+
+#[test]
+fn what_stands_beside_the_words_of_others_is_left_out_and_named() {
+    let foreign = |dialect, value| Part::Opaque(Opaque { dialect, value });
+    let cited = json!({"type": "text", "text": "So.", "citations": [{"type": "page_location"}]});
+    let request = asked(vec![
+        message(
+            Role::Assistant,
+            vec![
+                foreign(Dialect::Anthropic, cited),
+                foreign(Dialect::OpenAiChat, json!({"annotations": [{}]})),
+            ],
+        ),
+        Message::text(Role::User, "And?"),
+    ]);
+    let written = write_request(&request, &options()).unwrap();
+    assert_eq!(written.dropped, ["citations", "annotations"]);
+    let body: Value = serde_json::from_slice(&written.body).unwrap();
+    assert_eq!(body["contents"][0]["parts"], json!([{"text": "So."}]));
 }

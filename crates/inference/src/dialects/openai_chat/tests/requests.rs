@@ -351,3 +351,32 @@ fn an_id_of_a_user_that_is_too_long_becomes_a_digest() {
         assert_ne!(user, json!("u".repeat(64)));
     }
 }
+
+#[test]
+fn a_text_with_citations_of_another_dialect_keeps_its_words() {
+    let cited = || {
+        Part::Opaque(crate::Opaque {
+            dialect: Dialect::Anthropic,
+            value: json!({"type": "text", "text": "So.", "citations": [{"type": "page_location"}]}),
+        })
+    };
+    let result = Part::ToolResult {
+        call_id: "c".to_owned(),
+        content: vec![cited()],
+        is_error: false,
+    };
+    let said = |role, part| Message {
+        role,
+        parts: vec![part],
+        name: None,
+    };
+    let request = Request {
+        messages: vec![said(Role::Assistant, cited()), said(Role::User, result)],
+        ..Request::default()
+    };
+    let encoded = write_request(&request, "m", &Flavour::openai()).unwrap();
+    assert_eq!(encoded.dropped, ["citations"]);
+    let body: Value = serde_json::from_slice(&encoded.body).unwrap();
+    assert_eq!(body["messages"][0]["content"], "So.");
+    assert_eq!(body["messages"][1]["content"], "So.");
+}

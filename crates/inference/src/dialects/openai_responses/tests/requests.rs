@@ -1,7 +1,7 @@
 use super::super::{read_request, write_request};
 use crate::{
     Dialect, FileSource, Message, OutputFormat, Part, Request, Role, Tool, ToolCall, ToolChoice,
-    Unsupported,
+    Unsupported, WriteOptions,
 };
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn written(request: &Request) -> Value {
 fn text_alone_is_one_message_of_the_user() {
     let request = read(
         &json!({"model": "m", "input": "Hi.", "instructions": "Be brief.",
-        "store": true, "background": false, "stream": true}),
+        "store": false, "background": false, "stream": true}),
     );
     assert_eq!(
         request,
@@ -189,6 +189,11 @@ fn what_the_provider_keeps_may_stand_in_for_the_input() {
     }
 }
 
+const OPTIONS: WriteOptions<'static> = WriteOptions {
+    model: "m",
+    is_compatible: false,
+};
+
 type Change = fn(&mut Request);
 
 #[test]
@@ -276,4 +281,37 @@ fn an_id_of_a_user_that_is_too_long_becomes_a_digest() {
     let user = written(&request)["user"].clone();
     assert_eq!(user.as_str().map(str::len), Some(64));
     assert_ne!(user, json!("u".repeat(64)));
+}
+
+#[test]
+fn what_only_this_dialect_knows_holds_when_it_is_written_again() {
+    let body = json!({
+        "model": "provider-model", "store": true,
+        "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": true,
+            "defer_loading": true}, {"type": "tool_search"}],
+        "input": [
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x"}]},
+            {"type": "message", "role": "assistant", "phase": "commentary", "content": [
+                {"type": "output_text", "text": "I look.", "logprobs": [],
+                 "annotations": [{"type": "url_citation", "url": "https://x.example"}]}]},
+            {"type": "message", "role": "assistant", "phase": "final_answer", "content": [
+                {"type": "output_text", "text": "Done.", "logprobs": [], "annotations": []}]},
+            {"type": "message", "role": "assistant", "content": [
+                {"type": "output_text", "text": "Really.", "logprobs": [], "annotations": []}]},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "y"}]},
+        ],
+    });
+    let request = read(&body);
+    let mut again = written(&request);
+    let messages = again["input"].as_array_mut().unwrap();
+    // Two messages of one phase become one.
+    assert_eq!(messages[2]["content"].as_array().unwrap().len(), 2);
+    let really = messages[2]["content"].as_array_mut().unwrap().pop();
+    messages.insert(
+        3,
+        json!({"type": "message", "role": "assistant", "content": [really]}),
+    );
+    assert_eq!(again, body);
+    let chat = Dialect::OpenAiChat.write_request(&request, &OPTIONS);
+    assert_eq!(chat.unwrap_err().param, "tools[1]");
 }
