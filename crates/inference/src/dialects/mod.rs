@@ -10,6 +10,7 @@ mod call_proof;
 mod dispatch;
 mod foreign;
 mod gemini;
+mod last_turn;
 mod openai;
 mod openai_chat;
 mod openai_embeddings;

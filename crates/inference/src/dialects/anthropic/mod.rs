@@ -13,6 +13,7 @@
 //!   sends them as the user's.
 //! - Messages of one role are merged, results of tools first; blank texts are left out, and white space at
 //!   the end of a last message of the assistant is, because the provider refuses both.
+//!   A last message of the user that is blank is refused: without it the model would go on with its own words.
 //! - Arguments of a tool call that are no JSON object travel as `{"invalid_arguments": "…"}`: refusing them
 //!   would end a conversation for a mistake that the model can correct.
 //! - Thoughts without Anthropic's signature are left out. Towards clients, what other providers want back

@@ -4,6 +4,7 @@ use super::block_write::{Block, Blocks, Content};
 use super::thinking::{self, Thinking};
 use super::tools_write::{WireTool, tool_choice, tools};
 use crate::dialects::foreign::foreign_fields;
+use crate::dialects::last_turn::refuse_silence;
 use crate::dialects::user::user_within;
 use crate::{Dialect, EncodedRequest, Message, OutputFormat, Request, Role, Unsupported};
 use serde::Serialize;
@@ -209,6 +210,8 @@ fn conversation<'a>(
             _ => turns.push(Open { role, blocks }),
         }
     }
+    let last = turns.iter().rfind(|turn| turn.role != Role::System);
+    refuse_silence(&request.messages, last.map(|turn| turn.role))?;
     if turns.is_empty() && !system.is_empty() {
         turns.push(Open {
             role: Role::User,

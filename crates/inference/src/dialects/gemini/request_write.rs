@@ -2,6 +2,7 @@
 
 use super::part_write::{Parts, Written};
 use crate::dialects::foreign::foreign_fields;
+use crate::dialects::last_turn::refuse_silence;
 use crate::{
     Dialect, Effort, EncodedRequest, OutputFormat, Request, Role, Tool, ToolChoice, Unsupported,
 };
@@ -162,6 +163,11 @@ fn conversation<'a>(
         }
     }
     turns.retain(|turn| !turn.parts.is_empty());
+    let last = turns.last().map(|turn| match turn.role {
+        Some("model") => Role::Assistant,
+        _ => Role::User,
+    });
+    refuse_silence(&request.messages, last)?;
     if turns.is_empty() && !system.is_empty() {
         turns.push(Turn {
             role: Some("user"),
