@@ -8,6 +8,7 @@ mod anthropic;
 mod arguments;
 mod call_proof;
 mod dispatch;
+mod failed_result;
 mod foreign;
 mod gemini;
 mod last_turn;

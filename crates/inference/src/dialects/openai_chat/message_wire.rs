@@ -6,6 +6,7 @@ use super::thoughts::Block;
 use crate::{Opaque, ToolCall};
 use serde::Serialize;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// A message on the wire.
 #[derive(Debug, Default, Serialize)]
@@ -35,7 +36,7 @@ pub(super) struct WireMessage<'a> {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum WireContent<'a> {
-    Text(&'a str),
+    Text(Cow<'a, str>),
     Parts(Vec<WirePart<'a>>),
 }
 
@@ -44,7 +45,7 @@ pub(super) enum WireContent<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum TypedPart<'a> {
     Text {
-        text: &'a str,
+        text: Cow<'a, str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheControl<'a>>,
     },

@@ -1,5 +1,6 @@
 //! Messages of requests to providers.
 
+use super::super::failed_result::as_failure;
 use super::super::foreign::{drop_once, foreign_part};
 use super::super::openai::{not_sayable, source_url};
 use super::message_wire::{
@@ -9,6 +10,7 @@ use super::message_wire::{
 use super::request_write::{Flavour, Thoughts};
 use super::thoughts::Block;
 use crate::{Dialect, FileSource, Message, Part, Role, Unsupported};
+use std::borrow::Cow;
 
 /// Writes a conversation.
 pub(super) struct Messages<'a, 'd> {
@@ -80,10 +82,11 @@ impl<'a, 'd> Messages<'a, 'd> {
             if !said.is_empty() {
                 self.push("user", message, std::mem::take(&mut said));
             }
+            let mut content = self.result(content, index, at)?;
             if *is_error {
-                drop_once(self.dropped, "is_error");
+                tell_failure(&mut content);
             }
-            let content = self.result(content, index, at)?;
+            let content = content_of(content);
             self.messages.push(WireMessage {
                 role: "tool",
                 content: Some(content),
@@ -102,7 +105,7 @@ impl<'a, 'd> Messages<'a, 'd> {
         content: &'a [Part],
         index: usize,
         at: usize,
-    ) -> Result<WireContent<'a>, Unsupported> {
+    ) -> Result<Vec<WirePart<'a>>, Unsupported> {
         let mut parts = Vec::with_capacity(content.len());
         for part in content {
             let is_text = matches!(part, Part::Text { .. } | Part::Opaque(_));
@@ -114,7 +117,7 @@ impl<'a, 'd> Messages<'a, 'd> {
             }
             parts.extend(self.part(part, index, at)?);
         }
-        Ok(content_of(parts))
+        Ok(parts)
     }
 
     fn push(&mut self, role: &'static str, message: &'a Message, parts: Vec<WirePart<'a>>) {
@@ -186,7 +189,7 @@ impl<'a, 'd> Messages<'a, 'd> {
         let param = || format!("messages[{index}].content[{at}]");
         let typed = match part {
             Part::Text { text, cache } => TypedPart::Text {
-                text,
+                text: Cow::Borrowed(text),
                 cache_control: self.flavour.cache_control(cache.as_deref()),
             },
             Part::Refusal { text } => TypedPart::Refusal { refusal: text },
@@ -212,7 +215,7 @@ impl<'a, 'd> Messages<'a, 'd> {
             }
             Part::Opaque(opaque) => match foreign_part(opaque, &param(), self.dropped)? {
                 Some(text) => TypedPart::Text {
-                    text,
+                    text: Cow::Borrowed(text),
                     cache_control: None,
                 },
                 None => return Ok(None),
@@ -246,16 +249,33 @@ fn wire_file<'a>(
     })
 }
 
+/// Says in the first text of a tool's result that the tool failed: there is no other place for it.
+fn tell_failure(parts: &mut Vec<WirePart<'_>>) {
+    let text = parts.iter_mut().find_map(|part| match part {
+        WirePart::Typed(TypedPart::Text { text, .. }) => Some(text),
+        _ => None,
+    });
+    if let Some(text) = text {
+        *text = as_failure(std::mem::take(text));
+        return;
+    }
+    let alone = TypedPart::Text {
+        text: as_failure(Cow::default()),
+        cache_control: None,
+    };
+    parts.insert(0, WirePart::Typed(alone));
+}
+
 /// Text alone stands there as such: some servers know nothing else.
-fn content_of(parts: Vec<WirePart<'_>>) -> WireContent<'_> {
-    match parts.as_slice() {
-        [] => WireContent::Text(""),
+fn content_of(mut parts: Vec<WirePart<'_>>) -> WireContent<'_> {
+    match parts.as_mut_slice() {
+        [] => WireContent::Text(Cow::default()),
         [
             WirePart::Typed(TypedPart::Text {
                 text,
                 cache_control: None,
             }),
-        ] => WireContent::Text(text),
+        ] => WireContent::Text(std::mem::take(text)),
         _ => WireContent::Parts(parts),
     }
 }

@@ -1,5 +1,6 @@
 //! Items of requests to providers.
 
+use super::super::failed_result::as_failure;
 use super::super::foreign::{drop_once, foreign_part};
 use super::super::openai::{not_sayable, source_url};
 use super::items::{
@@ -8,6 +9,7 @@ use super::items::{
 };
 use crate::{Dialect, FileSource, Message, Opaque, Part, Role, ToolCall, Unsupported};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// The instructions, and all other messages as items. What is left out without harm is named in `dropped`.
 ///
@@ -70,10 +72,8 @@ impl<'a> Writer<'a, '_> {
                     content,
                     is_error,
                 } => {
-                    if *is_error {
-                        drop_once(self.dropped, "is_error");
-                    }
-                    Some(self.result(call_id, content, &param)?)
+                    let output = self.result(content, *is_error, &param)?;
+                    Some(Item::FunctionCallOutput { call_id, output })
                 }
                 Part::Reasoning {
                     text,
@@ -114,7 +114,7 @@ impl<'a> Writer<'a, '_> {
                 id: None,
                 status: None,
                 role,
-                content: Content::Text(""),
+                content: Content::Text(Cow::default()),
             }));
         }
         self.flush(role, &mut said);
@@ -140,22 +140,22 @@ impl<'a> Writer<'a, '_> {
 
     fn result(
         &mut self,
-        call_id: &'a str,
         content: &'a [Part],
+        is_error: bool,
         param: &impl Fn() -> String,
-    ) -> Result<Item<'a>, Unsupported> {
-        let output = match content {
-            [] => Content::Text(""),
-            [Part::Text { text, .. }] => Content::Text(text),
-            _ => {
-                let mut parts = Vec::with_capacity(content.len());
-                for part in content {
-                    parts.extend(self.said(part, Role::User, param)?);
-                }
-                Content::Parts(parts)
-            }
-        };
-        Ok(Item::FunctionCallOutput { call_id, output })
+    ) -> Result<Content<'a>, Unsupported> {
+        let mut parts = Vec::with_capacity(content.len());
+        for part in content {
+            parts.extend(self.said(part, Role::User, param)?);
+        }
+        if is_error {
+            tell_failure(&mut parts);
+        }
+        Ok(match parts.as_mut_slice() {
+            [] => Content::Text(Cow::default()),
+            [WirePart::Known(TypedPart::InputText { text })] => Content::Text(std::mem::take(text)),
+            _ => Content::Parts(parts),
+        })
     }
 
     /// A part of a message's content; none for what may be left out.
@@ -205,6 +205,20 @@ impl<'a> Writer<'a, '_> {
     }
 }
 
+/// Says in the first text of a tool's result that the tool failed: there is no other place for it.
+fn tell_failure(parts: &mut Vec<WirePart<'_>>) {
+    let text = parts.iter_mut().find_map(|part| match part {
+        WirePart::Known(TypedPart::InputText { text }) => Some(text),
+        _ => None,
+    });
+    if let Some(text) = text {
+        *text = as_failure(std::mem::take(text));
+        return;
+    }
+    let text = as_failure(Cow::default());
+    parts.insert(0, WirePart::Known(TypedPart::InputText { text }));
+}
+
 fn function_call(call: &ToolCall) -> Item<'_> {
     Item::FunctionCall {
         id: None,
@@ -227,7 +241,9 @@ fn text_part(text: &str, role: Role) -> TypedPart<'_> {
             logprobs: [],
             text,
         },
-        _ => TypedPart::InputText { text },
+        _ => TypedPart::InputText {
+            text: Cow::Borrowed(text),
+        },
     }
 }
 

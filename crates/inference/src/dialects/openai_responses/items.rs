@@ -66,7 +66,7 @@ pub(super) enum WireItem<'a> {
 #[serde(untagged)]
 pub(super) enum Content<'a> {
     /// Text alone.
-    Text(&'a str),
+    Text(Cow<'a, str>),
     /// Parts.
     Parts(Vec<WirePart<'a>>),
 }
@@ -86,7 +86,7 @@ pub(super) enum WirePart<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum TypedPart<'a> {
     /// What the caller says.
-    InputText { text: &'a str },
+    InputText { text: Cow<'a, str> },
     /// A picture.
     InputImage {
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -322,13 +322,13 @@ fn a_budget_of_thought_becomes_an_effort_and_is_named() {
 }
 
 #[test]
-fn a_failed_tools_result_is_named_as_dropped() {
+fn a_failed_tools_result_says_so() {
     let request = Request {
         messages: vec![Message {
             role: Role::User,
             parts: vec![Part::ToolResult {
                 call_id: "c".to_owned(),
-                content: Vec::new(),
+                content: vec![Part::text("disk full")],
                 is_error: true,
             }],
             name: None,
@@ -336,7 +336,9 @@ fn a_failed_tools_result_is_named_as_dropped() {
         ..Request::default()
     };
     let encoded = write_request(&request, "m", &Flavour::openai()).unwrap();
-    assert_eq!(encoded.dropped, ["is_error"]);
+    assert!(encoded.dropped.is_empty());
+    let body: Value = serde_json::from_slice(&encoded.body).unwrap();
+    assert_eq!(body["messages"][0]["content"], "Error: disk full");
 }
 
 #[test]

@@ -315,3 +315,32 @@ fn what_only_this_dialect_knows_holds_when_it_is_written_again() {
     let chat = Dialect::OpenAiChat.write_request(&request, &OPTIONS);
     assert_eq!(chat.unwrap_err().param, "tools[1]");
 }
+
+#[test]
+fn a_failed_tools_result_says_so() {
+    let output = |content: Vec<Part>| {
+        let request = Request {
+            messages: vec![Message {
+                role: Role::User,
+                parts: vec![Part::ToolResult {
+                    call_id: "c".to_owned(),
+                    content,
+                    is_error: true,
+                }],
+                name: None,
+            }],
+            ..Request::default()
+        };
+        written(&request)["input"][0]["output"].clone()
+    };
+    assert_eq!(output(Vec::new()), "Error");
+    assert_eq!(output(vec![Part::text("disk full")]), "Error: disk full");
+    let picture = Part::Image {
+        source: FileSource::Id("file-1".to_owned()),
+        detail: None,
+    };
+    assert_eq!(
+        output(vec![picture]),
+        json!([{"type": "input_text", "text": "Error"}, {"type": "input_image", "file_id": "file-1"}])
+    );
+}
