@@ -11,11 +11,12 @@ use serde_json::{Map, Value, json};
 pub(crate) enum Thinking {
     /// Models up to 4.5: `thinking` with a budget of tokens. Minimal and low are 1024 and 4096, medium 8192,
     /// high 16384, extra high 32768 and max 65536 tokens, but at most half of the answer's tokens. There is
-    /// no thinking where that leaves less than 1024, where a tool has to be called, and where the model's
-    /// last turn calls tools without a thought of its own: the provider refuses each.
+    /// no thinking where that leaves less than 1024, where a tool has to be called, where temperature, `top_p`
+    /// or `top_k` are set to what excludes it, and where the model's last turn calls tools without a thought of
+    /// its own: the provider refuses each.
     Budget,
     /// Later models: adaptive thinking with `output_config.effort`; minimal is said as low. Without
-    /// `thinking` where a tool has to be called.
+    /// `thinking` where a tool has to be called, or the drawing of tokens excludes it.
     Adaptive,
 }
 
@@ -133,6 +134,9 @@ const fn effort_budget(effort: Effort) -> u64 {
 /// The least budget that the provider accepts.
 const BUDGET_MIN: u64 = 1024;
 
+/// The least share of probability that the provider draws from beside thinking.
+const TOP_P_MIN: f64 = 0.95;
+
 /// Both fields as the wire has them.
 #[derive(Default)]
 pub(super) struct Written {
@@ -162,14 +166,16 @@ pub(super) fn write(
         (Some(0), _) | (None, Some(Effort::None)) => (Some(json!({"type": "disabled"})), effort),
         (Some(tokens), _) => (Some(enabled(tokens)), effort),
         (None, given) => match options.thinking {
-            Thinking::Adaptive if is_tool_forced(request) => (None, effort),
+            Thinking::Adaptive if is_barred(request) => {
+                dropped.push("thinking".to_owned());
+                (None, effort)
+            }
             Thinking::Adaptive => (Some(json!({"type": "adaptive"})), effort),
             Thinking::Budget => {
                 let wanted = effort_budget(given.unwrap_or(Effort::Medium));
                 let budget = wanted.min(output_tokens / 2);
-                let fits = budget >= BUDGET_MIN
-                    && !is_tool_forced(request)
-                    && !has_thoughtless_call(request);
+                let fits =
+                    budget >= BUDGET_MIN && !is_barred(request) && !has_thoughtless_call(request);
                 if !fits {
                     dropped.push("reasoning_effort".to_owned());
                 }
@@ -196,11 +202,18 @@ fn finished(mut thinking: Value, reasoning: &Reasoning, left: Option<&Value>) ->
     thinking
 }
 
-const fn is_tool_forced(request: &Request) -> bool {
-    matches!(
+/// Whether the provider refuses thinking beside what else is asked for: a tool that has to be called, or how
+/// tokens are drawn.
+fn is_barred(request: &Request) -> bool {
+    let sampling = &request.sampling;
+    let is_forced = matches!(
         request.tool_choice,
         Some(ToolChoice::Required | ToolChoice::Tool(_))
-    )
+    );
+    is_forced
+        || sampling.temperature.is_some_and(|heat| heat < 1.0)
+        || sampling.top_p.is_some_and(|share| share < TOP_P_MIN)
+        || sampling.top_k.is_some()
 }
 
 /// Whether the model's last turn calls tools and has no thought that the provider knows for its own.

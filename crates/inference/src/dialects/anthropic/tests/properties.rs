@@ -100,6 +100,9 @@ fn sayable(mut request: Request) -> Request {
         if let Some(choice) = &mut request.tool_choice {
             *choice = ToolChoice::Auto;
         }
+        request.sampling.temperature = None;
+        request.sampling.top_p = None;
+        request.sampling.top_k = None;
     }
     match request.tool_choice {
         None if request.parallel_tool_calls.is_some() => {

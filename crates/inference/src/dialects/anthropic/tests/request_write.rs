@@ -410,3 +410,34 @@ fn what_a_user_leaves_unsaid_is_no_last_word() {
         assert_eq!(written.err().map(|error| error.param), param);
     }
 }
+
+#[test]
+fn how_tokens_are_drawn_goes_before_thinking() {
+    let thinks = |change: fn(&mut Sampling), thinking| {
+        let mut request = Request {
+            output_tokens_max: Some(50_000),
+            reasoning: Some(Reasoning {
+                effort: Some(Effort::High),
+                ..Reasoning::default()
+            }),
+            ..asked(vec![said(Role::User, "a")])
+        };
+        change(&mut request.sampling);
+        let options = Options {
+            thinking,
+            ..options()
+        };
+        let written = write_request(&request, "m", &options).unwrap();
+        let body: Value = serde_json::from_slice(&written.body).unwrap();
+        let has_thinking = body.get("thinking").is_some();
+        assert_eq!(written.dropped.is_empty(), has_thinking);
+        has_thinking
+    };
+    for way in [Thinking::Budget, Thinking::Adaptive] {
+        assert!(!thinks(|how| how.temperature = Some(0.2), way));
+        assert!(!thinks(|how| how.top_p = Some(0.9), way));
+        assert!(!thinks(|how| how.top_k = Some(5), way));
+        assert!(thinks(|how| how.temperature = Some(1.0), way));
+        assert!(thinks(|how| how.top_p = Some(0.95), way));
+    }
+}
