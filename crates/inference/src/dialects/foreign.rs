@@ -6,7 +6,8 @@
 //! older gateway.
 
 use crate::{Dialect, Extra, Opaque, Request, Unsupported};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 /// Fields without which the answer would be another one.
 const DECISIVE: [&str; 17] = [
@@ -40,6 +41,75 @@ pub fn kept_conversation(request: &Request) -> Option<&'static str> {
     KEPT.iter().find(is_told).copied()
 }
 
+/// Fields that OpenAI's two dialects have alike.
+const SHARED: [&str; 5] = [
+    "service_tier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "store",
+];
+
+/// The fields that are sent in `target`'s words, and the names of those that are left out. `shares` says
+/// whether the server knows what OpenAI's two dialects have alike.
+///
+/// # Errors
+/// A field that is left out decides what is answered.
+pub(crate) fn fields_for(
+    extra: Option<&Extra>,
+    target: Dialect,
+    shares: bool,
+) -> Result<(Option<Cow<'_, Extra>>, Vec<String>), Unsupported> {
+    let Some(extra) = extra else {
+        return Ok((None, Vec::new()));
+    };
+    if extra.dialect == target {
+        return Ok((Some(Cow::Borrowed(extra)), Vec::new()));
+    }
+    if !shares || !is_openais(extra.dialect) || !is_openais(target) {
+        return Ok((None, foreign_fields(Some(extra), target)?));
+    }
+    let mut rest = extra.clone();
+    let sent = shared_fields(&mut rest.fields, target);
+    let dropped = foreign_fields(Some(&rest), target)?;
+    let sent = (!sent.is_empty()).then_some(Extra {
+        dialect: target,
+        fields: sent,
+    });
+    Ok((sent.map(Cow::Owned), dropped))
+}
+
+const fn is_openais(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses)
+}
+
+/// Takes the fields out that `target`, the other one of OpenAI's dialects, has too.
+fn shared_fields(fields: &mut Map<String, Value>, target: Dialect) -> Map<String, Value> {
+    let mut sent = Map::new();
+    let is_stored = fields.get("store") == Some(&Value::Bool(true));
+    for name in SHARED {
+        sent.extend(fields.shift_remove_entry(name));
+    }
+    if target == Dialect::OpenAiResponses {
+        sent.extend(fields.shift_remove_entry("metadata"));
+        if let Some(verbosity) = fields.shift_remove("verbosity") {
+            sent.insert("text".to_owned(), json!({ "verbosity": verbosity }));
+        }
+        return sent;
+    }
+    // Chat Completions take it only for what is kept.
+    if is_stored {
+        sent.extend(fields.shift_remove_entry("metadata"));
+    }
+    if let Some(Value::Object(text)) = fields.get_mut("text") {
+        sent.extend(text.shift_remove_entry("verbosity"));
+        if text.is_empty() {
+            fields.shift_remove("text");
+        }
+    }
+    sent
+}
+
 /// The names of the fields that are left out because `target` does not know them; none if it does.
 ///
 /// # Errors
@@ -56,9 +126,11 @@ pub(crate) fn foreign_fields(
         if says_nothing(name, value) {
             continue;
         }
-        if DECISIVE.contains(&name.as_str()) {
+        let has_format = name == "text" && value.get("format").is_some();
+        let param = if has_format { "text.format" } else { name };
+        if DECISIVE.contains(&param) {
             return Err(Unsupported {
-                param: name.clone(),
+                param: param.to_owned(),
                 message: "the model's provider has nothing like it".to_owned(),
             });
         }
@@ -123,7 +195,6 @@ pub(crate) fn drop_once(dropped: &mut Vec<String>, name: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn extra(fields: Value) -> Extra {
         let Value::Object(fields) = fields else {
@@ -160,6 +231,35 @@ mod tests {
             let refused = foreign_fields(Some(&decisive), Dialect::Anthropic).unwrap_err();
             assert_eq!(refused.param, field);
         }
+    }
+
+    #[test]
+    fn what_openais_two_dialects_have_alike_is_said_in_the_others_words() {
+        let told = json!({
+            "store": true, "metadata": {"a": "b"}, "service_tier": "flex", "prompt_cache_key": "k",
+            "safety_identifier": "s", "text": {"verbosity": "low"}, "truncation": "auto",
+        });
+        let responses = extra(told);
+        let (sent, dropped) = fields_for(Some(&responses), Dialect::OpenAiChat, true).unwrap();
+        let sent = sent.unwrap().into_owned();
+        let chat = json!({
+            "store": true, "metadata": {"a": "b"}, "service_tier": "flex", "prompt_cache_key": "k",
+            "safety_identifier": "s", "verbosity": "low",
+        });
+        assert_eq!(Value::Object(sent.fields.clone()), chat);
+        assert_eq!(dropped, ["truncation"]);
+        let (back, dropped) = fields_for(Some(&sent), Dialect::OpenAiResponses, true).unwrap();
+        let back = back.unwrap().into_owned();
+        assert!(dropped.is_empty());
+        assert_eq!(back.fields["text"], json!({"verbosity": "low"}));
+        let (sent, dropped) = fields_for(Some(&back), Dialect::OpenAiChat, false).unwrap();
+        assert_eq!((sent, dropped.len()), (None, 6));
+        let unkept = extra(json!({"metadata": {"a": "b"}}));
+        let (sent, dropped) = fields_for(Some(&unkept), Dialect::OpenAiChat, true).unwrap();
+        assert_eq!((sent, dropped), (None, vec!["metadata".to_owned()]));
+        let grammar = extra(json!({"text": {"format": {"type": "grammar"}, "verbosity": "low"}}));
+        let refused = fields_for(Some(&grammar), Dialect::OpenAiChat, true).unwrap_err();
+        assert_eq!(refused.param, "text.format");
     }
 
     #[test]

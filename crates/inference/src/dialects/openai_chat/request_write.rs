@@ -1,6 +1,6 @@
 //! Requests to providers.
 
-use super::super::foreign::foreign_fields;
+use super::super::foreign::fields_for;
 use super::super::openai::{
     FormatFields, USER_LENGTH_MAX, effort_asked, format_fields, json, not_sayable,
 };
@@ -30,6 +30,8 @@ pub(crate) struct Flavour {
     pub(crate) result_images: bool,
     /// How places for the prompt cache are marked.
     pub(crate) cache_marks: CacheMarks,
+    /// Fields that OpenAI's two dialects have alike are known.
+    pub(crate) shared_fields: bool,
 }
 
 /// How thoughts of earlier turns are sent back.
@@ -63,6 +65,7 @@ impl Flavour {
             top_k: false,
             result_images: false,
             cache_marks: CacheMarks::LeftOut,
+            shared_fields: true,
         }
     }
 
@@ -76,6 +79,7 @@ impl Flavour {
             top_k: true,
             result_images: true,
             cache_marks: CacheMarks::LeftOut,
+            shared_fields: false,
         }
     }
 }
@@ -89,11 +93,9 @@ pub(crate) fn write_request(
     model: &str,
     flavour: &Flavour,
 ) -> Result<EncodedRequest, Unsupported> {
-    let mut dropped = foreign_fields(request.extra.as_ref(), Dialect::OpenAiChat)?;
-    let own = request
-        .extra
-        .as_ref()
-        .filter(|extra| extra.dialect == Dialect::OpenAiChat);
+    let extra = request.extra.as_ref();
+    let (own, mut dropped) = fields_for(extra, Dialect::OpenAiChat, flavour.shared_fields)?;
+    let own = own.as_deref();
     let messages = Messages::new(flavour, &mut dropped).write(&request.messages)?;
     let body = Body {
         model,

@@ -1,7 +1,7 @@
 //! OpenAI's Responses.
 //!
-//! Nothing is kept between requests here: `store` is answered with false, and said to a provider of this
-//! dialect only where the caller says true; thoughts are asked for in their sealed form, so that the caller
+//! Nothing is kept between requests here: `store` is answered with false, and said to a provider
+//! only where the caller says true; thoughts are asked for in their sealed form, so that the caller
 //! can send them back.
 //!
 //! Items of the model that follow each other are one message here, and so are results of tools. Items

@@ -1,6 +1,6 @@
 //! Requests to providers.
 
-use super::super::foreign::foreign_fields;
+use super::super::foreign::fields_for;
 use super::super::openai::{
     FormatFields, USER_LENGTH_MAX, effort_asked, format_fields, json, not_sayable,
 };
@@ -14,16 +14,13 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 /// Writes a request; `model` is the provider's name of the model. The provider is asked to keep nothing,
-/// unless the caller asks for that in this dialect.
+/// unless the caller asks for that.
 ///
 /// # Errors
 /// Something cannot be said that would change the answer.
 pub(crate) fn write_request(request: &Request, model: &str) -> Result<EncodedRequest, Unsupported> {
-    let mut dropped = foreign_fields(request.extra.as_ref(), Dialect::OpenAiResponses)?;
-    let own = request
-        .extra
-        .as_ref()
-        .filter(|extra| extra.dialect == Dialect::OpenAiResponses);
+    let (own, mut dropped) = fields_for(request.extra.as_ref(), Dialect::OpenAiResponses, true)?;
+    let own = own.as_deref();
     sayable(request, &mut dropped)?;
     let (instructions, input) = input(&request.messages, &mut dropped)?;
     let body = Body {

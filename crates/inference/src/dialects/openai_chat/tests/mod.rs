@@ -19,6 +19,7 @@ const EVERYTHING: Flavour = Flavour {
     top_k: true,
     result_images: true,
     cache_marks: CacheMarks::CacheControl,
+    shared_fields: true,
 };
 
 fn limits() -> Limits {

@@ -382,3 +382,21 @@ fn a_text_with_citations_of_another_dialect_keeps_its_words() {
     assert_eq!(body["messages"][0]["content"], "So.");
     assert_eq!(body["messages"][1]["content"], "So.");
 }
+
+#[test]
+fn what_responses_have_alike_goes_to_openai_and_to_no_other() {
+    let body = json!({"model": "m", "input": "x", "store": true, "service_tier": "flex",
+        "text": {"verbosity": "low"}});
+    let request = Dialect::OpenAiResponses.read_request(body.to_string().as_bytes());
+    let request = request.unwrap();
+    let openai = written(&request, &Flavour::openai());
+    for (field, value) in [
+        ("store", json!(true)),
+        ("service_tier", json!("flex")),
+        ("verbosity", json!("low")),
+    ] {
+        assert_eq!(openai[field], value);
+    }
+    let compatible = write_request(&request, "m", &Flavour::compatible()).unwrap();
+    assert_eq!(compatible.dropped, ["store", "service_tier", "text"]);
+}

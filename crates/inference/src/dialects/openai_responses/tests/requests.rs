@@ -344,3 +344,18 @@ fn a_failed_tools_result_says_so() {
         json!([{"type": "input_text", "text": "Error"}, {"type": "input_image", "file_id": "file-1"}])
     );
 }
+
+#[test]
+fn what_chat_completions_have_alike_is_said() {
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}],
+        "store": true, "metadata": {"a": "b"}, "verbosity": "low",
+        "response_format": {"type": "json_object"}});
+    let request = Dialect::OpenAiChat.read_request(body.to_string().as_bytes());
+    let again = written(&request.unwrap());
+    assert_eq!(again["store"], true);
+    assert_eq!(again["metadata"], json!({"a": "b"}));
+    assert_eq!(
+        again["text"],
+        json!({"format": {"type": "json_object"}, "verbosity": "low"})
+    );
+}
