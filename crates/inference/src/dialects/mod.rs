@@ -18,6 +18,7 @@ mod openai_embeddings;
 mod openai_responses;
 mod proof;
 mod reading;
+mod strict_schema;
 mod user;
 
 pub use dispatch::{

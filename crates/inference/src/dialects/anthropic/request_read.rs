@@ -3,6 +3,7 @@
 use super::block_read::{CacheControl, Content, read_content};
 use super::thinking;
 use crate::dialects::reading::{read_at, read_value};
+use crate::dialects::strict_schema::is_strict;
 use crate::{
     Dialect, Extra, InvalidRequest, Message, Opaque, OutputFormat, Request, Role, Sampling, Tool,
     ToolChoice,
@@ -150,11 +151,13 @@ fn read_output(
         ));
     }
     let lacks = || InvalidRequest::at(format!("{place}.schema"), "the field is required");
+    let schema = format.schema.ok_or_else(lacks)?;
     let format = OutputFormat::JsonSchema {
         name: SCHEMA_NAME.to_owned(),
         description: None,
-        schema: format.schema.ok_or_else(lacks)?,
-        strict: Some(true),
+        // This wire follows every schema exactly; others refuse to follow some.
+        strict: Some(is_strict(&schema)),
+        schema,
     };
     Ok((Some(format), effort))
 }

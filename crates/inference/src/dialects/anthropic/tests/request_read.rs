@@ -235,7 +235,7 @@ fn the_rest_survives() {
     assert!(matches!(
         read.format,
         Some(OutputFormat::JsonSchema {
-            strict: Some(true),
+            strict: Some(false),
             ..
         })
     ));
@@ -360,4 +360,20 @@ fn tokens_can_be_counted() {
     let body = br#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
     assert_eq!(read_count_request(body).unwrap().output_tokens_max, None);
     assert_eq!(write_count(12), br#"{"input_tokens":12}"#);
+}
+
+#[test]
+fn a_schema_with_optional_properties_is_not_said_to_be_strict() {
+    let strict = |required: Value| {
+        let mut body = body(json!([user(json!("x"))]));
+        body["output_config"] = json!({"format": {"type": "json_schema", "schema": {
+            "type": "object", "properties": {"a": {"type": "string"}}, "required": required,
+            "additionalProperties": false}}});
+        match read(&body).format {
+            Some(OutputFormat::JsonSchema { strict, .. }) => strict,
+            _ => None,
+        }
+    };
+    assert_eq!(strict(json!(["a"])), Some(true));
+    assert_eq!(strict(json!([])), Some(false));
 }
