@@ -13,6 +13,9 @@ pub struct Request {
     /// The conversation. Instructions stand in it as messages of the system or developer, where they
     /// were; dialects that keep them apart collect them.
     pub messages: Vec<Message>,
+    /// Whether the first message stood apart from the conversation (Anthropic's `system`), so that the caller
+    /// counts the others without it.
+    pub is_first_apart: bool,
     /// The tools that the model may call.
     pub tools: Vec<Tool>,
     /// Whether it has to call one.

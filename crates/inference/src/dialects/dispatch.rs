@@ -1,6 +1,7 @@
 //! Each dialect's reading and writing, by its name.
 
 use super::call_proof::{self, ProofsInIds};
+use super::caller_place::as_caller_counts;
 use super::{anthropic, gemini, openai_chat, openai_embeddings, openai_responses};
 use crate::{
     Answer, AnswerContext, DecodeError, Dialect, EmbeddingEncoding, EmbeddingRequest, Embeddings,
@@ -43,7 +44,7 @@ impl Dialect {
         options: &WriteOptions<'_>,
     ) -> Result<EncodedRequest, Unsupported> {
         let model = options.model;
-        match self {
+        let written = match self {
             Self::OpenAiChat => {
                 let flavour = match options.is_compatible {
                     true => openai_chat::Flavour::compatible(),
@@ -57,7 +58,8 @@ impl Dialect {
                 anthropic::write_request(request, model, &options)
             }
             Self::Gemini => gemini::write_request(request, &gemini::Options::of_model(model)),
-        }
+        };
+        written.map_err(|refused| as_caller_counts(refused, request))
     }
 
     /// Reads a whole answer to a request.

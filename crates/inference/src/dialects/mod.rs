@@ -7,6 +7,7 @@
 mod anthropic;
 mod arguments;
 mod call_proof;
+mod caller_place;
 mod dispatch;
 mod failed_result;
 mod foreign;

@@ -146,6 +146,7 @@ pub(crate) fn request(limits: Limits) -> BoxedStrategy<Request> {
             Request {
                 model,
                 messages,
+                is_first_apart: false,
                 // Providers refuse a choice among no tools.
                 tool_choice: tool_choice.filter(|_| !tools.is_empty()),
                 parallel_tool_calls: parallel_tool_calls.filter(|_| !tools.is_empty()),

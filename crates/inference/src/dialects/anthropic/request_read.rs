@@ -42,9 +42,11 @@ pub(super) fn read_any_request(body: &[u8]) -> Result<Request, InvalidRequest> {
     let (format, effort) = read_output(&mut wire, &mut extra)?;
     let reasoning = thinking::read(wire.thinking.take(), effort, &mut extra)?;
     let user = read_user(wire.metadata.take(), &mut extra)?;
+    let system = read_system(wire.system)?;
     Ok(Request {
+        is_first_apart: system.is_some(),
         model: wire.model.ok_or_else(|| lacks("model"))?,
-        messages: read_messages(wire.system, messages)?,
+        messages: read_messages(system, messages)?,
         tools,
         tool_choice,
         parallel_tool_calls,
@@ -68,25 +70,31 @@ pub(super) fn read_any_request(body: &[u8]) -> Result<Request, InvalidRequest> {
     })
 }
 
+fn read_system(system: Option<Content<'_>>) -> Result<Option<Message>, InvalidRequest> {
+    let Some(system) = system else {
+        return Ok(None);
+    };
+    let parts = read_content(system, "system")?;
+    Ok((!parts.is_empty()).then_some(Message {
+        role: Role::System,
+        parts,
+        name: None,
+    }))
+}
+
 fn read_messages(
-    system: Option<Content<'_>>,
+    system: Option<Message>,
     messages: Vec<WireMessage<'_>>,
 ) -> Result<Vec<Message>, InvalidRequest> {
     let mut read = Vec::with_capacity(messages.len() + 1);
-    let said = |role, parts| Message {
-        role,
-        parts,
-        name: None,
-    };
-    if let Some(system) = system {
-        let parts = read_content(system, "system")?;
-        if !parts.is_empty() {
-            read.push(said(Role::System, parts));
-        }
-    }
+    read.extend(system);
     for (at, message) in messages.into_iter().enumerate() {
         let parts = read_content(message.content, &format!("messages[{at}].content"))?;
-        read.push(said(message.role.into(), parts));
+        read.push(Message {
+            role: message.role.into(),
+            parts,
+            name: None,
+        });
     }
     Ok(read)
 }

@@ -85,6 +85,8 @@ fn limits() -> Limits {
 /// What the wire can say of a request.
 fn sayable(mut request: Request) -> Request {
     request.stream_usage = false;
+    let first = request.messages.first();
+    request.is_first_apart = first.is_some_and(|message| message.role == Role::System);
     if let Some(heat) = &mut request.sampling.temperature {
         *heat = heat.min(1.0);
     }
