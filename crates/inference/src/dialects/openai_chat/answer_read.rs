@@ -34,11 +34,12 @@ pub(crate) fn read_answer(body: &[u8], request: &Request) -> Result<Answer, Deco
     };
     let parts = parts(choice.message, CallIds::after(request.answers_before()))?;
     let has_calls = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
+    let word = said(choice.finish_reason.as_ref()).ok_or_else(no_reason)?;
     Ok(Answer {
         id: owned(whole.id),
         model: owned(whole.model),
         parts,
-        reason: finish_reason(choice.finish_reason.as_ref().map(Text::as_str), has_calls)?,
+        reason: finish_reason(word, has_calls)?,
         stop: stop_text(choice.stop_reason),
         tokens: whole.usage.map(Into::into),
     })
@@ -175,29 +176,38 @@ fn tool_call(call: WireCall, ids: &mut CallIds) -> Result<Part, DecodeError> {
     }))
 }
 
-/// Why it ended. Servers exist that say `stop` beside tool calls, or nothing at all.
+/// A word that says something: servers exist that fill the place of a reason with an empty text.
+pub(super) fn said<'a>(word: Option<&'a Text<'_>>) -> Option<&'a str> {
+    word.map(Text::as_str).filter(|word| !word.is_empty())
+}
+
+/// An end without a reason may be one that broke off.
+pub(super) fn no_reason() -> DecodeError {
+    DecodeError::Malformed("the answer ended without saying why".to_owned())
+}
+
+/// Why it ended. Servers exist that say `stop` beside tool calls, that have words of their own for a good
+/// end (`eos`, `eos_token`, `stop_sequence`), and that put the cause behind a colon.
 ///
 /// # Errors
-/// It ended by a failure.
-pub(super) fn finish_reason(
-    word: Option<&str>,
-    has_calls: bool,
-) -> Result<FinishReason, DecodeError> {
-    match word.unwrap_or_default() {
+/// It broke off.
+pub(super) fn finish_reason(word: &str, has_calls: bool) -> Result<FinishReason, DecodeError> {
+    match word.split(':').next().unwrap_or_default() {
         "length" | "max_tokens" | "model_length" => Ok(FinishReason::Length),
         "content_filter" => Ok(FinishReason::ContentFilter),
-        word @ ("error" | "insufficient_system_resource") => {
-            let kind = match word {
-                "error" => "server_error",
-                _ => "server_overloaded",
-            };
-            let message = format!("the answer ended with `{word}`");
-            let error = json!({"message": message, "type": kind, "code": word});
-            Err(DecodeError::Fault(json!({ "error": error })))
+        "insufficient_system_resource" => Err(broken_off(word, "server_overloaded")),
+        "abort" | "aborted" | "cancelled" | "canceled" | "error" | "function_call_filter" => {
+            Err(broken_off(word, "server_error"))
         }
         _ if has_calls => Ok(FinishReason::ToolCalls),
         _ => Ok(FinishReason::Stop),
     }
+}
+
+fn broken_off(word: &str, kind: &str) -> DecodeError {
+    let message = format!("the answer ended with `{word}`");
+    let error = json!({"message": message, "type": kind, "code": word});
+    DecodeError::Fault(json!({ "error": error }))
 }
 
 /// The stop text, of servers that tell it. Some tell a token's number, which says nothing to anybody.

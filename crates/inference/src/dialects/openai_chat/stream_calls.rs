@@ -89,6 +89,11 @@ impl Calls {
         self.count > 0
     }
 
+    /// Whether a call of any kind came, if only a piece of it.
+    pub(super) const fn have_begun(&self) -> bool {
+        !self.known.is_empty()
+    }
+
     /// Reads a piece.
     ///
     /// # Errors

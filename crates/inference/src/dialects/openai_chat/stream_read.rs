@@ -1,11 +1,12 @@
 //! Streams of providers.
 //!
 //! Servers that follow OpenAI differ in the small: all calls may have the index 0, or none; ids and names
-//! may come again with every piece; usage may come with every chunk. The stream is whole once `[DONE]` or
-//! a finish reason was seen: servers exist that never send the one, and nothing says the other by chance.
+//! may come again with every piece; usage may come with every chunk. The stream is whole once a
+//! finish reason was seen: servers exist that never send `[DONE]`. Those that never send a reason are believed
+//! as long as they say text alone.
 
 use super::super::openai::{Content, Text, fault_in, malformed};
-use super::answer_read::{finish_reason, stop_text};
+use super::answer_read::{finish_reason, no_reason, said, stop_text};
 use super::stream_calls::{Calls, WireCall};
 use super::thoughts::Block;
 use super::usage::Usage;
@@ -104,9 +105,9 @@ impl StreamReader {
                 });
             }
             self.delta(choice.delta.unwrap_or_default(), events)?;
-            if let Some(word) = choice.finish_reason {
+            if let Some(word) = said(choice.finish_reason.as_ref()) {
+                let reason = finish_reason(word, self.calls.any())?;
                 self.close(events)?;
-                let reason = finish_reason(Some(word.as_str()), self.calls.any())?;
                 self.end = Some((reason, stop_text(choice.stop_reason)));
             }
         }
@@ -247,7 +248,9 @@ impl StreamReader {
         self.close(events)?;
         let (reason, stop) = match self.end.take() {
             Some(end) => end,
-            None => (finish_reason(None, self.calls.any())?, None),
+            // A call may be one that broke off; a text that ends is of a server that says no more.
+            None if self.parts.next == 0 || self.calls.have_begun() => return Err(no_reason()),
+            None => (FinishReason::Stop, None),
         };
         self.is_complete = true;
         events.push(Event::Finished { reason, stop });

@@ -239,10 +239,34 @@ fn a_stream_is_whole_by_its_end_or_its_reason() {
         read("data: [DONE]\n\n"),
         Err(DecodeError::Malformed(_))
     ));
+    let silent = Err(DecodeError::Malformed(
+        "the answer ended without saying why".to_owned(),
+    ));
+    for delta in [
+        json!({"role": "assistant"}),
+        piece(Some(0), Some("a"), Some("f"), "{}"),
+    ] {
+        for word in [Value::Null, json!("")] {
+            let done = format!("{}data: [DONE]\n\n", chunk(&delta, &word));
+            assert_eq!(read(&done), silent);
+        }
+    }
     let empty = stream(&[json!({"role": "assistant"})], "length");
     assert_eq!(read(&empty).unwrap().parts, []);
     let filtered = stream(&[json!({"content": "x"})], "content_filter");
     assert_eq!(read(&filtered).unwrap().reason, FinishReason::ContentFilter);
+}
+
+#[test]
+fn a_stream_that_broke_off_is_no_answer() {
+    let half = piece(Some(0), Some("a"), Some("f"), "{\"x\": ");
+    let nameless = piece(Some(0), Some("a"), None, "");
+    for word in ["abort", "cancelled", "insufficient_system_resource"] {
+        for delta in [&json!({"content": "Hel"}), &half, &nameless] {
+            let broken = read(&stream(std::slice::from_ref(delta), word));
+            assert!(matches!(broken, Err(DecodeError::Fault(_))), "{word}");
+        }
+    }
 }
 
 #[test]

@@ -122,8 +122,31 @@ fn a_failure_in_a_success_is_told_as_it_stands() {
     ] {
         assert_eq!(read(&fault), Err(DecodeError::Fault(fault.clone())));
     }
-    let reason = read(&of_message(json!({"content": "half"}), json!("error")));
-    assert!(matches!(reason, Err(DecodeError::Fault(_))));
+}
+
+#[test]
+fn an_answer_that_broke_off_is_none() {
+    let call = json!({"content": null, "tool_calls": [
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\": "}}]});
+    for word in [
+        "abort",
+        "cancelled",
+        "canceled",
+        "error",
+        "insufficient_system_resource",
+        "function_call_filter: MALFORMED_FUNCTION_CALL",
+    ] {
+        for message in [&json!({"content": "half"}), &call] {
+            let broken = read(&of_message(message.clone(), json!(word)));
+            assert!(matches!(broken, Err(DecodeError::Fault(_))), "{word}");
+        }
+    }
+    let silent = Err(DecodeError::Malformed(
+        "the answer ended without saying why".to_owned(),
+    ));
+    for word in [Value::Null, json!("")] {
+        assert_eq!(read(&of_message(json!({"content": "half"}), word)), silent);
+    }
 }
 
 #[test]
@@ -131,8 +154,11 @@ fn ends_are_kept_apart() {
     for (word, reason) in [
         (json!("length"), FinishReason::Length),
         (json!("content_filter"), FinishReason::ContentFilter),
+        (json!("max_tokens"), FinishReason::Length),
+        (json!("model_length"), FinishReason::Length),
         (json!("eos"), FinishReason::Stop),
-        (Value::Null, FinishReason::Stop),
+        (json!("eos_token"), FinishReason::Stop),
+        (json!("stop_sequence"), FinishReason::Stop),
     ] {
         let answer = read(&of_message(json!({"content": null}), word)).unwrap();
         assert_eq!(answer.reason, reason);
