@@ -102,36 +102,12 @@ impl StreamReader {
         for raw in parts.unwrap_or_default() {
             self.part(raw, events)?;
         }
-        if let Some(reason) = candidate.finish_reason {
+        let is_said = |reason: &String| reason != "FINISH_REASON_UNSPECIFIED";
+        if let Some(reason) = candidate.finish_reason.filter(is_said) {
             let message = candidate.finish_message.unwrap_or_default();
-            self.reason = Some(self.reason_of(&reason, &message)?);
+            self.reason = Some(reason_of(&reason, &message)?);
         }
         Ok(())
-    }
-
-    fn reason_of(&self, name: &str, message: &str) -> Result<FinishReason, DecodeError> {
-        Ok(match name {
-            "STOP" => FinishReason::Stop,
-            "MAX_TOKENS" => FinishReason::Length,
-            "SAFETY"
-            | "RECITATION"
-            | "LANGUAGE"
-            | "BLOCKLIST"
-            | "PROHIBITED_CONTENT"
-            | "SPII"
-            | "IMAGE_SAFETY"
-            | "IMAGE_PROHIBITED_CONTENT"
-            | "IMAGE_RECITATION"
-            | "MODEL_ARMOR" => FinishReason::ContentFilter,
-            "MALFORMED_FUNCTION_CALL"
-            | "UNEXPECTED_TOOL_CALL"
-            | "TOO_MANY_TOOL_CALLS"
-            | "MISSING_THOUGHT_SIGNATURE"
-            | "MALFORMED_RESPONSE" => return Err(failed(name, message)),
-            // An end that says nothing is one only if something was said before it.
-            _ if self.parts > 0 => FinishReason::Stop,
-            _ => return Err(failed(name, message)),
-        })
     }
 
     fn part(&mut self, raw: &RawValue, events: &mut Vec<Event>) -> Result<(), DecodeError> {
@@ -246,6 +222,25 @@ impl StreamReader {
         events.push(Event::PartEnded { part });
         Ok(())
     }
+}
+
+fn reason_of(name: &str, message: &str) -> Result<FinishReason, DecodeError> {
+    Ok(match name {
+        "STOP" => FinishReason::Stop,
+        "MAX_TOKENS" => FinishReason::Length,
+        "SAFETY"
+        | "RECITATION"
+        | "LANGUAGE"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "IMAGE_RECITATION"
+        | "MODEL_ARMOR" => FinishReason::ContentFilter,
+        // `OTHER`, `MALFORMED_FUNCTION_CALL`, `NO_IMAGE` and whatever is added to them break an answer off.
+        _ => return Err(failed(name, message)),
+    })
 }
 
 fn is_only_proof(raw: &RawValue) -> bool {

@@ -72,16 +72,27 @@ fn every_reason_is_known() {
         ("PROHIBITED_CONTENT", FinishReason::ContentFilter),
         ("SPII", FinishReason::ContentFilter),
         ("IMAGE_SAFETY", FinishReason::ContentFilter),
-        ("OTHER", FinishReason::Stop),
     ] {
         assert_eq!(read(&answer(text(), name)).unwrap().reason, reason);
     }
-    for name in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"] {
-        let read = read(&answer(text(), name));
-        assert!(matches!(read, Err(DecodeError::Malformed(text)) if text.contains(name)));
+    for name in [
+        "OTHER",
+        "MALFORMED_RESPONSE",
+        "MALFORMED_FUNCTION_CALL",
+        "UNEXPECTED_TOOL_CALL",
+        "TOO_MANY_TOOL_CALLS",
+        "MISSING_THOUGHT_SIGNATURE",
+        "IMAGE_OTHER",
+        "NO_IMAGE",
+        "OF_TOMORROW",
+    ] {
+        for parts in [text(), json!([])] {
+            let read = read(&answer(parts, name));
+            assert!(matches!(read, Err(DecodeError::Malformed(text)) if text.contains(name)));
+        }
     }
-    let nothing = read(&answer(json!([]), "OTHER"));
-    assert!(matches!(nothing, Err(DecodeError::Malformed(_))));
+    let unsaid = read(&answer(text(), "FINISH_REASON_UNSPECIFIED"));
+    assert!(matches!(unsaid, Err(DecodeError::Malformed(text)) if text.contains("why")));
     assert_eq!(read(&answer(json!([]), "STOP")).unwrap().parts, []);
 }
 
