@@ -22,7 +22,7 @@ pub use chat::{
 };
 pub use dialects::{
     AnswerContext, DecodeError, Dialect, EncodedRequest, Failure, InvalidRequest, StreamDecoder,
-    StreamEncoder, Unsupported, WriteOptions, kept_conversation, read_count_request,
+    StreamEncoder, Unsupported, WriteOptions, answer_abroad, kept_conversation, read_count_request,
     read_embedding_request, read_embeddings, write_count, write_embedding_request,
     write_embeddings,
 };

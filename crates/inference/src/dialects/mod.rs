@@ -4,6 +4,7 @@
 //! Between two dialects a request passes through [`Request`]. What the other wire cannot say is refused
 //! with the name of the field where it would change the answer, and named as dropped where it would not.
 
+mod abroad;
 mod anthropic;
 mod arguments;
 mod call_proof;
@@ -27,6 +28,7 @@ pub use dispatch::{
     write_embedding_request, write_embeddings,
 };
 
+pub use abroad::answer_abroad;
 pub use foreign::kept_conversation;
 
 use crate::{Event, Request, Sse};

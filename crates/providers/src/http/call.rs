@@ -39,7 +39,7 @@ pub(super) async fn call(
     let mut headers = headers.to_vec();
     headers.push((HOPS, call.hops.saturating_add(1).to_string()));
     let sent = send(&provider, aim, written.body, &headers, stream).await?;
-    let answering = HttpAnswering::new(provider, sent, dialect, &call.request);
+    let answering = HttpAnswering::new(provider, sent, dialect, &call);
     Ok(Box::new(answering.without(written.dropped)))
 }
 

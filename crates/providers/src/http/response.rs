@@ -7,7 +7,8 @@ use super::{HttpProvider, ResponseLimits};
 use bytes::Bytes;
 use mainstay_inference::{
     Answering, BoxFuture, DecodeError, Dialect, Event, InferenceError, NetworkPhase, Piece,
-    Request, ResponseProblem, SseError, SseReader, StreamDecoder, stream_fault,
+    ProviderCall, Request, ResponseProblem, SseError, SseReader, StreamDecoder, answer_abroad,
+    stream_fault,
 };
 use serde_json::Value;
 use std::mem;
@@ -105,6 +106,8 @@ pub(super) struct HttpAnswering {
     dialect: Dialect,
     form: Form,
     hides_count: bool,
+    /// Whether the caller speaks another dialect, or none.
+    is_abroad: bool,
     request: Arc<Request>,
     left_out: Vec<String>,
 }
@@ -125,8 +128,9 @@ impl HttpAnswering {
         provider: Arc<HttpProvider>,
         sent: Sent,
         dialect: Dialect,
-        request: &Arc<Request>,
+        call: &ProviderCall,
     ) -> Self {
+        let request = &call.request;
         let kind = sent.content_type.as_str();
         let form = if kind == "text/event-stream" {
             Form::Stream {
@@ -146,6 +150,7 @@ impl HttpAnswering {
             dialect,
             form,
             hides_count,
+            is_abroad: call.relay.as_ref().map(|relay| relay.dialect) != Some(dialect),
             request: Arc::clone(request),
             left_out: Vec::new(),
         }
@@ -217,10 +222,8 @@ impl HttpAnswering {
         } else {
             raw
         };
-        Ok(Piece {
-            events: answer.events(),
-            raw,
-        })
+        let events = self.told(answer.events())?;
+        Ok(Piece { events, raw })
     }
 
     /// The next frame that says something; comments count as signs of life.
@@ -239,16 +242,17 @@ impl HttpAnswering {
                 .map_err(|error| self.not_a_stream(error))?
             {
                 let Some(sse) = frame.sse else { continue };
-                let before = events.len();
-                let decoded = decoder.decode(&sse, &mut events);
+                let mut read = Vec::new();
+                let decoded = decoder.decode(&sse, &mut read);
                 decoded.map_err(|error| self.undecodable(error))?;
-                if events[before..].iter().any(Event::is_content) {
+                if read.iter().any(Event::is_content) {
                     self.sent.clock.note_token();
                 }
-                if self.hides_count && is_count(&events[before..]) {
-                    continue;
+                let is_hidden = self.hides_count && is_count(&read);
+                events.extend(self.told(read)?);
+                if !is_hidden {
+                    raw.extend_from_slice(frame.raw);
                 }
-                raw.extend_from_slice(frame.raw);
             }
             if decoder.is_complete() {
                 *is_ended = true;
@@ -268,13 +272,16 @@ impl HttpAnswering {
                             name: "",
                             data: &data,
                         };
-                        let decoded = decoder.decode(&sse, &mut events);
+                        let mut read = Vec::new();
+                        let decoded = decoder.decode(&sse, &mut read);
                         decoded.map_err(|error| self.undecodable(error))?;
+                        events.extend(self.told(read)?);
                         raw.extend_from_slice(b"data: [DONE]\n\n");
                     }
-                    decoder
-                        .end(&mut events)
-                        .map_err(|error| self.undecodable(error))?;
+                    let mut read = Vec::new();
+                    let ended = decoder.end(&mut read);
+                    ended.map_err(|error| self.undecodable(error))?;
+                    events.extend(self.told(read)?);
                     break;
                 }
             }
@@ -285,6 +292,18 @@ impl HttpAnswering {
         Ok(Piece {
             events,
             raw: Bytes::from(raw),
+        })
+    }
+
+    /// What the caller can be told of what was read.
+    fn told(&self, events: Vec<Event>) -> Result<Vec<Event>, InferenceError> {
+        if !self.is_abroad {
+            return Ok(events);
+        }
+        answer_abroad(events).map_err(|error| InferenceError::Unsupported {
+            origin: self.provider().origin(true),
+            param: error.param,
+            message: error.message,
         })
     }
 

@@ -1,9 +1,9 @@
 //! What a caller wrote in the provider's own dialect is handed on, and so is what the provider answers.
 
-use crate::server::{Server, events, json, opened, settings};
+use crate::server::{Act, Server, events, json, opened, settings};
 use crate::services::{pieces, whole};
 use bytes::Bytes;
-use mainstay_inference::{Dialect, Part, ProviderCall, Relay};
+use mainstay_inference::{Dialect, InferenceError, Part, Piece, ProviderCall, Relay};
 use mainstay_providers::{HttpSettings, Service};
 use std::sync::Arc;
 
@@ -105,4 +105,88 @@ async fn a_caller_of_another_dialect_is_translated() {
     assert_eq!(sent["messages"][1]["content"], "h");
     assert_eq!(sent["stream_options"]["include_usage"], true);
     assert_eq!(whole(read).tokens.unwrap().output, 7);
+}
+
+const ASKED: &str =
+    r#"{"model":"main","max_tokens":9,"messages":[{"role":"user","content":"h"}],"stream":STREAM}"#;
+
+/// What a caller of a dialect is told of this answer.
+async fn heard(
+    service: Service,
+    caller: Dialect,
+    stream: bool,
+    play: Vec<Act>,
+) -> Result<Vec<Piece>, InferenceError> {
+    let server = Server::start(play).await;
+    let provider = opened(HttpSettings {
+        service,
+        ..settings(&server.url)
+    });
+    let body = ASKED.replace("STREAM", &stream.to_string());
+    pieces(provider, relayed(caller, body.leak())).await
+}
+
+#[tokio::test]
+async fn a_picture_reaches_only_callers_whose_dialect_can_say_it() {
+    let picture =
+        r#""images":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}}]"#;
+    let delta = format!(
+        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"\",{picture}}}}}]}}\n\n"
+    );
+    let streamed = [TEXT, &delta, END, DONE].concat();
+    let whole = format!(
+        r#"{{"choices":[{{"message":{{"content":"hi",{picture}}},"finish_reason":"stop"}}]}}"#
+    );
+    for (stream, play) in [(true, events(&streamed)), (false, json(200, &whole))] {
+        let hear = |caller| heard(Service::OpenAiCompatible, caller, stream, play.clone());
+        let own = hear(Dialect::OpenAiChat).await.unwrap();
+        let raw: Vec<u8> = own.iter().flat_map(|piece| piece.raw.to_vec()).collect();
+        assert!(String::from_utf8(raw).unwrap().contains(picture));
+        let lost = hear(Dialect::Anthropic).await.unwrap_err();
+        assert!(
+            matches!(lost, InferenceError::Unsupported { .. }),
+            "{lost:?}"
+        );
+        assert!(lost.may_be_billed() && !lost.is_retryable());
+        assert!(lost.to_string().contains("the answer holds a picture"));
+    }
+}
+
+#[tokio::test]
+async fn text_with_citations_is_text_to_callers_of_another_dialect() {
+    let block = |index: u64, head: &str, deltas: &[&str]| {
+        let event = |name: &str, rest: &str| {
+            format!("event: {name}\ndata: {{\"type\":\"{name}\",\"index\":{index}{rest}}}\n\n")
+        };
+        let deltas = deltas
+            .iter()
+            .map(|delta| event("content_block_delta", &format!(",\"delta\":{delta}")));
+        let begun = event("content_block_start", &format!(",\"content_block\":{head}"));
+        [begun]
+            .into_iter()
+            .chain(deltas)
+            .chain([event("content_block_stop", "")])
+            .collect::<String>()
+    };
+    let plain = |text: &str| format!(r#"{{"type":"text_delta","text":"{text}"}}"#);
+    let cite = r#"{"type":"citations_delta","citation":{"type":"char_location","cited_text":"x"}}"#;
+    let streamed = [
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"tiny-1\",\"usage\":{}}}\n\n",
+        &block(0, r#"{"type":"text","text":""}"#, &[&plain("a")]),
+        &block(1, r#"{"type":"text","text":"","citations":[]}"#, &[&plain("b"), &plain("b"), cite]),
+        &block(2, r#"{"type":"text","text":""}"#, &[&plain("c")]),
+        "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n",
+        "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+    ]
+    .concat();
+    let body = r#"{"id":"m","type":"message","role":"assistant","model":"tiny-1","content":[{"type":"text","text":"a"},{"type":"text","text":"bb","citations":[{"type":"char_location","cited_text":"x"}]},{"type":"text","text":"c"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}"#;
+    for (stream, play) in [(true, events(&streamed)), (false, json(200, body))] {
+        let hear = |caller| heard(Service::Anthropic, caller, stream, play.clone());
+        let foreign = whole(hear(Dialect::OpenAiChat).await.unwrap());
+        assert_eq!(foreign.parts, ["a", "bb", "c"].map(Part::text));
+        let own = whole(hear(Dialect::Anthropic).await.unwrap());
+        assert!(
+            matches!(&own.parts[1], Part::Opaque(opaque) if opaque.value["citations"][0]["cited_text"] == "x")
+        );
+    }
 }

@@ -6,7 +6,7 @@ use super::thoughts::{self, Block};
 use super::usage::Usage;
 use crate::{Answer, DecodeError, FinishReason, Part, Request, ToolCall};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Reads a whole answer to a request. Where that asks for no number of choices, more than one is an error;
 /// otherwise the first is read.
@@ -88,6 +88,8 @@ struct WireMessage<'a> {
     #[serde(default)]
     annotations: Option<Value>,
     #[serde(default)]
+    images: Option<Value>,
+    #[serde(default)]
     audio: Option<Value>,
 }
 
@@ -140,9 +142,19 @@ fn parts(message: WireMessage<'_>, mut ids: CallIds) -> Result<Vec<Part>, Decode
     for call in message.tool_calls.unwrap_or_default() {
         parts.push(tool_call(call, &mut ids)?);
     }
-    let annotations = message.annotations.filter(|list| !is_empty(list));
-    parts.extend(annotations.map(|list| opaque(json!({"annotations": list}))));
+    parts.extend(aside(message.annotations, message.images).map(opaque));
     Ok(parts)
+}
+
+/// What stands beside the text: annotations and, of some servers, pictures.
+pub(super) fn aside(annotations: Option<Value>, images: Option<Value>) -> Option<Value> {
+    let lists = [("annotations", annotations), ("images", images)];
+    let fields = lists.into_iter().filter_map(|(name, list)| {
+        let list = list.filter(|list| !is_empty(list))?;
+        Some((name.to_owned(), list))
+    });
+    let fields: Map<String, Value> = fields.collect();
+    (!fields.is_empty()).then_some(Value::Object(fields))
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -6,7 +6,7 @@
 //! as long as they say text alone.
 
 use super::super::openai::{Content, Text, fault_in, malformed};
-use super::answer_read::{finish_reason, no_reason, said, stop_text};
+use super::answer_read::{aside, finish_reason, no_reason, said, stop_text};
 use super::stream_calls::{Calls, WireCall};
 use super::thoughts::Block;
 use super::usage::Usage;
@@ -136,11 +136,8 @@ impl StreamReader {
         if let Some(audio) = delta.audio.filter(|audio| !audio.is_null()) {
             self.whole(json!({"type": "audio", "audio": audio}), events);
         }
-        let annotations = delta.annotations.filter(|list| !list.is_null());
-        if let Some(list) =
-            annotations.filter(|list| list.as_array().is_none_or(|all| !all.is_empty()))
-        {
-            self.whole(json!({"annotations": list}), events);
+        if let Some(aside) = aside(delta.annotations, delta.images) {
+            self.whole(aside, events);
         }
         Ok(())
     }
@@ -337,6 +334,8 @@ struct Delta<'a> {
     tool_calls: Option<Vec<WireCall<'a>>>,
     #[serde(default)]
     annotations: Option<Value>,
+    #[serde(default)]
+    images: Option<Value>,
     #[serde(default)]
     audio: Option<Value>,
 }

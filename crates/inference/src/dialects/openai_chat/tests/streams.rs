@@ -315,7 +315,7 @@ fn a_second_choice_is_an_error_unless_it_was_asked_for() {
 fn custom_calls_and_annotations_come_through_a_stream() {
     let deltas = [
         json!({"content": "See."}),
-        json!({"annotations": [{"type": "url_citation"}]}),
+        json!({"annotations": [{"type": "url_citation"}], "images": []}),
         json!({"tool_calls": [{"index": 0, "id": "a", "type": "custom", "custom": {"name": "sql", "input": "sel"}}]}),
         json!({"tool_calls": [{"index": 0, "custom": {"input": "ect"}}]}),
     ];

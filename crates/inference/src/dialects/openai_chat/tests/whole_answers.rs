@@ -227,13 +227,16 @@ fn a_written_answer_has_all_that_clients_expect() {
 }
 
 #[test]
-fn annotations_come_through() {
+fn annotations_and_pictures_come_through() {
     let list = json!([{"type": "url_citation", "url_citation": {"url": "https://x.example"}}]);
-    let message = json!({"content": "See.", "annotations": list});
+    let pictures =
+        json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]);
+    let message = json!({"content": "See.", "annotations": list, "images": pictures});
     let answer = read(&of_message(message, json!("stop"))).unwrap();
     let request = Request::default();
     let body: Value = serde_json::from_slice(&write_answer(&answer, &context(&request))).unwrap();
     assert_eq!(body["choices"][0]["message"]["annotations"], list);
+    assert_eq!(body["choices"][0]["message"]["images"], pictures);
     assert!(body.get("usage").is_none());
 }
 
