@@ -248,7 +248,7 @@ fn usage(usage: Usage) -> Value {
 
 const fn reason(end: End) -> &'static str {
     match end {
-        End::Stop => "end_turn",
+        End::Stop | End::Aborted | End::Silent => "end_turn",
         End::Calls => "tool_use",
         End::Length => "max_tokens",
         End::Filtered | End::Refusal => "refusal",

@@ -228,13 +228,22 @@ fn usage(usage: Usage) -> Value {
     })
 }
 
-const fn finish(end: End) -> &'static str {
-    match end {
+const fn finish(end: End) -> Option<&'static str> {
+    Some(match end {
         End::Stop | End::Refusal => "stop",
         End::Calls => "tool_calls",
         End::Length => "length",
         End::Filtered => "content_filter",
-    }
+        // As vLLM says it.
+        End::Aborted => "abort",
+        End::Silent => return None,
+    })
+}
+
+/// As OpenRouter hands on what models draw.
+fn images(picture: &str) -> Value {
+    let url = format!("data:image/png;base64,{picture}");
+    json!([{"index": 0, "type": "image_url", "image_url": {"url": url}}])
 }
 
 fn call(number: u64, index: usize, call: &Call) -> Value {
@@ -263,6 +272,9 @@ pub(super) fn whole(asked: &Asked, reply: &Reply) -> Value {
     // As servers do that show thoughts on this wire; OpenAI itself keeps them.
     if let Some(thought) = reply.thought.filter(|_| asked.is_open) {
         message["reasoning_content"] = json!(thought);
+    }
+    if let Some(picture) = reply.picture {
+        message["images"] = images(picture);
     }
     json!({
         "id": format!("chatcmpl-{}", reply.number), "object": "chat.completion", "created": 1_700_000_000,
@@ -305,6 +317,9 @@ pub(super) fn frames(asked: &Asked, reply: &Reply) -> Vec<Frame> {
     for piece in &reply.text {
         frames.push(delta(json!({ (field): piece }), None).content());
     }
+    if let Some(picture) = reply.picture {
+        frames.push(delta(json!({"images": images(picture)}), None).content());
+    }
     for (index, one) in reply.calls.iter().enumerate() {
         let mut begun = call(reply.number, index, one);
         begun["index"] = json!(index);
@@ -315,7 +330,7 @@ pub(super) fn frames(asked: &Asked, reply: &Reply) -> Vec<Frame> {
             frames.push(delta(json!({"tool_calls": [more]}), None).content());
         }
     }
-    frames.push(delta(json!({}), Some(finish(reply.end))));
+    frames.push(delta(json!({}), finish(reply.end)));
     if asked.wants_usage {
         let mut last = chunk(json!([]));
         last["usage"] = usage(reply.usage);

@@ -242,6 +242,8 @@ const fn reason(end: End) -> &'static str {
         End::Filtered => "SAFETY",
         End::Length => "MAX_TOKENS",
         End::Refusal => "PROHIBITED_CONTENT",
+        End::Aborted => "OTHER",
+        End::Silent => "FINISH_REASON_UNSPECIFIED",
     }
 }
 
@@ -251,6 +253,9 @@ fn parts(reply: &Reply, text: Vec<String>) -> Vec<Value> {
         parts.push(json!({"text": thought, "thought": true}));
     }
     parts.extend(text.into_iter().map(|text| json!({ "text": text })));
+    if let Some(data) = reply.picture {
+        parts.push(json!({"inlineData": {"mimeType": "image/png", "data": data}}));
+    }
     for (index, call) in reply.calls.iter().enumerate() {
         let mut part = json!({"functionCall": {"name": call.name, "args": call.arguments}});
         if index == 0 {

@@ -12,6 +12,8 @@ pub(super) struct Reply {
     pub(super) thought: Option<&'static str>,
     pub(super) text: Vec<String>,
     pub(super) calls: Vec<Call>,
+    /// Base64 of a PNG.
+    pub(super) picture: Option<&'static str>,
     pub(super) end: End,
     pub(super) usage: Usage,
 }
@@ -29,6 +31,8 @@ pub(super) enum End {
     Filtered,
     Length,
     Refusal,
+    Aborted,
+    Silent,
 }
 
 /// Tokens; those read from and written to a cache are not among `input`.
@@ -49,6 +53,7 @@ impl Reply {
             thought: None,
             text: vec!["ok".to_owned()],
             calls: Vec::new(),
+            picture: None,
             end: End::Stop,
             usage: Usage {
                 input: 11,
@@ -80,6 +85,14 @@ impl Reply {
             Content::Cached => (reply.usage.read, reply.usage.written) = (5, 3),
             Content::Filtered => (reply.text, reply.end) = (words("so far"), End::Filtered),
             Content::Length => (reply.text, reply.end) = (words("so far"), End::Length),
+            Content::Aborted => (reply.text, reply.end) = (words("so far"), End::Aborted),
+            Content::Silent => {
+                let arguments = json!({"x": 1});
+                let name = "f".to_owned();
+                reply.calls = vec![Call { name, arguments }];
+                reply.end = End::Silent;
+            }
+            Content::Picture => reply.picture = Some("iVBORw0KGgo="),
             Content::Refusal => (reply.text, reply.end) = (words("I cannot help"), End::Refusal),
         }
         reply

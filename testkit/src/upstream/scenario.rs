@@ -49,6 +49,12 @@ pub(super) enum Content {
     /// The answer came to the most tokens allowed.
     Length,
     Refusal,
+    /// The server gave up while the answer was made; of wires that have a word for it.
+    Aborted,
+    /// An end that does not say why, behind a call; of wires that have such an end.
+    Silent,
+    /// A picture beside the text; of wires on which models draw.
+    Picture,
 }
 
 /// How fast.
@@ -94,6 +100,9 @@ impl Scenario {
             "filter-finish" => now(Content::Filtered),
             "length" => now(Content::Length),
             "refusal" => now(Content::Refusal),
+            "abort" => now(Content::Aborted),
+            "silent" => now(Content::Silent),
+            "picture" => now(Content::Picture),
             "stall" => Some(Self::Stall),
             "stall-mid" => Some(Self::StallMid),
             "cut" => Some(Self::Cut),

@@ -269,3 +269,44 @@ async fn an_answer_for_later_is_refused_before_it_is_paid_for() {
     body["background"] = false.into();
     gate.post(Route::Responses, &body).await.ok();
 }
+
+/// An answer that broke off, that does not say why it ended, or that a route cannot say is no short success.
+#[tokio::test]
+async fn half_an_answer_is_never_told_as_a_whole_one() {
+    let cases = [
+        ("openai_compatible", "abort", "inference.server_error", 502),
+        ("gemini", "abort", "inference.bad_response", 502),
+        ("openai_compatible", "silent", "inference.bad_response", 502),
+        ("gemini", "silent", "inference.bad_response", 502),
+        ("openai_compatible", "picture", "inference.bad_request", 400),
+        ("gemini", "picture", "inference.bad_request", 400),
+    ];
+    let name = |provider: &str, scenario: &str| format!("{provider}-{scenario}");
+    let models = cases.map(|(provider, scenario, ..)| {
+        model(
+            &name(provider, scenario),
+            provider,
+            &format!("{provider}/{scenario}"),
+            "retry: {max: 0}, breaker: {failures: 100}",
+        )
+    });
+    let gate = Gate::open(&models.concat());
+    for (provider, scenario, code, status) in cases {
+        for route in ROUTES {
+            for stream in [false, true] {
+                let told = gate.ask(route, &name(provider, scenario), stream).await;
+                if (provider, scenario, route) == ("openai_compatible", "picture", Route::Chat) {
+                    assert!(
+                        told.ok().body.contains("data:image/png;base64,"),
+                        "{told:?}"
+                    );
+                } else if told.is_stream() {
+                    // What had come before was told already.
+                    told.broke_off(code);
+                } else {
+                    told.failed(code, status);
+                }
+            }
+        }
+    }
+}
