@@ -1,6 +1,6 @@
 //! Vectors of texts, in nobody's dialect.
 
-use crate::Tokens;
+use crate::{DecodeError, Tokens};
 use serde_json::{Map, Value};
 
 /// One request for vectors.
@@ -48,4 +48,27 @@ pub struct Embeddings {
     pub vectors: Vec<Vec<f32>>,
     /// What the provider counted; absent where it counted nothing.
     pub tokens: Option<Tokens>,
+}
+
+impl Embeddings {
+    /// Itself, if it is the answer to a request with so many inputs.
+    ///
+    /// # Errors
+    /// There are more or fewer vectors, or one holds nothing or what is no number.
+    pub fn of_inputs(self, count: usize) -> Result<Self, DecodeError> {
+        let came = self.vectors.len();
+        if came != count {
+            let message = format!("{came} vectors came where {count} were asked for");
+            return Err(DecodeError::Malformed(message));
+        }
+        let is_broken = |vector: &Vec<f32>| {
+            vector.is_empty() || vector.iter().any(|number| !number.is_finite())
+        };
+        match self.vectors.iter().position(is_broken) {
+            Some(place) => Err(DecodeError::Malformed(format!(
+                "the vector {place} holds nothing, or what is no number"
+            ))),
+            None => Ok(self),
+        }
+    }
 }

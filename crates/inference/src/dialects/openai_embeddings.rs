@@ -146,7 +146,7 @@ struct WholeRead {
 #[derive(Deserialize)]
 struct VectorRead {
     #[serde(default)]
-    index: u64,
+    index: Option<usize>,
     embedding: Numbers,
 }
 
@@ -168,13 +168,24 @@ struct Usage {
 /// Reads a provider's answer, in whichever encoding it came.
 ///
 /// # Errors
-/// It is a failure, not JSON, of another shape, or not base64 of whole numbers.
+/// It is a failure, not JSON, of another shape, not base64 of whole numbers, or not numbered from 0 on.
 pub(crate) fn read_answer(body: &[u8]) -> Result<Embeddings, DecodeError> {
     let whole: WholeRead = serde_json::from_slice(body)
         .map_err(|error| fault_in(body).unwrap_or_else(|| malformed(&error)))?;
-    let mut data = whole.data;
-    data.sort_by_key(|vector| vector.index);
-    let vectors = data.into_iter().map(|vector| match vector.embedding {
+    let data = whole.data.into_iter().enumerate();
+    // Servers that do not number them keep the order of the inputs.
+    let data = data.map(|(place, vector)| (vector.index.unwrap_or(place), vector));
+    let mut data: Vec<_> = data.collect();
+    data.sort_by_key(|(index, _)| *index);
+    if let Some((place, _)) = data
+        .iter()
+        .enumerate()
+        .find(|(place, (index, _))| place != index)
+    {
+        let message = format!("no vector has the index {place}, or two have one index");
+        return Err(DecodeError::Malformed(message));
+    }
+    let vectors = data.into_iter().map(|(_, vector)| match vector.embedding {
         Numbers::Float(numbers) => Ok(numbers),
         Numbers::Base64(text) => decoded(&text),
     });
@@ -326,6 +337,32 @@ mod tests {
             read_answer(fault.to_string().as_bytes()),
             Err(DecodeError::Fault(fault))
         );
+        for (first, second) in [(0, 0), (0, 2), (1, 2)] {
+            let one = |index| json!({"index": index, "embedding": [1.0]});
+            let body = json!({"data": [one(first), one(second)]}).to_string();
+            let read = read_answer(body.as_bytes());
+            assert!(matches!(read, Err(DecodeError::Malformed(_))), "{read:?}");
+        }
+        let bare = json!({"data": [{"embedding": [1]}, {"embedding": [2]}]}).to_string();
+        let bare = read_answer(bare.as_bytes()).unwrap();
+        assert_eq!(bare.vectors, [[1.0], [2.0]]);
+        assert_eq!(bare.clone().of_inputs(2), Ok(bare.clone()));
+        for (vectors, count) in [
+            (bare.vectors.clone(), 3),
+            (bare.vectors, 1),
+            (vec![vec![]], 1),
+            (vec![vec![f32::NAN]], 1),
+        ] {
+            let made = Embeddings {
+                model: String::new(),
+                vectors,
+                tokens: None,
+            };
+            assert!(matches!(
+                made.of_inputs(count),
+                Err(DecodeError::Malformed(_))
+            ));
+        }
         for broken in ["AAA", "AAAA", "?"] {
             let body = json!({"data": [{"embedding": broken}]}).to_string();
             assert!(matches!(

@@ -36,12 +36,14 @@ pub(super) async fn embed(
         let said = sent.keyed.cleaner.clean(&message);
         bad_response(&provider, true, ResponseProblem::Malformed, said)
     };
-    match provider.settings.service {
+    let made = match provider.settings.service {
         Service::Gemini => {
-            gemini_answer(&whole, model).map_err(|error| malformed(error.to_string()))
+            gemini_answer(&whole, model).map_err(|error| malformed(error.to_string()))?
         }
-        _ => read_embeddings(&whole).map_err(|error| malformed(error.to_string())),
-    }
+        _ => read_embeddings(&whole).map_err(|error| malformed(error.to_string()))?,
+    };
+    let made = made.of_inputs(request.inputs.len());
+    made.map_err(|error| malformed(error.to_string()))
 }
 
 fn unsupported(provider: &HttpProvider, param: &str, message: &str) -> InferenceError {

@@ -325,6 +325,21 @@ async fn vectors_come_from_who_makes_them() {
     assert_eq!(body["requests"][0]["content"]["parts"][0]["text"], "hello");
     assert_eq!(body["requests"][0]["outputDimensionality"], 2);
 
+    for (service, answer) in [
+        (Service::OpenAi, r#"{"data":[]}"#),
+        (Service::OpenAi, r#"{"data":[{"index":1,"embedding":[1]}]}"#),
+        (Service::OpenAi, r#"{"data":[{"index":0,"embedding":[]}]}"#),
+        (
+            Service::Gemini,
+            r#"{"embeddings":[{"values":[1]},{"values":[1]}]}"#,
+        ),
+        (Service::Gemini, r#"{"embeddings":[{"values":[]}]}"#),
+    ] {
+        let (made, _) = vectors(service, text(), json(200, answer)).await;
+        let bad = matches!(made, Err(InferenceError::BadResponse { .. }));
+        assert!(bad, "{answer}: {made:?}");
+    }
+
     for (service, input) in [
         (Service::Anthropic, text()),
         (Service::Gemini, EmbeddingInput::Tokens(vec![1])),
