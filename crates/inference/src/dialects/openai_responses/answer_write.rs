@@ -15,7 +15,7 @@ pub(crate) fn write_answer(answer: &Answer, context: &AnswerContext<'_>) -> Vec<
     for part in &answer.parts {
         object.items.add(part);
     }
-    object.items.end();
+    object.items.end(answer.reason);
     let mut body = Vec::with_capacity(1024);
     object.write(&Stage::Ended(answer.reason, answer.tokens), &mut body);
     body
@@ -145,6 +145,8 @@ pub(super) struct Items {
 pub(super) struct Made {
     pub(super) id: String,
     pub(super) is_done: bool,
+    /// Whether the answer was cut within it.
+    is_cut: bool,
     pub(super) what: What,
 }
 
@@ -200,6 +202,7 @@ impl Items {
         self.items.push(Made {
             id,
             is_done: false,
+            is_cut: false,
             what,
         });
         place
@@ -242,7 +245,16 @@ impl Items {
         }
     }
 
-    fn end(&mut self) {
+    /// Says why the answer ended: where it was cut, its last item is not complete.
+    pub(super) fn ended_by(&mut self, reason: FinishReason) {
+        let is_whole = matches!(reason, FinishReason::Stop | FinishReason::ToolCalls);
+        if let Some(last) = self.items.last_mut().filter(|_| !is_whole) {
+            last.is_cut = true;
+        }
+    }
+
+    fn end(&mut self, reason: FinishReason) {
+        self.ended_by(reason);
         for made in &mut self.items {
             made.is_done = true;
         }
@@ -280,7 +292,10 @@ impl Made {
     /// The item on the wire, whole.
     pub(super) fn wire(&self) -> WireItem<'_> {
         let id = Some(self.id.as_str());
-        let status = Some("completed");
+        let status = Some(match self.is_cut {
+            true => "incomplete",
+            false => "completed",
+        });
         WireItem::Known(match &self.what {
             What::Message(content) => Item::Message {
                 id,

@@ -1,7 +1,7 @@
 //! Streams to callers.
 //!
 //! A part of a message is closed when the next part begins, not when it ends: annotations of a text may
-//! follow it.
+//! follow it. So is a call: the last item of an answer that was cut is told to be incomplete.
 
 use super::super::openai::error_object;
 use super::answer_write::{Made, ResponseObject, Said, Stage, What};
@@ -22,6 +22,7 @@ pub(crate) fn stream_writer(context: &AnswerContext<'_>) -> StreamWriter {
         events: Events::default(),
         is_started: false,
         places: Vec::new(),
+        ended: None,
         tokens: None,
     }
 }
@@ -35,6 +36,8 @@ pub(crate) struct StreamWriter {
     events: Events,
     is_started: bool,
     places: Vec<Place>,
+    /// The call that ended last, and was not told to be done.
+    ended: Option<usize>,
     tokens: Option<Tokens>,
 }
 
@@ -98,6 +101,7 @@ impl StreamWriter {
 
     fn begin_item(&mut self, what: What, id: Option<&str>, out: &mut Vec<u8>) -> usize {
         self.close_message(out);
+        self.close_call(out);
         let output_index = self.object.items.begin(what, id);
         if let Some(made) = self.object.items.items.get(output_index) {
             let item = made.wire_begun();
@@ -271,6 +275,9 @@ impl StreamWriter {
                 };
                 self.events
                     .write("response.function_call_arguments.done", &fields, out);
+                self.close_call(out);
+                self.ended = Some(item);
+                return;
             }
             What::Thought { .. } | What::Opaque(_) => {}
         }
@@ -315,6 +322,12 @@ impl StreamWriter {
         }
     }
 
+    fn close_call(&mut self, out: &mut Vec<u8>) {
+        if let Some(item) = self.ended.take() {
+            self.done(item, out);
+        }
+    }
+
     fn done(&mut self, output_index: usize, out: &mut Vec<u8>) {
         let made = self.object.items.items.get_mut(output_index);
         if let Some(made) = made.filter(|made| !made.is_done) {
@@ -326,7 +339,9 @@ impl StreamWriter {
     }
 
     fn finish(&mut self, reason: FinishReason, out: &mut Vec<u8>) {
+        self.object.items.ended_by(reason);
         self.close_message(out);
+        self.close_call(out);
         for item in 0..self.object.items.items.len() {
             self.done(item, out);
         }
@@ -372,6 +387,7 @@ impl StreamEncoder for StreamWriter {
         if !self.is_started {
             self.start(out);
         }
+        self.close_call(out);
         let error = error_object(failure);
         let (code, message) = (error.code(), failure.message);
         let stage = Stage::Failed { code, message };

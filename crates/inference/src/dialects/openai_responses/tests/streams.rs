@@ -215,6 +215,61 @@ fn a_written_stream_has_every_event_in_its_order() {
 }
 
 #[test]
+fn the_last_item_of_an_answer_that_was_cut_is_incomplete() {
+    let request = Request::default();
+    let call = Part::ToolCall(ToolCall {
+        id: "a".to_owned(),
+        name: "f".to_owned(),
+        arguments: "{\"x\": ".to_owned(),
+        signature: None,
+    });
+    for (parts, reason, statuses) in [
+        (
+            vec![Part::text("Hi."), call.clone()],
+            FinishReason::Length,
+            ["completed", "incomplete"],
+        ),
+        (
+            vec![call.clone(), Part::text("Hi.")],
+            FinishReason::Length,
+            ["completed", "incomplete"],
+        ),
+        (
+            vec![call.clone(), call],
+            FinishReason::ToolCalls,
+            ["completed", "completed"],
+        ),
+    ] {
+        let answer = Answer {
+            id: "resp_1".to_owned(),
+            model: "m".to_owned(),
+            parts,
+            reason,
+            stop: None,
+            tokens: None,
+        };
+        let wire = write_stream(&mut stream_writer(&context(&request)), &answer.events());
+        let data = wire.lines().filter_map(|line| line.strip_prefix("data: "));
+        let events: Vec<Value> = data
+            .map(|data| serde_json::from_str(data).unwrap())
+            .collect();
+        let done = events
+            .iter()
+            .filter(|event| event["type"] == "response.output_item.done");
+        let told: Vec<&Value> = done.map(|event| &event["item"]["status"]).collect();
+        assert_eq!(told, statuses);
+        let output = &events.last().unwrap()["response"]["output"];
+        let ended: Vec<&Value> = output
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| &item["status"])
+            .collect();
+        assert_eq!(ended, statuses);
+    }
+}
+
+#[test]
 fn a_failed_stream_says_so_twice_and_has_no_end() {
     let request = Request::default();
     let failure = Failure {

@@ -150,7 +150,7 @@ fn a_written_answer_has_all_that_clients_expect() {
                 {"type": "message", "id": "msg_1_resp_req_1", "status": "completed", "role": "assistant",
                  "content": [{"type": "output_text", "annotations": [], "logprobs": [], "text": "Hi."}]},
                 {"type": "function_call", "id": "fc_2_resp_req_1", "call_id": "a", "name": "f",
-                 "arguments": "{}", "status": "completed"},
+                 "arguments": "{}", "status": "incomplete"},
             ],
             "usage": {"input_tokens": 3, "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
                 "output_tokens": 2, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 5},
