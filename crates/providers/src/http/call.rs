@@ -130,7 +130,12 @@ pub(super) async fn send(
         let (head, incoming) = response.into_parts();
         let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
         let mut body = Body::new(incoming, provider.settings.limits);
+        let encoded = encoding(&head.headers, &keyed);
         if head.status.is_success() {
+            if let Some(told) = encoded {
+                let problem = ResponseProblem::NotAnAnswer;
+                return Err(bad_response(provider, true, problem, told));
+            }
             let content_type = text("content-type").unwrap_or_default();
             let kind = content_type.split(';').next().unwrap_or_default();
             return Ok(Sent {
@@ -140,7 +145,10 @@ pub(super) async fn send(
                 keyed,
             });
         }
-        let (bytes, is_cut) = body.read_some(&clock, FAULT_BYTES_MAX).await;
+        let (bytes, is_cut) = match encoded {
+            Some(told) => (told.into_bytes(), false),
+            None => body.read_some(&clock, FAULT_BYTES_MAX).await,
+        };
         let origin = provider.origin(false);
         let error = refused(origin, head.status, &head.headers, &bytes, is_cut, &keyed);
         let is_refused_key = matches!(error, InferenceError::Unauthorized { .. });
@@ -153,6 +161,19 @@ pub(super) async fn send(
             None => return Err(error),
         }
     }
+}
+
+/// What is to be said of a body that cannot be read, because it is in an encoding that nobody asked for.
+fn encoding(headers: &HeaderMap, keyed: &Keyed) -> Option<String> {
+    let named = headers.get("content-encoding")?;
+    let named = String::from_utf8_lossy(named.as_bytes()).trim().to_owned();
+    if named.is_empty() || named.eq_ignore_ascii_case("identity") {
+        return None;
+    }
+    let named = keyed.cleaner.clean(&named);
+    Some(format!(
+        "its body is encoded as `{named}`, which was not asked for"
+    ))
 }
 
 async fn exchange(

@@ -199,6 +199,28 @@ async fn what_is_not_whole_is_no_answer() {
 }
 
 #[tokio::test]
+async fn an_encoding_that_was_not_asked_for_is_told_by_its_name() {
+    let encoded = |status, name: &str| {
+        let headers = format!("content-type: application/json\r\ncontent-encoding: {name}\r\n");
+        vec![Act::Send(response(status, &headers, "\u{1f}\u{8b}\u{8}"))]
+    };
+    for name in ["gzip", "br"] {
+        let told = failure(encoded(200, name)).await;
+        let says = format!("its body is encoded as `{name}`, which was not asked for");
+        assert_eq!(told.code().as_str(), "inference.bad_response");
+        assert!(told.to_string().ends_with(&says), "{told}");
+        let refused = failure(encoded(429, name)).await;
+        assert_eq!(refused.code().as_str(), "inference.rate_limited");
+        assert!(refused.to_string().ends_with(&says), "{refused}");
+    }
+    let plain = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#;
+    let headers = "content-type: application/json\r\ncontent-encoding: identity\r\n";
+    let server = Server::start(vec![Act::Send(response(200, headers, plain))]).await;
+    let answer = ask(&*provider(settings(&server.url))).await.unwrap();
+    assert_eq!(answer.text, "hi");
+}
+
+#[tokio::test]
 async fn servers_that_leave_out_one_of_the_two_ends_are_understood() {
     let without_done = GOOD.replace("data: [DONE]\n\n", "");
     let server = Server::start(events(&without_done)).await;
