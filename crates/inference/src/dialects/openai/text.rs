@@ -1,6 +1,7 @@
 //! Text in what a provider sends, borrowed where it holds no escapes.
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -48,6 +49,8 @@ pub(crate) struct Content<'a> {
     pub(crate) text: Cow<'a, str>,
     /// What is thought.
     pub(crate) thought: String,
+    /// What is drawn: pieces with an `image_url`, as they came.
+    pub(crate) images: Vec<Value>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
@@ -63,14 +66,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
             fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
                 Ok(Content {
                     text: Cow::Borrowed(text),
-                    thought: String::new(),
+                    ..Content::default()
                 })
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
                 Ok(Content {
                     text: Cow::Owned(text.to_owned()),
-                    thought: String::new(),
+                    ..Content::default()
                 })
             }
 
@@ -83,6 +86,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
                 while let Some(piece) = pieces.next_element::<Piece>()? {
                     whole.text.to_mut().push_str(&piece.text);
                     whole.thought.push_str(&piece.thought);
+                    let image = |url| json!({"type": "image_url", "image_url": url});
+                    whole.images.extend(piece.image_url.map(image));
                 }
                 Ok(whole)
             }
@@ -96,6 +101,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
 struct Piece {
     text: String,
     thought: String,
+    image_url: Option<Value>,
 }
 
 impl<'de> Deserialize<'de> for Piece {
@@ -116,6 +122,7 @@ impl<'de> Deserialize<'de> for Piece {
                         "thinking" => {
                             piece.thought = fields.next_value::<Content<'de>>()?.text.into();
                         }
+                        "image_url" => piece.image_url = Some(fields.next_value()?),
                         _ => drop(fields.next_value::<IgnoredAny>()?),
                     }
                 }
@@ -139,13 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn content_in_pieces_keeps_thoughts_apart() {
+    fn content_in_pieces_keeps_thoughts_and_pictures_apart() {
         let content: Content<'_> = serde_json::from_str(
             r#"[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},
-                {"type":"text","text":"yes"}]"#,
+                {"type":"text","text":"yes"},{"type":"image_url","image_url":{"url":"u"}}]"#,
         )
         .unwrap();
         assert_eq!(content.text, "yes");
         assert_eq!(content.thought, "hm");
+        assert_eq!(content.images[0]["image_url"]["url"], "u");
     }
 }

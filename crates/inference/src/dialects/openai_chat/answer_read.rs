@@ -142,12 +142,19 @@ fn parts(message: WireMessage<'_>, mut ids: CallIds) -> Result<Vec<Part>, Decode
     for call in message.tool_calls.unwrap_or_default() {
         parts.push(tool_call(call, &mut ids)?);
     }
-    parts.extend(aside(message.annotations, message.images).map(opaque));
+    parts.extend(aside(message.annotations, message.images, content.images).map(opaque));
     Ok(parts)
 }
 
 /// What stands beside the text: annotations and, of some servers, pictures.
-pub(super) fn aside(annotations: Option<Value>, images: Option<Value>) -> Option<Value> {
+pub(super) fn aside(
+    annotations: Option<Value>,
+    images: Option<Value>,
+    pieces: Vec<Value>,
+) -> Option<Value> {
+    let images = images
+        .filter(|list| !is_empty(list))
+        .or(Some(Value::Array(pieces)));
     let lists = [("annotations", annotations), ("images", images)];
     let fields = lists.into_iter().filter_map(|(name, list)| {
         let list = list.filter(|list| !is_empty(list))?;

@@ -136,7 +136,7 @@ impl StreamReader {
         if let Some(audio) = delta.audio.filter(|audio| !audio.is_null()) {
             self.whole(json!({"type": "audio", "audio": audio}), events);
         }
-        if let Some(aside) = aside(delta.annotations, delta.images) {
+        if let Some(aside) = aside(delta.annotations, delta.images, content.images) {
             self.whole(aside, events);
         }
         Ok(())
