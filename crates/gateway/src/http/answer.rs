@@ -366,7 +366,7 @@ fn cache_key(arrival: &Arrival, request: &Request, model: &ModelInfo) -> Option<
     }
     let mut scope = vec![arrival.caller.key.as_deref().unwrap_or_default()];
     scope.extend(model.deployments.iter().map(AsRef::as_ref));
-    Some(cache::key(&scope, request))
+    Some(cache::key(&scope, arrival.dialect, request))
 }
 
 fn assemble(events: impl Iterator<Item = mainstay_inference::Event>) -> Option<Answer> {

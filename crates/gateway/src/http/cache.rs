@@ -3,7 +3,7 @@
 //! The key is everything that may change an answer: who asks, the model, and the whole request but for
 //! whether it comes in pieces.
 
-use mainstay_inference::{Answer, FinishReason, Request, Tokens};
+use mainstay_inference::{Answer, Dialect, FinishReason, Request, Tokens};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,8 +37,8 @@ struct Entry {
 }
 
 /// The key of a request; `scope` names the caller's key, so that none reads what another was told, and the
-/// deployments that may answer.
-pub(super) fn key(scope: &[&str], request: &Request) -> CacheKey {
+/// deployments that may answer. Each dialect has answers of its own: what one can say another may not.
+pub(super) fn key(scope: &[&str], dialect: Dialect, request: &Request) -> CacheKey {
     struct Hashed(blake3::Hasher);
     impl Write for Hashed {
         fn write_str(&mut self, text: &str) -> std::fmt::Result {
@@ -55,7 +55,7 @@ pub(super) fn key(scope: &[&str], request: &Request) -> CacheKey {
         "mainstay 2026-11 answers kept",
     ));
     // Strings are quoted and escaped in the form for debugging, so no two requests share one.
-    let _written = write!(hashed, "{scope:?}{plain:?}");
+    let _written = write!(hashed, "{scope:?}{dialect:?}{plain:?}");
     *hashed.0.finalize().as_bytes()
 }
 
