@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use mainstay_sessions::OnBusy;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Run AI agents like you run databases: kill it, and it comes back with the truth.
 #[derive(Debug, Parser)]
@@ -142,6 +143,9 @@ pub(crate) struct Serve {
     /// Where large blobs go; by default `blobs` in the data directory
     #[arg(long, value_name = "PATH")]
     pub(crate) blobs: Option<String>,
+    /// How long requests under way may take to end at SIGTERM, SIGINT or SIGHUP; a second one cuts them
+    #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = crate::commands::serve::read_drain)]
+    pub(crate) drain: Duration,
 }
 
 #[derive(Debug, Args)]

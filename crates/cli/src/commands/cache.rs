@@ -173,7 +173,11 @@ pub(crate) fn read_age(text: &str) -> Result<u64, String> {
 }
 
 /// Reads a number and its unit.
-fn quantity(text: &str, hint: &str, unit: impl Fn(&str) -> Option<u64>) -> Result<u64, String> {
+pub(crate) fn quantity(
+    text: &str,
+    hint: &str,
+    unit: impl Fn(&str) -> Option<u64>,
+) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit()).len();
     let (number, word) = text.split_at(digits);
     let unit = unit(word).ok_or_else(|| hint.to_owned())?;

@@ -9,7 +9,7 @@ mod init;
 mod manifest;
 mod model;
 mod run;
-mod serve;
+pub(crate) mod serve;
 mod session;
 pub(crate) mod task;
 

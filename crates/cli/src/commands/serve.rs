@@ -1,5 +1,6 @@
 //! `serve`: a node for others, until a signal ends it.
 
+use super::cache::quantity;
 use crate::args::Serve;
 use crate::client::{SOCKET, SocketPath};
 use crate::context::Context;
@@ -9,7 +10,9 @@ use mainstay_node::api::{self, Listen};
 use mainstay_node::{StoreUrl, blobs_folder};
 use serde_json::json;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliError> {
     let mut config = context.node_config()?;
@@ -38,38 +41,62 @@ pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliE
     // Before anybody knows that it is there: whoever does may end it at once.
     let mut signals = Signals::listen()?;
     announce(context, &bound, &key_file);
-    let (stop, _) = tokio::sync::watch::channel(());
-    let mut stopped = stop.subscribe();
+    let (stop, stopped) = oneshot::channel();
     let serving = node.clone();
-    let server = tokio::spawn(async move {
-        let until = async move {
-            let _gone = stopped.changed().await;
-        };
+    let mut server = tokio::spawn(async move {
+        let until = async move { stopped.await.unwrap_or_default() };
         bound.serve(serving, until).await
     });
     let number = signals.next().await;
-    context
-        .output
-        .note("ending: runs of tasks are stopped, running turns go on at the next start");
+    let asked = Instant::now();
+    context.output.note(
+        "ending: runs of tasks are stopped, running turns go on at the next start, requests may end",
+    );
     // Whoever follows a run hears how it ended.
-    tokio::select! {
-        () = node.close_tasks() => {}
+    let is_urgent = tokio::select! {
+        () = node.close_tasks() => false,
         // Asked again, they are ended at once.
-        _ = signals.next() => node.close_tasks().await,
-    }
-    drop(stop);
+        _ = signals.next() => {
+            node.close_tasks().await;
+            true
+        }
+    };
+    let drain = match is_urgent {
+        true => Duration::ZERO,
+        false => args.drain.saturating_sub(asked.elapsed()),
+    };
+    let _ended = stop.send(drain);
+    let served = async {
+        tokio::select! {
+            ended = &mut server => ended.ok(),
+            _ = signals.next() => {
+                tracing::warn!("requests that were still in flight are cut");
+                server.abort();
+                None
+            }
+        }
+    };
+    let (served, ()) = tokio::join!(served, node.rest());
     node.shutdown().await;
-    match tokio::time::timeout(std::time::Duration::from_secs(10), server).await {
-        Ok(Ok(Err(error))) => return Err(error.report().into()),
-        Ok(_) => {}
-        Err(_) => tracing::warn!("open connections were cut"),
-    }
     drop(socket);
-    Ok(if number == 15 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(128 + number)
+    if let Some(Err(error)) = served {
+        return Err(error.report().into());
+    }
+    Ok(match number {
+        INTERRUPT => ExitCode::from(128 + INTERRUPT),
+        _ => ExitCode::SUCCESS,
     })
+}
+
+/// Reads how long requests may take to end, such as `25s`.
+pub(crate) fn read_drain(text: &str) -> Result<Duration, String> {
+    let millis = quantity(text, "write it like 500ms, 25s or 2m", |unit| match unit {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        _ => None,
+    });
+    millis.map(Duration::from_millis)
 }
 
 fn announce(context: &Context, bound: &api::Bound, key_file: &std::path::Path) {
@@ -87,8 +114,12 @@ fn announce(context: &Context, bound: &api::Bound, key_file: &std::path::Path) {
     }
 }
 
+/// The number of the signal that a terminal sends.
+const INTERRUPT: u8 = 2;
+
 /// Signals that end a node.
 struct Signals {
+    hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
 }
@@ -97,6 +128,7 @@ impl Signals {
     fn listen() -> Result<Self, CliError> {
         let listen = |kind| signal(kind).map_err(|error| CliError::Runtime(error.to_string()));
         Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
         })
@@ -105,7 +137,8 @@ impl Signals {
     /// The number of the next one.
     async fn next(&mut self) -> u8 {
         tokio::select! {
-            _ = self.interrupt.recv() => 2,
+            _ = self.hangup.recv() => 1,
+            _ = self.interrupt.recv() => INTERRUPT,
             _ = self.terminate.recv() => 15,
         }
     }

@@ -10,8 +10,13 @@ use std::net::{IpAddr, SocketAddr};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// The one path that is open without a key: it tells no more than that a node answers.
-const OPEN: &str = "/healthz";
+/// What is open without a key: it tells no more than that a node answers.
+const OPEN: [&str; 1] = ["/healthz"];
+
+/// Whether a path is open without a key, and as long as the node answers at all.
+pub(super) fn is_open(path: &str) -> bool {
+    OPEN.contains(&path)
+}
 
 /// How callers of one listener are judged.
 #[derive(Debug, Clone)]
@@ -50,7 +55,7 @@ impl Access {
             .hint("use the address the node listens on, or localhost"));
         }
         judge_origin(host, headers)?;
-        if uri.path() == OPEN && matches!(*method, Method::GET | Method::HEAD) {
+        if is_open(uri.path()) && matches!(*method, Method::GET | Method::HEAD) {
             return Ok(None);
         }
         // Below this path callers may have keys of their own.

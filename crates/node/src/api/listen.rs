@@ -26,8 +26,8 @@ use tokio::task::JoinSet;
 const HEAD: Duration = Duration::from_secs(20);
 /// The largest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// How long requests in flight may take to end when the node stops.
-const GRACE: Duration = Duration::from_secs(5);
+/// How many connections at a time hear that the node stops, while requests in flight end.
+const LATE_MAX: usize = 64;
 /// How long to wait when the system has no room for another connection.
 const EXHAUSTED: Duration = Duration::from_millis(50);
 
@@ -136,14 +136,14 @@ pub async fn bind(listen: Listen) -> Result<Bound, ServeError> {
     Ok(Bound { unix, tcp })
 }
 
-/// Opens the listeners and answers until `shutdown` ends; then lets requests in flight end.
+/// Opens the listeners and answers until `shutdown` ends, with how long requests in flight may take to end then.
 ///
 /// # Errors
 /// [`ServeError`] where the listeners cannot be opened.
 pub async fn serve(
     node: Node,
     listen: Listen,
-    shutdown: impl Future<Output = ()> + Send,
+    shutdown: impl Future<Output = Duration> + Send,
 ) -> Result<(), ServeError> {
     bind(listen).await?.serve(node, shutdown).await
 }
@@ -208,15 +208,15 @@ impl Bound {
     }
 
     /// Answers until `shutdown` ends, as many callers at a time as this process may open files for, which it
-    /// raises as far as it may. Then nobody is let in, streams end with a comment, and requests
-    /// in flight have a few seconds to end.
+    /// raises as far as it may. Then streams of events end with a comment, and requests in flight go on for as
+    /// long as `shutdown` says; who comes meanwhile is told that the node stops.
     ///
     /// # Errors
     /// None at present; a listener that fails for a moment is tried again.
     pub async fn serve(
         self,
         node: Node,
-        shutdown: impl Future<Output = ()> + Send,
+        shutdown: impl Future<Output = Duration> + Send,
     ) -> Result<(), ServeError> {
         let (stop, stopped) = watch::channel(false);
         room::raise_files();
@@ -236,11 +236,11 @@ impl Bound {
             let app = router_until(node, Access::Key { key, address }, stopped.clone());
             listeners.spawn(accept(Door::Tcp(listener), app, room::callers(), stopped));
         }
-        shutdown.await;
+        let drain = shutdown.await;
         drop(socket_file);
         stop.send_replace(true);
         let ending = async { while listeners.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, ending).await.is_err() {
+        if tokio::time::timeout(drain, ending).await.is_err() {
             tracing::warn!("requests that were still in flight are cut");
         }
         Ok(())
@@ -269,8 +269,8 @@ impl Door {
     }
 }
 
-/// Lets so many callers in at a time until the node stops, then waits for those inside. Others wait in the
-/// system's queue.
+/// Lets so many callers in at a time until the node stops, then waits for those inside, while others hear that it
+/// stops. Who finds no room waits in the system's queue.
 async fn accept(door: Door, app: Router, room: usize, mut stopped: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(room));
     let mut inside = JoinSet::new();
@@ -298,18 +298,42 @@ async fn accept(door: Door, app: Router, room: usize, mut stopped: watch::Receiv
             }
         }
     }
-    drop(door);
-    while inside.join_next().await.is_some() {}
+    let mut late = JoinSet::new();
+    while !inside.is_empty() {
+        tokio::select! {
+            _ = inside.join_next() => {}
+            Some(_) = late.join_next() => {}
+            stream = door.next(), if late.len() < LATE_MAX => match stream {
+                Ok(stream) => drop(late.spawn(answer_once(stream, app.clone()))),
+                Err(_) => tokio::time::sleep(EXHAUSTED).await,
+            },
+        }
+    }
 }
 
-async fn converse(stream: Box<dyn Stream>, app: Router, mut stopped: watch::Receiver<bool>) {
+fn http() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES_MAX);
+    builder
+}
+
+/// Answers one request of somebody who comes while the node stops.
+async fn answer_once(stream: Box<dyn Stream>, app: Router) {
     let service = TowerToHyperService::new(app);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = http()
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+async fn converse(stream: Box<dyn Stream>, app: Router, mut stopped: watch::Receiver<bool>) {
+    let service = TowerToHyperService::new(app);
+    let connection = http().serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -1,7 +1,6 @@
 //! The models as they are now, and questions to them.
 
 use super::call::{Answer, Call};
-use super::events;
 use super::problem::Problem;
 use super::{body, sse};
 use crate::ModelCall;
@@ -11,11 +10,9 @@ use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::IntoResponse;
 use futures_util::stream::unfold;
-use mainstay_contract::ErrorReport;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::time::Instant;
-use tokio::sync::watch;
 
 /// Every model, by name.
 pub(super) async fn list(call: Call) -> Answer {
@@ -30,12 +27,7 @@ pub(super) async fn call(call: Call) -> Answer {
     let patience = mainstay_gateway::patience(call.request.headers()).map_err(Problem::invalid)?;
     let is_stream = call.accepts(sse::MEDIA_TYPE);
     let model = call.text("model").to_owned();
-    let Call {
-        node,
-        request,
-        stopped,
-        ..
-    } = call;
+    let Call { node, request, .. } = call;
     let fields = body::object(request).await?;
     let mut fields = fields.known(&["input", "system", "max_tokens"])?;
     let rule = || Problem::invalid("`max_tokens` must be a whole number above 0");
@@ -56,7 +48,6 @@ pub(super) async fn call(call: Call) -> Answer {
     if is_stream {
         let feed = Feed {
             calling: Some(calling),
-            stopped,
         };
         let headers = [
             (header::CONTENT_TYPE, sse::MEDIA_TYPE),
@@ -77,22 +68,12 @@ pub(super) async fn call(call: Call) -> Answer {
 struct Feed {
     /// Absent once it is over.
     calling: Option<Calling>,
-    stopped: watch::Receiver<bool>,
 }
 
 impl Feed {
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         let calling = self.calling.as_mut()?;
-        let said = tokio::select! {
-            said = calling.next() => said,
-            () = events::stop(&mut self.stopped) => {
-                let report = ErrorReport::new(
-                    mainstay_contract::Code::NodeUnreachable,
-                    "the node is stopping",
-                );
-                Err(Box::new(report))
-            }
-        };
+        let said = calling.next().await;
         let (kind, data): (&str, Value) = match said {
             Ok(Said::Text(text)) => ("text", json!({ "kind": "text", "text": text })),
             Ok(Said::Done(reply)) => ("done", json!({ "kind": "done", "reply": reply })),

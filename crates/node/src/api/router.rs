@@ -2,20 +2,21 @@
 //! document come.
 
 use super::call::{Answer, Call};
-use super::guard::Access;
+use super::guard::{Access, is_open};
 use super::problem::{self, Problem};
 use super::{
     document, events, models, observe, sessions, steps, task_events, task_runs, turns, usage,
 };
 use crate::Node;
+use crate::error::RequestError;
 use axum::Router;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use futures_util::FutureExt;
-use mainstay_contract::Code;
+use mainstay_contract::{Code, Coded};
 use mainstay_gateway::Caller;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -112,6 +113,9 @@ async fn guard(
         .judge(request.method(), request.uri(), request.headers(), caller);
     let (path, headers) = (request.uri().path(), request.headers());
     let is_gateway = mainstay_gateway::is_below(path);
+    if judged.is_ok() && *shared.stopped.borrow() && !is_open(path) {
+        return stopping(path, headers);
+    }
     let is_unserved = is_gateway && shared.node.serves_no_model();
     match judged {
         // Without a manifest nobody knows the callers' keys.
@@ -130,6 +134,17 @@ async fn guard(
     }
     let route = format!("{} {}", request.method(), request.uri().path());
     kept(&route, next.run(request)).await
+}
+
+/// Sends who comes while the node stops elsewhere.
+fn stopping(path: &str, headers: &HeaderMap) -> Response {
+    let report = RequestError::Stopping.report().retry_after_ms(1000);
+    let mut response = match mainstay_gateway::is_below(path) {
+        true => mainstay_gateway::unauthorized(path, headers, &report),
+        false => Problem::of(report).into_response(),
+    };
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
 }
 
 /// Answers with a report where a handler panics.

@@ -212,13 +212,18 @@ impl Node {
         self.inner.models.has_none()
     }
 
-    /// Ends the node in good order: effects under way are given up and begin again at the next start.
-    pub async fn shutdown(&self) {
+    /// Lets no turn and no run of tasks go on: effects under way are given up and begin again at the next start.
+    pub async fn rest(&self) {
         self.inner.stopping.send_replace(true);
         self.close_tasks().await;
         while self.inner.metrics.sessions_active.get() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
+    }
+
+    /// Ends the node in good order, once it [rests](Self::rest).
+    pub async fn shutdown(&self) {
+        self.rest().await;
         self.inner.models.stop();
         let gateway = self.gateway().clone();
         let _ended = tokio::task::spawn_blocking(move || gateway.shutdown()).await;

@@ -18,6 +18,7 @@ mod local;
 mod pools;
 mod reload;
 mod secrets;
+mod stops;
 mod streams;
 mod thoughts;
 mod timeouts;
@@ -282,9 +283,14 @@ impl Gate {
 
 /// A node whose log is in the file `log`.
 fn serve(place: &Place) -> Server {
+    serve_with(place, &[])
+}
+
+/// The same, with more arguments.
+fn serve_with(place: &Place, more: &[&str]) -> Server {
     let log = std::fs::File::create(place.path().join("log")).unwrap();
     let mut command = place.command(&["--json", "serve", "--listen", "127.0.0.1:0"]);
-    command.stderr(log);
+    command.args(more).stderr(log);
     Server::start(command, place)
 }
 

@@ -83,6 +83,7 @@ impl Place {
         let server = tokio::spawn(async move {
             let stopped = async {
                 let _dropped = stopped.await;
+                LIMIT
             };
             bound.serve(serving, stopped).await.unwrap();
         });
