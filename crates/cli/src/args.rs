@@ -5,6 +5,7 @@ mod model;
 pub(crate) use model::{By, ModelCall, ModelCommand, ModelUsage};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mainstay_node::api::HostName;
 use mainstay_sessions::OnBusy;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -137,6 +138,9 @@ pub(crate) struct Serve {
     /// The address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7447")]
     pub(crate) listen: SocketAddr,
+    /// A name that callers reach it by, beside its address and localhost, without port; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_host: Vec<HostName>,
     /// The session store, `sqlite:PATH`; by default `mainstay.db` in the data directory
     #[arg(long, value_name = "STORE")]
     pub(crate) store: Option<String>,

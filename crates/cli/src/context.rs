@@ -207,8 +207,7 @@ impl Connection {
         let (stop, stopped) = oneshot::channel::<()>();
         let listen = Listen {
             unix: Some(socket.path.clone()),
-            tcp: None,
-            key: None,
+            ..Listen::default()
         };
         let bound = api::bind(listen)
             .await

@@ -34,6 +34,7 @@ pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliE
         unix: Some(socket.path.clone()),
         tcp: Some(args.listen),
         key: Some(key_file.clone()),
+        hosts: args.allow_host,
     };
     let bound = api::bind(listen)
         .await

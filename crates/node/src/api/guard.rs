@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
 use mainstay_contract::Code;
 use mainstay_gateway::Caller;
 use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -16,6 +17,39 @@ const OPEN: [&str; 1] = ["/healthz"];
 /// Whether a path is open without a key, and as long as the node answers at all.
 pub(super) fn is_open(path: &str) -> bool {
     OPEN.contains(&path)
+}
+
+/// The exact name of a host, without a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostName(String);
+
+impl HostName {
+    fn is(&self, name: &str) -> bool {
+        self.0.eq_ignore_ascii_case(name)
+    }
+}
+
+/// A text that is no host name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a host is named like `gw.internal`, without scheme, port or wildcard")]
+pub struct NoHostName;
+
+impl FromStr for HostName {
+    type Err = NoHostName;
+
+    fn from_str(text: &str) -> Result<Self, NoHostName> {
+        let is_label = |label: &str| {
+            let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            (1..=63).contains(&label.len())
+                && label.bytes().all(is_known)
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        match text.len() <= 253 && text.split('.').all(is_label) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(NoHostName),
+        }
+    }
 }
 
 /// How callers of one listener are judged.
@@ -30,6 +64,8 @@ pub enum Access {
         key: Key,
         /// Where the listener is.
         address: SocketAddr,
+        /// Names that it is reached by as well.
+        hosts: Vec<HostName>,
     },
 }
 
@@ -43,16 +79,24 @@ impl Access {
         headers: &HeaderMap,
         callers: impl Fn(&str) -> Option<Caller>,
     ) -> Result<Option<Caller>, Problem> {
-        let Self::Key { key, address } = self else {
+        let Self::Key {
+            key,
+            address,
+            hosts,
+        } = self
+        else {
             return Ok(None);
         };
         let host = host(uri, headers)?;
-        if !is_ours(host, *address) {
+        let is_named = hosts.iter().any(|name| name.is(without_port(host)));
+        if !is_named && !is_ours(host, *address) {
             return Err(Problem::new(
                 Code::Forbidden,
                 format!("this node is not called `{}`", printable(host)),
             )
-            .hint("use the address the node listens on, or localhost"));
+            .hint(
+                "use the address the node listens on, or localhost, or start it with --allow-host",
+            ));
         }
         judge_origin(host, headers)?;
         if is_open(uri.path()) && matches!(*method, Method::GET | Method::HEAD) {
@@ -200,6 +244,7 @@ mod tests {
         let access = Access::Key {
             key: Key::new("k3y"),
             address: address("127.0.0.1:1"),
+            hosts: vec!["gw.internal".parse().unwrap()],
         };
         let judge = |pairs: &[(HeaderName, &'static str)], path: &'static str| {
             let mut headers = HeaderMap::new();
@@ -215,6 +260,16 @@ mod tests {
             &[host.clone(), (header::AUTHORIZATION, "Bearer k3y")],
             "/x"
         ));
+        for (name, is_ours) in [
+            ("gw.internal", true),
+            ("GW.internal:80", true),
+            ("gw.internal.evil.example", false),
+            ("x.gw.internal", false),
+            ("gw.internal:80:80", false),
+        ] {
+            let named = [(header::HOST, name), (API_KEY, "k3y")];
+            assert_eq!(judge(&named, "/x"), is_ours, "{name}");
+        }
         assert!(judge(
             &[host.clone(), (header::AUTHORIZATION, "bearer k3y")],
             "/x"
@@ -248,6 +303,25 @@ mod tests {
                 &[host.clone(), (API_KEY, "k3y"), (header::ORIGIN, origin)],
                 "/x"
             ));
+        }
+    }
+
+    #[test]
+    fn only_names_of_hosts_are_taken() {
+        for name in ["gw", "gw.internal", "a-b_c.svc.cluster.local", "10.0.0.1"] {
+            assert!(name.parse::<HostName>().is_ok(), "{name}");
+        }
+        for name in [
+            "",
+            "gw:80",
+            "http://gw",
+            "*.internal",
+            "gw.",
+            "a b",
+            "-a",
+            "[::1]",
+        ] {
+            assert_eq!(name.parse::<HostName>(), Err(NoHostName), "{name}");
         }
     }
 }

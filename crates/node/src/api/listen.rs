@@ -1,6 +1,6 @@
 //! Listening: a unix socket for the owner, TCP for whoever has the key, and an end in good order.
 
-use super::guard::Access;
+use super::guard::{Access, HostName};
 use super::key::Key;
 use super::room;
 use super::router::router_until;
@@ -40,6 +40,8 @@ pub struct Listen {
     pub tcp: Option<SocketAddr>,
     /// The file with the key for TCP, made where it is missing. TCP cannot do without.
     pub key: Option<PathBuf>,
+    /// Names that TCP is reached by, beside its address.
+    pub hosts: Vec<HostName>,
 }
 
 /// Why a node cannot be reached.
@@ -110,7 +112,7 @@ impl Coded for ServeError {
 #[derive(Debug)]
 pub struct Bound {
     unix: Option<(UnixListener, SocketFile)>,
-    tcp: Option<(TcpListener, SocketAddr, Key)>,
+    tcp: Option<(TcpListener, Access)>,
 }
 
 /// Opens the listeners. Callers wait from now on; [`Bound::serve`] answers them.
@@ -126,7 +128,15 @@ pub async fn bind(listen: Listen) -> Result<Bound, ServeError> {
             let failed = |error| ServeError::Tcp { address, error };
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             let address = listener.local_addr().map_err(failed)?;
-            Some((listener, address, key))
+            let hosts = listen.hosts;
+            Some((
+                listener,
+                Access::Key {
+                    key,
+                    address,
+                    hosts,
+                },
+            ))
         }
     };
     let unix = match listen.unix {
@@ -204,7 +214,11 @@ impl Bound {
     /// The address of the TCP listener.
     #[must_use]
     pub fn tcp(&self) -> Option<SocketAddr> {
-        self.tcp.as_ref().map(|(_, address, _)| *address)
+        let (_, access) = self.tcp.as_ref()?;
+        match access {
+            Access::Key { address, .. } => Some(*address),
+            Access::Owner => None,
+        }
     }
 
     /// Answers until `shutdown` ends, as many callers at a time as this process may open files for, which it
@@ -232,8 +246,8 @@ impl Bound {
             ));
             socket_file = Some(file);
         }
-        if let Some((listener, address, key)) = self.tcp {
-            let app = router_until(node, Access::Key { key, address }, stopped.clone());
+        if let Some((listener, access)) = self.tcp {
+            let app = router_until(node, access, stopped.clone());
             listeners.spawn(accept(Door::Tcp(listener), app, room::callers(), stopped));
         }
         let drain = shutdown.await;

@@ -27,7 +27,7 @@ mod unique;
 mod usage;
 
 pub use document::openapi;
-pub use guard::Access;
+pub use guard::{Access, HostName, NoHostName};
 pub use key::Key;
 pub use listen::{Bound, Listen, ServeError, bind, serve};
 pub use router::router;

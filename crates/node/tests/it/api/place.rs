@@ -71,6 +71,7 @@ impl Place {
             unix: Some(socket.clone()),
             tcp: Some("127.0.0.1:0".parse().unwrap()),
             key: Some(self.path("data/key")),
+            hosts: Vec::new(),
         };
         let bound = api::bind(listen).await.unwrap();
         let address = bound.tcp().unwrap();
