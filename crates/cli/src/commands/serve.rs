@@ -6,13 +6,14 @@ use crate::client::{SOCKET, SocketPath};
 use crate::context::Context;
 use crate::error::CliError;
 use mainstay_contract::Coded;
-use mainstay_node::api::{self, Listen};
+use mainstay_node::api::{self, Listen, ServeError};
 use mainstay_node::{StoreUrl, blobs_folder};
 use serde_json::json;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliError> {
     let mut config = context.node_config()?;
@@ -49,10 +50,10 @@ pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliE
         bound.serve(serving, until).await
     });
     let number = signals.next().await;
-    let asked = Instant::now();
     context.output.note(
         "ending: runs of tasks are stopped, running turns go on at the next start, requests may end",
     );
+    let asked = Instant::now();
     // Whoever follows a run hears how it ended.
     let is_urgent = tokio::select! {
         () = node.close_tasks() => false,
@@ -62,31 +63,37 @@ pub(crate) async fn run(context: &Context, args: Serve) -> Result<ExitCode, CliE
             true
         }
     };
-    let drain = match is_urgent {
+    let _ended = stop.send(match is_urgent {
         true => Duration::ZERO,
         false => args.drain.saturating_sub(asked.elapsed()),
-    };
-    let _ended = stop.send(drain);
-    let served = async {
-        tokio::select! {
-            ended = &mut server => ended.ok(),
-            _ = signals.next() => {
-                tracing::warn!("requests that were still in flight are cut");
-                server.abort();
-                None
-            }
-        }
-    };
-    let (served, ()) = tokio::join!(served, node.rest());
+    });
+    let (served, ()) = tokio::join!(drained(&mut server, &mut signals), node.rest());
     node.shutdown().await;
     drop(socket);
-    if let Some(Err(error)) = served {
-        return Err(error.report().into());
-    }
+    served?;
     Ok(match number {
         INTERRUPT => ExitCode::from(128 + INTERRUPT),
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// Waits until requests under way have ended, or cuts them at a signal.
+async fn drained(
+    server: &mut JoinHandle<Result<(), ServeError>>,
+    signals: &mut Signals,
+) -> Result<(), CliError> {
+    let ended = tokio::select! {
+        ended = &mut *server => ended,
+        _ = signals.next() => {
+            tracing::warn!("requests that were still in flight are cut");
+            server.abort();
+            return Ok(());
+        }
+    };
+    match ended {
+        Ok(served) => served.map_err(|error| error.report().into()),
+        Err(error) => Err(CliError::Runtime(error.to_string())),
+    }
 }
 
 /// Reads how long requests may take to end, such as `25s`.

@@ -11,8 +11,8 @@ use std::str::FromStr;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What is open without a key: it tells no more than that a node answers.
-const OPEN: [&str; 1] = ["/healthz"];
+/// What is open without a key: it tells no more than that a node answers, and takes requests.
+const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 
 /// Whether a path is open without a key, and as long as the node answers at all.
 pub(super) fn is_open(path: &str) -> bool {

@@ -1,9 +1,12 @@
 //! Looking at the node itself.
 
 use super::call::{Answer, Call};
+use super::problem::Problem;
+use crate::error::RequestError;
 use axum::Json;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use mainstay_contract::Code;
 use serde_json::json;
 
 /// The text format of Prometheus.
@@ -13,6 +16,20 @@ const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) async fn health(_: Call) -> Answer {
     let body = json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") });
     Ok(Json(body).into_response())
+}
+
+/// Whether requests may be sent here. Needs no key and tells nothing else.
+pub(super) async fn ready(call: Call) -> Answer {
+    let is_stopping = *call.stopped.borrow() || call.node.is_stopping();
+    let problem = if is_stopping {
+        Problem::from(RequestError::Stopping)
+    } else if call.node.serves_no_model() {
+        let message = "the manifest of this node is not valid; its log says why";
+        Problem::new(Code::ManifestInvalid, message)
+    } else {
+        return health(call).await;
+    };
+    Err(problem.status(StatusCode::SERVICE_UNAVAILABLE))
 }
 
 /// What this host can do, and whether the store is sound.

@@ -67,6 +67,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/doctor", observe::doctor),
         get("/openapi.json", document::serve),
         get("/healthz", observe::health),
+        get("/readyz", observe::ready),
         get("/metrics", observe::metrics),
     ]
 }

@@ -221,6 +221,11 @@ impl Node {
         }
     }
 
+    /// Whether it ends, and takes up nothing more.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.inner.tasks.is_closed() || *self.inner.stopping.borrow()
+    }
+
     /// Ends the node in good order, once it [rests](Self::rest).
     pub async fn shutdown(&self) {
         self.rest().await;

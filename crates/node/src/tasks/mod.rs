@@ -164,6 +164,11 @@ impl TaskRuns {
         tracing::warn!("a run of tasks did not end in time");
     }
 
+    /// Whether no run begins any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.kept().is_closed
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

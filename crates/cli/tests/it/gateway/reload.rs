@@ -98,8 +98,12 @@ async fn a_node_that_starts_with_an_invalid_manifest_says_so_and_learns_of_a_bet
         (told.status, told.header("x-mainstay-code")),
         (403, "runtime.forbidden")
     );
+    let (status, told) = gate.server.get("/readyz").await;
+    assert_eq!((status, &told["code"]), (503, &"manifest.invalid".into()));
+    assert!(!told.to_string().contains("provider"), "{told}");
     gate.rewrite(&model("second", "openai", "ok", ""), "");
     assert!(served(&gate, "second").await);
+    assert_eq!(gate.server.get("/readyz").await.0, 200);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use super::{Gate, Route, model, serve_with};
 use crate::harness::LIMIT;
 use rustix::process::Signal;
+use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// A stream that has begun.
@@ -37,6 +38,8 @@ async fn a_stream_under_way_goes_on_to_its_end_and_who_comes_meanwhile_is_sent_a
     drains(&gate).await;
     gate.chat("m").await.failed("node.unreachable", 503);
     assert_eq!(gate.server.get("/healthz").await.0, 200);
+    let (status, told) = gate.server.get("/readyz").await;
+    assert_eq!((status, &told["code"]), (503, &json!("node.unreachable")));
     let mut seen = String::new();
     while let Some(piece) = response.chunk().await.unwrap() {
         seen.push_str(&String::from_utf8_lossy(&piece));

@@ -21,7 +21,7 @@ pub fn openapi() -> Value {
             "title": "Mainstay",
             "summary": "Durable AI agents that survive being killed",
             "description": "Over the unix socket of the data directory no key is needed. Over TCP every \
-                request but GET /healthz shows the key of the file `key` in the data directory, or below \
+                request but GET /healthz and /readyz shows the key of the file `key` in the data directory, or below \
                 /v1 one of the manifest's `keys`. Every failure is an ErrorReport, but below /v1, where \
                 official clients of OpenAI and Anthropic find what they expect.",
             "version": env!("CARGO_PKG_VERSION"),

@@ -159,6 +159,12 @@ fn node() -> Vec<Entry> {
     let health = Operation::new("health", "Whether the node answers; needs no key")
         .answers("200", "It does", "Health")
         .done();
+    let ready = Operation::new(
+        "ready",
+        "Whether requests may be sent here: its manifest can be used, and it does not stop; needs no key",
+    )
+    .answers("200", "They may", "Health")
+    .done();
     let metrics = Operation::new("metrics", "Figures for Prometheus")
         .also("200", "text/plain", json!({ "type": "string" }))
         .done();
@@ -166,6 +172,7 @@ fn node() -> Vec<Entry> {
         ("/api/doctor", "get", doctor),
         ("/openapi.json", "get", document),
         ("/healthz", "get", health),
+        ("/readyz", "get", ready),
         ("/metrics", "get", metrics),
     ]
 }

@@ -36,6 +36,7 @@ async fn tcp_needs_the_key_and_healthz_does_not() {
             .refused("runtime.unauthorized");
     }
     assert_eq!(served.raw(bare("/healthz", "")).await.status, 200);
+    assert_eq!(served.raw(bare("/readyz", "")).await.status, 200);
     let key = format!("x-api-key: {}\r\n", served.key);
     assert_eq!(served.raw(bare("/api/sessions", &key)).await.status, 200);
     assert_eq!(served.get("/api/sessions").await.status, 200);
