@@ -162,7 +162,8 @@ fn the_node_that_owns_the_folder_is_asked_or_the_one_at_a_url() {
     let reply = remote(&["call", "m", "hi", "--stream"]).ok().json();
     assert_eq!(reply["reply"]["usd"], "0.002");
     let usage = remote(&["usage", "--by", "model"]).ok().json();
-    let row = json!({ "model": "m", "answers": 2, "failures": 0, "input_tokens": 2000, "output_tokens": 1000, "usd": "0.004" });
+    let row = json!({ "model": "m", "answers": 2, "failures": 0, "input_tokens": 2000, "output_tokens": 1000,
+        "cache_read_tokens": 0, "cache_write_tokens": 0, "reasoning_tokens": 0, "usd": "0.004" });
     assert_eq!(usage["rows"], json!([row]));
     assert_eq!(remote(&["ls"]).ok().json().as_array().unwrap().len(), 6);
 }
@@ -203,7 +204,8 @@ m      -    2        0         2000  1000  0.004
     assert_eq!(
         sum["rows"],
         json!([{ "day": day, "answers": 3, "failures": 0,
-        "input_tokens": 3000, "output_tokens": 1500, "usd": "0.004" }])
+        "input_tokens": 3000, "output_tokens": 1500,
+        "cache_read_tokens": 0, "cache_write_tokens": 0, "reasoning_tokens": 0, "usd": "0.004" }])
     );
     let later = place.mainstay(&["--json", "model", "usage", "--since", "2999-01-01"]);
     assert_eq!(later.ok().json()["rows"], json!([]));

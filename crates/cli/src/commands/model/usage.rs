@@ -11,11 +11,22 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 /// What is added up, beside money.
-const COUNTS: [&str; 4] = ["answers", "failures", "input_tokens", "output_tokens"];
+const COUNTS: [&str; 7] = [
+    "answers",
+    "failures",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+];
+
+/// How many of these a table shows.
+const SHOWN: usize = 4;
 
 #[derive(Default)]
 struct Sum {
-    counts: [u64; 4],
+    counts: [u64; COUNTS.len()],
     usd: Usd,
 }
 
@@ -49,7 +60,7 @@ pub(super) async fn run(
         let names = group
             .iter()
             .map(|name| name.clone().unwrap_or_else(|| "-".to_owned()));
-        let counts = sum.counts.iter().map(u64::to_string);
+        let counts = sum.counts.iter().take(SHOWN).map(u64::to_string);
         rows.push(names.chain(counts).chain([sum.usd.to_string()]).collect());
     }
     table(output, &rows);
