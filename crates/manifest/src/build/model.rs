@@ -46,6 +46,8 @@ pub(super) fn model(
     let (price, is_free) = price(object, findings);
     let hedge_after = hedge(object, timeout.as_ref(), findings);
     let own = |key| object.text(key).map(str::to_owned);
+    base_url_is_none_of_a_route(object, findings);
+    hedge_has_effect(object, findings);
     let provider = provider(object, api_key.map(|secret| SecretRef { secret }), pool)?;
     route_has_effect(object, &provider, findings);
     Some(Model {
@@ -232,6 +234,36 @@ fn route_has_effect(object: &Object, provider: &Provider, findings: &mut Finding
                 "leave `{key}` out, or begin `base_url` with `https://`"
             )));
         }
+    }
+}
+
+/// What is asked of the server is added to where its API begins.
+fn base_url_is_none_of_a_route(object: &Object, findings: &mut Findings) {
+    let (Some(url), Some(item)) = (object.text("base_url"), object.get("base_url")) else {
+        return;
+    };
+    let routes = [
+        "/chat/completions",
+        "/responses",
+        "/messages",
+        "/embeddings",
+    ];
+    let url = url.trim_end_matches('/');
+    if let Some(route) = routes.into_iter().find(|route| url.ends_with(route)) {
+        let message = format!("`base_url` is where the API begins, and `{route}` is added to it");
+        let finding = item.place.finding(Problem::Conflict, message);
+        findings.add(finding.hint(format!("leave `{route}` out")));
+    }
+}
+
+/// A second call goes to another model than the first.
+fn hedge_has_effect(object: &Object, findings: &mut Findings) {
+    let has_other = object.list("fallback").is_some_and(|list| !list.is_empty());
+    if let (false, false, Some(item)) = (has_other, object.is_written("pool"), object.get("hedge"))
+    {
+        let message = "`hedge` has no effect: there is no second model to ask";
+        let finding = item.place.finding(Problem::Conflict, message);
+        findings.add(finding.hint("add a `fallback`, or leave `hedge` out"));
     }
 }
 

@@ -104,7 +104,6 @@ pub(crate) const CHANGES: &[(&str, &str, bool)] = &[
         r#"[{"to": "local", "on": ["always"]}]"#,
         false,
     ),
-    ("/models/main/hedge", r#"{"after": "2s"}"#, true),
     ("/models/main/hedge", r#"{}"#, false),
     ("/models/main/idempotent", r#"false"#, true),
     ("/models/main/cache", r#"{"ttl": "10m"}"#, true),
