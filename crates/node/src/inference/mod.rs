@@ -78,7 +78,7 @@ struct Known {
     /// The last that was looked at; not the same where it could not be used.
     seen: Option<Arc<Manifest>>,
     opened: Opened,
-    keys: Vec<(String, Option<[u8; 32]>)>,
+    keys: Vec<Hashed>,
     /// What was wrong with the manifest when it was looked at last; it is said once.
     complaint: Option<String>,
 }
@@ -139,6 +139,11 @@ impl Models {
         self.probers.known().await;
     }
 
+    /// Why a model cannot be used as it stands in the manifest; nothing where it can.
+    pub(crate) fn unusable(&self, name: &str) -> Option<String> {
+        self.lock().opened.unusable(name).cloned()
+    }
+
     /// Asks no more servers for their health.
     pub(crate) fn stop(&self) {
         self.probers.stop();
@@ -185,6 +190,7 @@ impl Models {
         let mut known = self.lock();
         known.complaint = None;
         let keys = hashes(&manifest, folder);
+        warn_of(&keys, &known.keys);
         let is_same = known
             .seen
             .as_ref()
@@ -207,23 +213,8 @@ impl Models {
             on_local: Some(&on_local),
         };
         match settings::of(&manifest, folder, &keys, &place, opened) {
-            Ok(mut settings) => {
-                let is_local = |name: &str| {
-                    let model = manifest.models.get(name);
-                    model.is_some_and(|model| matches!(model.provider, Source::Local { .. }))
-                };
-                self.followed().retain(|name, _| is_local(name));
-                let asked = opened.asked();
-                let anew = self.probers.exchange(&asked);
-                for (name, deployment) in &mut settings.gate.deployments {
-                    let is_told = asked.contains_key(name) || is_local(name);
-                    deployment.is_ready = match anew.contains(name) {
-                        true => Some(false),
-                        false => (!is_told).then_some(true),
-                    };
-                }
-                self.gateway.configure(settings);
-                self.probers.begin(&self.gateway);
+            Ok(settings) => {
+                self.configure(settings, &manifest, opened);
                 known.manifest = Some(Arc::clone(&manifest));
             }
             // It is not tried again before it changes.
@@ -232,6 +223,32 @@ impl Models {
             }
         }
         (known.seen, known.keys) = (Some(manifest), keys);
+    }
+
+    /// Serves these models from now on, as far as they can be used.
+    fn configure(&self, mut settings: Settings, manifest: &Manifest, opened: &Opened) {
+        let is_local = |name: &str| {
+            let model = manifest.models.get(name);
+            model.is_some_and(|model| matches!(model.provider, Source::Local { .. }))
+        };
+        self.followed().retain(|name, _| is_local(name));
+        let asked = opened.asked();
+        let anew = self.probers.exchange(&asked);
+        let mut unusable = Vec::new();
+        for (name, deployment) in &mut settings.gate.deployments {
+            let is_told = asked.contains_key(name) || is_local(name);
+            let reason = opened.unusable(name);
+            deployment.is_ready = match reason.is_some() || anew.contains(name) {
+                true => Some(false),
+                false => (!is_told).then_some(true),
+            };
+            unusable.extend(reason.map(|reason| (Arc::clone(name), reason)));
+        }
+        self.gateway.configure(settings);
+        for (name, reason) in unusable {
+            self.gateway.set_ready(&name, false, Some(EVERY), reason);
+        }
+        self.probers.begin(&self.gateway);
     }
 
     fn followed(&self) -> MutexGuard<'_, BTreeMap<String, Followed>> {
@@ -267,20 +284,46 @@ fn follow(gateway: Gateway, name: &str, mut status: watch::Receiver<Status>) -> 
     task.abort_handle()
 }
 
-/// The hashes of the callers' keys, by name; none where a key cannot be read, which nobody can show then.
-fn hashes(manifest: &Manifest, folder: &Path) -> Vec<(String, Option<[u8; 32]>)> {
+/// The hash of a caller's key, or why nobody can show it.
+type Hashed = (String, Result<[u8; 32], String>);
+
+/// The hashes of the callers' keys, by name. Of several with the same value nobody could tell whose limits count, so
+/// none of them lets anybody in.
+fn hashes(manifest: &Manifest, folder: &Path) -> Vec<Hashed> {
     let hash = |(name, key): (&String, &mainstay_manifest::Key)| {
         let source = manifest.secrets.get(&key.secret)?;
         let hash = match secrets::read(&key.secret, source, folder) {
-            Ok(secret) => Some(*blake3::hash(secret.expose().as_bytes()).as_bytes()),
-            Err(report) => {
-                tracing::debug!(key = name, error = %report.message, "a key cannot be read");
-                None
-            }
+            Ok(secret) => Ok(*blake3::hash(secret.expose().as_bytes()).as_bytes()),
+            Err(report) => Err(report.message),
         };
         Some((name.clone(), hash))
     };
-    manifest.keys.iter().filter_map(hash).collect()
+    let read: Vec<Hashed> = manifest.keys.iter().filter_map(hash).collect();
+    let alone = |(name, hash): &Hashed| {
+        let same = |(_, other): &&Hashed| hash.is_ok() && other == hash;
+        let same = read.iter().filter(same).map(|(name, _)| name.as_str());
+        let same: Vec<&str> = same.collect();
+        match same.len() {
+            0 | 1 => (name.clone(), hash.clone()),
+            _ => {
+                let names = same.join("`, `");
+                (
+                    name.clone(),
+                    Err(format!("the keys `{names}` have the same value")),
+                )
+            }
+        }
+    };
+    read.iter().map(alone).collect()
+}
+
+/// Says which keys let nobody in, of those that did not stand so before.
+fn warn_of(keys: &[Hashed], before: &[Hashed]) {
+    for key @ (name, hash) in keys {
+        if let (Err(why), false) = (hash, before.contains(key)) {
+            tracing::warn!(key = name, error = %why, "a caller's key lets nobody in");
+        }
+    }
 }
 
 /// Keeps the models as the manifest has them until the node stops.

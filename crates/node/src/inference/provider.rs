@@ -75,7 +75,9 @@ impl Opened {
                     Ok(outcome) => outcome,
                     Err(report) => {
                         let message = report.message;
-                        tracing::debug!(model = name, error = message, "a model cannot be used");
+                        if self.unusable(name) != Some(&message) {
+                            tracing::warn!(model = name, error = message, "a model cannot be used");
+                        }
                         let model = name.clone();
                         Outcome::Failed(Arc::new(Unusable { model, message }))
                     }
@@ -102,6 +104,14 @@ impl Opened {
                 Outcome::Opened(_, None) | Outcome::Failed(_) => None,
             });
         asked.collect()
+    }
+
+    /// Why a model could not be opened; nothing where it was.
+    pub(super) fn unusable(&self, name: &str) -> Option<&String> {
+        match self.0.get(name)? {
+            (_, Outcome::Failed(unusable)) => Some(&unusable.message),
+            (_, Outcome::Opened(..)) => None,
+        }
     }
 
     /// Whether a model could not be opened, and may be by now.

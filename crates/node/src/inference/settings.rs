@@ -1,5 +1,6 @@
 //! The manifest in the gateway's words.
 
+use super::Hashed;
 use super::prices;
 use super::provider::{Opened, Place};
 use mainstay_contract::ErrorReport;
@@ -19,7 +20,7 @@ const OUTPUT_TOKENS_USUAL: u64 = 1024;
 pub(super) fn of(
     manifest: &Manifest,
     folder: &Path,
-    keys: &[(String, Option<[u8; 32]>)],
+    keys: &[Hashed],
     place: &Place<'_>,
     opened: &mut Opened,
 ) -> Result<Settings, Box<ErrorReport>> {
@@ -132,16 +133,11 @@ fn deployment(name: &Arc<str>, model: &Model, table: &gate::PriceTable) -> gate:
     }
 }
 
-fn add_key(
-    settings: &mut Settings,
-    name: &str,
-    key: &manifest::Key,
-    hashes: &[(String, Option<[u8; 32]>)],
-) {
+fn add_key(settings: &mut Settings, name: &str, key: &manifest::Key, hashes: &[Hashed]) {
     let hash = hashes
         .iter()
         .find(|(known, _)| known == name)
-        .and_then(|(_, hash)| *hash);
+        .and_then(|(_, hash)| hash.as_ref().ok().copied());
     let name: Arc<str> = Arc::from(name);
     if let Some(hash) = hash {
         settings

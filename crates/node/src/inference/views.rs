@@ -40,6 +40,9 @@ pub struct ModelStatus {
     pub queued: usize,
     /// Its own budget.
     pub budget: Option<BudgetStatus>,
+    /// Why it cannot be used as it stands in the manifest; absent where it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<String>,
     /// Its worker; absent for a model that does not run on this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerStatus>,
@@ -297,6 +300,7 @@ fn model(
         active: answering.iter().map(|view| view.active).sum(),
         queued: answering.iter().map(|view| view.queued).sum(),
         budget: None,
+        unusable: None,
         worker: None,
         health: None,
     }

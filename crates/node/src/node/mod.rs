@@ -185,7 +185,13 @@ impl Node {
         let with_source = |model: ModelStatus| {
             let worker = self.inner.models.local_status(&model.name);
             let health = self.inner.models.health(&model.name);
-            ModelStatus { health, ..model }.with_worker(worker)
+            let unusable = self.inner.models.unusable(&model.name);
+            let model = ModelStatus {
+                health,
+                unusable,
+                ..model
+            };
+            model.with_worker(worker)
         };
         models.map(with_source).collect()
     }

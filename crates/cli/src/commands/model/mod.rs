@@ -89,6 +89,9 @@ fn health(model: &Value) -> String {
     if let Some(unready) = model["worker"]["unready"].as_str() {
         return unready.to_owned();
     }
+    if let Some(unusable) = model["unusable"].as_str() {
+        return unusable.to_owned();
+    }
     let health = &model["health"];
     let (Some(state), Some(since)) = (health["state"].as_str(), health["since"].as_u64()) else {
         return "-".to_owned();

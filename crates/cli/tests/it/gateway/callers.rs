@@ -1,7 +1,9 @@
 //! What callers do wrong, and who may call. Nothing of it reaches the upstream.
 
 use super::{Gate, ROUTES, Route, model};
+use crate::harness::LIMIT;
 use serde_json::{Value, json};
+use std::time::Instant;
 
 /// Requests, and the field that is wrong with each.
 fn malformed() -> Vec<(Route, Value, &'static str)> {
@@ -357,4 +359,37 @@ async fn what_stands_twice_is_sent_once_as_it_was_judged() {
     let sent = gate.upstream.requests("ok").pop().unwrap();
     assert_eq!(sent["body"]["max_completion_tokens"], 3, "{sent}");
     assert_eq!(gate.upstream.hits("other"), 0);
+}
+
+#[tokio::test]
+async fn keys_of_the_same_value_let_nobody_in_until_that_is_mended() {
+    let keys = "keys:\n  amy: {secret: amy}\n  zed: {secret: zed}\n  lost: {secret: lost}\n\
+                secrets:\n  amy: {file: amy.key}\n  zed: {file: zed.key}\n  lost: {file: lost.key}\n";
+    let gate = Gate::starting(&model("m", "openai", "ok", ""), keys, |place| {
+        place.write("amy.key", "sk-the-same\n");
+        place.write("zed.key", "sk-the-same\n");
+        super::serve(place)
+    });
+    let told = gate.ask_as("sk-the-same", "m").await;
+    told.failed("runtime.unauthorized", 401);
+    let log = gate.place.read("log");
+    assert!(
+        log.contains("the keys `amy`, `zed` have the same value"),
+        "{log}"
+    );
+    assert!(
+        log.contains("lost.key") && !log.contains("sk-the-same"),
+        "{log}"
+    );
+    gate.place.write("zed.key", "sk-zeds-own\n");
+    let deadline = Instant::now() + LIMIT;
+    while gate.ask_as("sk-the-same", "m").await.status != 200 {
+        assert!(Instant::now() < deadline);
+    }
+    gate.ask_as("sk-zeds-own", "m").await.ok();
+    gate.place.write("amy.key", "");
+    gate.until("the log says that the key is gone", || {
+        gate.place.read("log").contains("amy.key: it is empty")
+    })
+    .await;
 }

@@ -1,10 +1,12 @@
 //! A provider behind TLS with a certificate of one's own, and behind a proxy.
 
 use super::{Gate, PROVIDERS, ROUTES, Route, model, serve};
+use crate::harness::LIMIT;
 use mainstay_testkit::upstream::Upstream;
 use rustls::pki_types::PrivateKeyDer;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -127,16 +129,35 @@ async fn a_certificate_or_a_proxy_that_is_missing_is_named() {
     for (name, code, status, said) in [
         (
             "missing",
-            "inference.model_not_found",
-            404,
+            "inference.backpressure",
+            503,
             "none.pem cannot be read",
         ),
-        ("empty", "inference.model_not_found", 404, "no certificate"),
+        ("empty", "inference.backpressure", 503, "no certificate"),
         ("far", "inference.network_error", 502, "refused"),
     ] {
         let told = gate.chat(name).await;
         told.failed(code, status);
         assert!(told.body.contains(said), "{told:?}");
+        if code == "inference.backpressure" {
+            assert_eq!(told.header("x-mainstay-responsible"), "operator");
+            let log = gate.place.read("log");
+            assert_eq!(log.matches(said).count(), 1, "{log}");
+            let (_, models) = gate.server.get("/api/models").await;
+            let models = models.as_array().unwrap();
+            let model = models.iter().find(|model| model["name"] == name).unwrap();
+            assert_eq!(model["ready"], false, "{model}");
+            assert!(
+                model["unusable"].as_str().unwrap().contains(said),
+                "{model}"
+            );
+        }
     }
     assert_eq!(upstream.hits("ok"), 0);
+    // What is mended is taken up.
+    gate.place.write("empty.pem", &certificate);
+    let deadline = Instant::now() + LIMIT;
+    while gate.chat("empty").await.status != 200 {
+        assert!(Instant::now() < deadline);
+    }
 }

@@ -54,6 +54,7 @@ pub(super) fn schemas() -> Value {
             ("retry_after_ms!", or_null(integer())), ("active!", integer()), ("queued!", integer()),
             ("budget!", or_null(reference("BudgetStatus"))), ("worker", reference("WorkerStatus")),
             ("health", reference("HealthStatus")),
+            ("unusable", string()),
         ]),
         "HealthStatus": object("How the server of a model is doing", &[
             ("state!", words(&["starting", "ready", "failed"])), ("since!", reference("Timestamp")),
@@ -146,6 +147,7 @@ mod tests {
                 started: 1,
                 unready: None,
             }),
+            unusable: Some(String::new()),
             health: Some(HealthStatus {
                 state: HealthState::Failed,
                 since: Timestamp(5),
