@@ -1,11 +1,16 @@
 //! What this host can and cannot do, and whether what is stored is sound.
 
+use crate::config::{NodeConfig, StoreUrl};
 use crate::error::RequestError;
+use crate::inference::LEDGER;
 use crate::node::Inner;
 use crate::workspaces::blocking;
-use mainstay_runtimes::sandbox::HostSupport;
+use mainstay_contract::{Code, Coded};
+use mainstay_gateway::Ledger;
+use mainstay_runtimes::sandbox::{HostSupport, Sandbox, SandboxConfig};
 use mainstay_runtimes::workspace;
 use mainstay_sessions::WorkspaceMode;
+use mainstay_storage::{DataDirLock, OpenParams, SqliteJournal, VerifyReport};
 use serde::Serialize;
 
 /// How a check went.
@@ -56,24 +61,85 @@ pub(crate) async fn examine(inner: &Inner) -> Result<DoctorReport, RequestError>
     let verified = tokio::task::spawn_blocking(move || store.verify()).await;
     let verified = verified.map_err(|error| RequestError::Internal(error.to_string()))?;
     let report = verified.map_err(RequestError::Store)?;
-    let damaged = damaged_workspaces(inner).await?;
-    let sound = report.findings.is_empty() && damaged.is_empty();
+    let workspaces = damaged_workspaces(inner).await?;
+    let sound = report.findings.is_empty() && workspaces.is_empty();
     if sound {
-        let detail = format!(
-            "{} records and {} blobs verified",
-            report.records, report.blobs
-        );
-        checks.push(ok("store", &detail));
+        checks.push(whole(&report));
     }
     let findings = report.findings.iter().map(ToString::to_string);
-    for detail in findings.chain(damaged) {
-        checks.push(Check {
-            name: "store",
-            status: CheckStatus::Damaged,
-            detail,
-        });
+    for detail in findings.chain(workspaces) {
+        checks.push(damaged("store", detail));
     }
     Ok(DoctorReport { checks, sound })
+}
+
+/// Looks at the host and at what is stored, each for itself, where no node can be opened.
+pub async fn examine_apart(config: NodeConfig) -> DoctorReport {
+    let mut checks = host_alone(&config).await;
+    let looked = tokio::task::spawn_blocking(move || stored(&config)).await;
+    match looked {
+        Ok(stored) => checks.extend(stored),
+        Err(error) => checks.push(damaged("store", error.to_string())),
+    }
+    let is_damaged = |check: &Check| matches!(check.status, CheckStatus::Damaged);
+    let sound = !checks.iter().any(is_damaged);
+    DoctorReport { checks, sound }
+}
+
+async fn host_alone(config: &NodeConfig) -> Vec<Check> {
+    let node = format!("doctor-{}", std::process::id());
+    let scratch = std::env::temp_dir().join(format!("mainstay-{node}"));
+    let sandbox = Sandbox::new(SandboxConfig {
+        exe: config.exe.clone(),
+        node,
+        scratch: scratch.clone(),
+    });
+    let checks = match sandbox.await {
+        Ok(sandbox) => {
+            let checks = host(sandbox.support());
+            sandbox.close().await;
+            checks
+        }
+        Err(error) => vec![missing("sandbox", &error.to_string())],
+    };
+    let _absent = std::fs::remove_dir_all(scratch);
+    checks
+}
+
+fn stored(config: &NodeConfig) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let lock = DataDirLock::acquire(&config.data_dir);
+    if let Err(error) = &lock {
+        checks.push(damaged("data_dir", error.to_string()));
+        if error.code() == Code::StoreLocked {
+            return checks;
+        }
+    }
+    let StoreUrl::Sqlite(database) = config.store.clone();
+    let blobs = config.blobs.clone();
+    let blobs = blobs.unwrap_or_else(|| config.data_dir.join("blobs"));
+    let journal = SqliteJournal::open(OpenParams { database, blobs });
+    match journal.and_then(|journal| journal.verify()) {
+        Ok(report) if report.findings.is_empty() => checks.push(whole(&report)),
+        Ok(report) => {
+            let findings = report.findings.iter();
+            checks.extend(findings.map(|finding| damaged("store", finding.to_string())));
+        }
+        Err(error) => checks.push(damaged("store", error.to_string())),
+    }
+    checks.push(match Ledger::open(&config.data_dir.join(LEDGER)) {
+        Ok(_) => ok("ledger", "what was spent on models is known"),
+        Err(error) => damaged("ledger", error.to_string()),
+    });
+    checks
+}
+
+fn whole(report: &VerifyReport) -> Check {
+    let VerifyReport { records, blobs, .. } = report;
+    ok(
+        "store",
+        &format!("{records} records and {blobs} blobs verified"),
+    )
 }
 
 /// What is wrong with the committed views of sessions.
@@ -168,6 +234,14 @@ fn ok(name: &'static str, detail: &str) -> Check {
         name,
         status: CheckStatus::Ok,
         detail: detail.to_owned(),
+    }
+}
+
+fn damaged(name: &'static str, detail: String) -> Check {
+    Check {
+        name,
+        status: CheckStatus::Damaged,
+        detail,
     }
 }
 

@@ -25,7 +25,7 @@ mod wiring;
 mod workspaces;
 
 pub use config::{NodeConfig, StoreUrl, StoreUrlError, blobs_folder};
-pub use doctor::{Check, CheckStatus, DoctorReport};
+pub use doctor::{Check, CheckStatus, DoctorReport, examine_apart};
 pub use error::{NodeOpenError, RequestError};
 pub use export::ReplayReport;
 pub use inference::{

@@ -77,6 +77,31 @@ fn doctor_finds_a_damaged_blob() {
 }
 
 #[test]
+fn doctor_goes_on_where_no_node_can_be_opened() {
+    let place = Place::scripted("- text: hi\n");
+    place.run(&["--session", "s"]).ok();
+    let ledger = place.data_dir().join("spending.jsonl");
+    fs::write(&ledger, "not an entry\nnor this\n").unwrap();
+    let report = place.mainstay(&["--json", "doctor"]);
+    assert_eq!(report.exit, 9, "{report:?}");
+    let report = report.json();
+    let status = |name: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["name"] == name);
+        check.map(|check| check["status"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(status("ledger").as_deref(), Some("damaged"), "{report}");
+    assert_eq!(status("store").as_deref(), Some("ok"), "{report}");
+    assert!(status("sandbox").is_some(), "{report}");
+    fs::write(place.data_dir().join("mainstay.db"), "junk\n".repeat(2000)).unwrap();
+    let ran = place.mainstay(&["doctor"]);
+    assert_eq!(ran.exit, 9, "{ran:?}");
+    for name in ["sandbox", "store", "ledger"] {
+        assert!(ran.stdout.contains(name), "{ran:?}");
+    }
+}
+
+#[test]
 fn doctor_finds_what_a_workspace_lacks() {
     let place = Place::scripted(
         "- tool_calls: [{name: shell, arguments: {command: 'echo agent > made'}}]\n- text: done\n",

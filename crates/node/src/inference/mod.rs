@@ -43,7 +43,7 @@ use tokio::task::AbortHandle;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// The name of the ledger in the data directory.
-const LEDGER: &str = "spending.jsonl";
+pub(crate) const LEDGER: &str = "spending.jsonl";
 
 /// The models.
 pub(crate) struct Models {
