@@ -61,7 +61,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Write a first manifest
     Init(Init),
-    /// Report everything that is wrong with the manifest, with line and column
+    /// Report everything that is wrong with the manifest, and with the files that its models need, with line and
+    /// column
     Check,
     /// Print the JSON Schema of the manifest, for editors
     Schema,

@@ -103,6 +103,8 @@ pub enum Problem {
     },
     /// A key that means nothing beside the others, or values that contradict each other.
     Conflict,
+    /// What it names cannot be used.
+    Unusable,
     /// The same thing given twice.
     Repeated,
     /// Understood, but this version cannot do it.

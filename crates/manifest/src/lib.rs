@@ -77,5 +77,23 @@ pub fn check_project(name: &str, bytes: &[u8]) -> Checked<Project> {
     findings.finish(project)
 }
 
+/// A finding about a field of a manifest that is valid in itself: what the field names cannot be used. It stands where
+/// the value is written, or around it where it is not.
+#[must_use]
+pub fn unusable(name: &str, bytes: &[u8], field: &[&str], message: &str) -> Finding {
+    let mut unheard = finding::Findings::new(name);
+    let root = source::text(bytes, &mut unheard).and_then(|text| yaml::parse(&text, &mut unheard));
+    let mut place = finding::Place::START;
+    let mut node = root.as_ref();
+    for key in field {
+        node = node.and_then(|node| node.entry(key));
+        place = place.key(key, node.map_or(place.at, |node| node.at));
+    }
+    Finding {
+        file: name.to_owned(),
+        ..place.finding(Problem::Unusable, message)
+    }
+}
+
 /// The most bytes a manifest may have.
 pub const BYTES_MAX: usize = 16 << 20;

@@ -17,6 +17,17 @@ pub(crate) struct Node {
     pub(crate) content: Content,
 }
 
+impl Node {
+    /// What a map holds under a key.
+    pub(crate) fn entry(&self, name: &str) -> Option<&Self> {
+        let Content::Map(entries) = &self.content else {
+            return None;
+        };
+        let (_, value) = entries.iter().find(|(key, _)| key.text == name)?;
+        Some(value)
+    }
+}
+
 /// What a value is.
 #[derive(Debug, Clone)]
 pub(crate) enum Content {

@@ -29,8 +29,9 @@ pub use doctor::{Check, CheckStatus, DoctorReport, examine_apart};
 pub use error::{NodeOpenError, RequestError};
 pub use export::ReplayReport;
 pub use inference::{
-    BudgetStatus, Day, HealthFailure, HealthState, HealthStatus, ModelCall, ModelReply,
-    ModelStatus, NoDay, PriceStatus, ReplyTokens, Usage, UsageFilter, UsageLine, WorkerStatus,
+    BudgetStatus, Day, FileFindings, HealthFailure, HealthState, HealthStatus, ModelCall,
+    ModelReply, ModelStatus, NoDay, PriceStatus, ReplyTokens, Usage, UsageFilter, UsageLine,
+    WorkerStatus, check_files,
 };
 pub use mainstay_local::{MODEL_WORKER, worker_main as model_worker_main};
 pub use node::{Node, ResolveWord, TurnAccepted, TurnRequest};

@@ -10,8 +10,13 @@ use std::process::ExitCode;
 
 pub(crate) fn check(context: &Context) -> Result<ExitCode, CliError> {
     let path = context.workspace_manifest()?;
+    let mut warnings = Vec::new();
     let findings = match workspace::load(&path, &store(context)?) {
-        Ok(_) => Vec::new(),
+        Ok(_) => {
+            let files = mainstay_node::check_files(&path).map_err(|error| error.report())?;
+            warnings = files.warnings;
+            files.errors
+        }
         Err(LoadError::Invalid(invalid)) => invalid.findings,
         Err(error) => return Err(error.report().into()),
     };
@@ -20,13 +25,16 @@ pub(crate) fn check(context: &Context) -> Result<ExitCode, CliError> {
     if output.is_json {
         output.json(&json!({
             "file": path, "valid": is_valid, "code": (!is_valid).then_some(Code::ManifestInvalid),
-            "findings": findings,
+            "findings": findings, "warnings": warnings,
         }));
     } else {
         for finding in &findings {
             output.line(&finding.to_string());
         }
-        match findings.len() {
+        for warning in &warnings {
+            output.line(&format!("{warning} (a warning)"));
+        }
+        match findings.len() + warnings.len() {
             0 => output.note(&format!("{}: no findings", path.display())),
             count => output.note(&format!("{}: {count} finding(s)", path.display())),
         }

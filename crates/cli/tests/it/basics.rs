@@ -255,3 +255,48 @@ fn an_ordinary_user_can_do_it_all() {
     run(&["session", "apply", "s"]);
     assert_eq!(place.read("work/who").trim(), "1000");
 }
+
+#[test]
+fn check_reads_the_files_of_models_as_the_node_does() {
+    let base = "provider: openai, model: x, base_url: \"https://a.example/v1\"";
+    let manifest = format!(
+        "version: 1\nmodels:\n  s: {{provider: script, file: none.yaml}}\n  c: {{{base}, ca_file: junk.pem}}\n\
+         prices: prices.json\nkeys:\n  a: {{secret: a}}\n  b: {{secret: b}}\n  c: {{secret: c}}\n\
+         secrets:\n  a: {{file: a.key}}\n  b: {{file: b.key}}\n  c: {{file: none.key}}\n"
+    );
+    let place = Place::new(&manifest, "");
+    place.write("junk.pem", "junk\n");
+    place.write("prices.json", "{");
+    place.write("a.key", "same\n");
+    place.write("b.key", "same\n");
+    let ran = place.mainstay(&["--json", "check"]);
+    assert_eq!(ran.exit, 2, "{ran:?}");
+    let json = ran.json();
+    let told = |list: &str| -> Vec<(u64, String)> {
+        let list = json[list].as_array().unwrap().iter();
+        let place = |it: &Value| {
+            (
+                it["line"].as_u64().unwrap(),
+                it["field"].as_str().unwrap().to_owned(),
+            )
+        };
+        list.map(place).collect()
+    };
+    let fields = [
+        (3, "models.s.file"),
+        (4, "models.c.ca_file"),
+        (5, "prices"),
+        (7, "keys.a"),
+        (8, "keys.b"),
+    ];
+    let fields = fields.map(|(line, field)| (line, field.to_owned()));
+    assert_eq!(told("findings"), fields, "{json}");
+    assert_eq!(told("warnings"), [(13, "secrets.c".to_owned())], "{json}");
+    assert!(!ran.stdout.contains("same\\n"), "{ran:?}");
+    place.write(
+        "mainstay.yaml",
+        "version: 1\nkeys: {c: {secret: c}}\nsecrets: {c: {file: none.key}}\n",
+    );
+    let ran = place.mainstay(&["check"]);
+    assert!(ran.ok().stdout.contains("3:14: secrets.c:"), "{ran:?}");
+}

@@ -3,6 +3,7 @@
 
 mod call;
 mod day;
+mod files;
 mod health;
 mod local;
 mod prices;
@@ -13,6 +14,7 @@ mod views;
 pub(crate) use call::{Calling, Said};
 pub use call::{ModelCall, ModelReply, ReplyTokens};
 pub use day::{Day, NoDay};
+pub use files::{FileFindings, check_files};
 pub use health::{HealthFailure, HealthState, HealthStatus};
 pub use views::{
     BudgetStatus, ModelStatus, PriceStatus, Usage, UsageFilter, UsageLine, WorkerStatus,

@@ -123,7 +123,7 @@ impl Opened {
 
 /// What became of opening a model.
 #[derive(Clone)]
-enum Outcome {
+pub(super) enum Outcome {
     /// With its server, where that is asked for its health.
     Opened(Arc<dyn Provider>, Option<Arc<Asked>>),
     Failed(Arc<Unusable>),
@@ -139,7 +139,7 @@ impl Outcome {
 }
 
 /// Stands where a model could not be opened, and says why to whoever asks it.
-struct Unusable {
+pub(super) struct Unusable {
     model: String,
     message: String,
 }
@@ -191,7 +191,11 @@ impl SecretReader for FromManifest {
 }
 
 /// Opens one model, and what asks for the health of its server.
-fn open_asked(name: &str, model: &Model, place: &Place<'_>) -> Result<Outcome, Box<ErrorReport>> {
+pub(super) fn open_asked(
+    name: &str,
+    model: &Model,
+    place: &Place<'_>,
+) -> Result<Outcome, Box<ErrorReport>> {
     let Some(check) = model.health.clone() else {
         return Ok(Outcome::Opened(open_pinned(name, model, place)?, None));
     };
