@@ -204,6 +204,7 @@ fn a_task_needs_a_workspace_and_a_name_that_is_known() {
         let tasks = Tasks::of(&format!(
             "version: 1\nmodels: {{m: {{provider: script, file: script.yaml}}}}\nagents: {{a: {{model: m, {agent}}}}}\ntasks: {{test: {{command: ['true']}}}}\n"
         ));
+        tasks.write("script.yaml", "[{text: hi}]");
         tasks.findings()
     };
     assert_eq!(
