@@ -1,12 +1,13 @@
 //! Threads that compute one thing together, and how they wait for each other.
 //!
 //! All run the same program. What one computes for the others goes into [`Shared`] numbers, which everybody may
-//! read after the next [`Team::meet`]. Waiting spins at first: there are hundreds of meetings for every token.
+//! read after the next [`Team::meet`]. Waiting spins for a moment: there are hundreds of meetings for every token.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-/// How often a waiting thread looks before it lets others run.
-const SPINS_MAX: u32 = 4096;
+/// How often a waiting thread looks before it lets others run: some microseconds. Where the system has put two of
+/// a team on one core, each waits so long for nothing at every meeting, hundreds of times a token.
+const SPINS_MAX: u32 = 128;
 
 #[derive(Debug)]
 pub(super) struct Team {
