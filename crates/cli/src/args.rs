@@ -1,6 +1,7 @@
 //! The command line, as data. Names are fixed by the interface document; help texts live here.
 
 mod model;
+mod quantity;
 
 pub(crate) use model::{By, ModelCall, ModelCommand, ModelUsage};
 
@@ -149,7 +150,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PATH")]
     pub(crate) blobs: Option<String>,
     /// How long requests under way may take to end at SIGTERM, SIGINT or SIGHUP; a second one cuts them
-    #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = crate::commands::serve::read_drain)]
+    #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = quantity::read_drain)]
     pub(crate) drain: Duration,
 }
 
@@ -281,10 +282,10 @@ pub(crate) struct CacheServe {
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     /// The most to keep, such as 50GiB
-    #[arg(long, value_name = "SIZE", value_parser = crate::commands::cache::read_size)]
+    #[arg(long, value_name = "SIZE", value_parser = quantity::read_size)]
     pub(crate) max_size: Option<u64>,
     /// How long to keep what nobody asks for, such as 30d
-    #[arg(long, value_name = "AGE", value_parser = crate::commands::cache::read_age)]
+    #[arg(long, value_name = "AGE", value_parser = quantity::read_age)]
     pub(crate) max_age: Option<u64>,
     /// Take nothing new
     #[arg(long)]
@@ -294,10 +295,10 @@ pub(crate) struct CacheServe {
 #[derive(Debug, Args)]
 pub(crate) struct CacheGc {
     /// The most to keep, such as 10GiB
-    #[arg(long, value_name = "SIZE", value_parser = crate::commands::cache::read_size)]
+    #[arg(long, value_name = "SIZE", value_parser = quantity::read_size)]
     pub(crate) max_size: Option<u64>,
     /// How long to keep a result after its last use, such as 30d
-    #[arg(long, value_name = "AGE", value_parser = crate::commands::cache::read_age)]
+    #[arg(long, value_name = "AGE", value_parser = quantity::read_age)]
     pub(crate) max_age: Option<u64>,
 }
 

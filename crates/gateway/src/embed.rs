@@ -2,8 +2,8 @@
 
 use crate::deadline::{self, Deadline};
 use crate::flow::FlowError;
-use crate::gateway::{Directive, Gateway};
-use crate::mail::Receiver;
+use crate::gateway::Gateway;
+use crate::mail::{Directive, Receiver};
 use futures_util::FutureExt;
 use mainstay_inference::{
     Ask, AttemptId, EmbeddingRequest, Embeddings, Ending, FlightId, GateError, InferenceError,

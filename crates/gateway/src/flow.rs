@@ -1,8 +1,8 @@
 //! One request on its way: makes the calls that the gate asks for, and hands on the one answer.
 
 use crate::deadline::{self, Deadline};
-use crate::gateway::{Directive, Gateway};
-use crate::mail::Receiver;
+use crate::gateway::Gateway;
+use crate::mail::{Directive, Receiver};
 use crate::meter::Meter;
 use crate::trace::FlowTrace;
 use futures_util::FutureExt;

@@ -2,34 +2,20 @@
 
 use crate::ledger::{Ledger, UsageRow};
 use crate::log::FailureLog;
-use crate::mail::{Receiver, Sender, mail};
+use crate::mail::{Directive, Receiver, Sender, mail};
 use crate::metrics::Metrics;
 use crate::settings::{ModelInfo, Settings};
 use crate::telemetry::Telemetry;
 use mainstay_contract::{Timestamp, Usd};
 use mainstay_inference::{
-    AttemptId, BudgetAction, BudgetConfig, BudgetKey, BudgetView, DeploymentView, Effect, Ending,
-    FlightId, Gate, GateConfig, InferenceError, Input, LedgerEntry, Origin, Outcome, Provider,
-    Spender, Tokens,
+    BudgetAction, BudgetConfig, BudgetKey, BudgetView, DeploymentView, Effect, FlightId, Gate,
+    GateConfig, InferenceError, Input, LedgerEntry, Origin, Outcome, Provider, Spender, Tokens,
 };
 use mainstay_resilience::{BudgetPeriod, Priority};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
-
-/// What a flow is told.
-#[derive(Debug)]
-pub(crate) enum Directive {
-    Call {
-        attempt: AttemptId,
-        deployment: Arc<str>,
-        failures: u32,
-        warnings: Vec<String>,
-    },
-    Cancel(AttemptId),
-    Finish(Ending),
-}
 
 /// Models behind one door. Cheap to clone.
 #[derive(Clone)]

@@ -1,9 +1,8 @@
 //! What the log says of failures: each call that failed and each request, with the request's id, until it would
 //! say too much. A provider in trouble fails a thousand times a second, and the first ten tell as much.
 
-use crate::flow::FlowError;
 use mainstay_contract::{Code, Coded, ErrorReport, Responsible};
-use mainstay_inference::InferenceError;
+use mainstay_inference::{GateError, InferenceError};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -50,7 +49,7 @@ impl FailureLog {
     }
 
     /// Tells of a request that failed for good.
-    pub(crate) fn request(&self, request_id: &str, model: &str, error: &FlowError) {
+    pub(crate) fn request(&self, request_id: &str, model: &str, error: &GateError) {
         let report = error.error.report();
         let (code, attempts, usd) = (&report.code, error.attempts, error.usd);
         let deployment = error.deployment.as_deref();

@@ -1,12 +1,25 @@
 //! What the gate says to one flight, in order. Most flights get two letters, so there is no channel with blocks
 //! behind it: ten thousand streams that wait hold ten thousand of these.
 
-use crate::gateway::Directive;
 use futures_util::task::AtomicWaker;
+use mainstay_inference::{AttemptId, Ending};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+
+/// What a flow is told.
+#[derive(Debug)]
+pub(crate) enum Directive {
+    Call {
+        attempt: AttemptId,
+        deployment: Arc<str>,
+        failures: u32,
+        warnings: Vec<String>,
+    },
+    Cancel(AttemptId),
+    Finish(Ending),
+}
 
 #[derive(Debug, Default)]
 struct Mailbox {

@@ -1,6 +1,6 @@
 //! One file per command; each parses nothing and decides nothing that a node should decide.
 
-pub(crate) mod cache;
+mod cache;
 mod codes;
 mod doctor;
 mod explain;
@@ -9,7 +9,7 @@ mod init;
 mod manifest;
 mod model;
 mod run;
-pub(crate) mod serve;
+mod serve;
 mod session;
 pub(crate) mod task;
 

@@ -1,6 +1,5 @@
 //! `serve`: a node for others, until a signal ends it.
 
-use super::cache::quantity;
 use crate::args::Serve;
 use crate::client::{SOCKET, SocketPath};
 use crate::context::Context;
@@ -94,17 +93,6 @@ async fn drained(
         Ok(served) => served.map_err(|error| error.report().into()),
         Err(error) => Err(CliError::Runtime(error.to_string())),
     }
-}
-
-/// Reads how long requests may take to end, such as `25s`.
-pub(crate) fn read_drain(text: &str) -> Result<Duration, String> {
-    let millis = quantity(text, "write it like 500ms, 25s or 2m", |unit| match unit {
-        "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60_000),
-        _ => None,
-    });
-    millis.map(Duration::from_millis)
 }
 
 fn announce(context: &Context, bound: &api::Bound, key_file: &std::path::Path) {

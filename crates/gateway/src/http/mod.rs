@@ -8,10 +8,12 @@ mod cache;
 mod embeddings;
 mod headers;
 mod models;
+mod outside;
 mod refusal;
 
 pub use arrival::{Caller, patience};
-pub use refusal::{flow_report, lost, unauthorized, unserved};
+pub use outside::{lost, unauthorized, unserved};
+pub use refusal::flow_report;
 
 use crate::Gateway;
 use axum::Router;
@@ -67,7 +69,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(gateway: Gateway) -> Router<S> {
             router.route(path, handler)
         });
     router
-        .method_not_allowed_fallback(refusal::wrong_method)
+        .method_not_allowed_fallback(outside::wrong_method)
         .with_state(Shared { gateway, cache })
 }
 
