@@ -44,13 +44,24 @@ fn main() {
     let value = match word.as_str() {
         "latency" => added_by_us().0,
         "latency-p99" => added_by_us().1,
-        "latency-relay" => added_by_a_relay(),
+        "latency-relay" => {
+            let upstream = Upstream::start();
+            added_latency(&direct(&upstream), &relayed(&upstream)).0
+        }
         "latency-vllm-router" => added_by(Peer::VllmRouter),
         "rate" => rate(),
         "litellm" => over(Peer::LiteLlm),
         "smg" => over(Peer::Smg),
         "vllm-router" => over(Peer::VllmRouter),
-        "piece" => added_to_a_piece(),
+        "piece" => {
+            let upstream = Upstream::start();
+            let node = Node::start(upstream.address);
+            added_to_a_piece(&direct(&upstream), &node.target(CALLER))
+        }
+        "piece-relay" => {
+            let upstream = Upstream::start();
+            added_to_a_piece(&direct(&upstream), &relayed(&upstream))
+        }
         "memory" => memory().1,
         "memory-growth" => {
             let (first, last) = memory();
@@ -87,14 +98,12 @@ fn added_by_us() -> (f64, f64) {
     added_latency(&direct(&upstream), &node.target(CALLER))
 }
 
-/// What two more hops cost before anything is done on them, the median in µs.
-fn added_by_a_relay() -> f64 {
-    let upstream = Upstream::start();
-    let through = Target {
+/// The way over a relay, to see what more hops cost before anything is done on them.
+fn relayed(upstream: &Upstream) -> Target {
+    Target {
         address: relay::start(upstream.address),
-        ..direct(&upstream)
-    };
-    added_latency(&direct(&upstream), &through).0
+        ..direct(upstream)
+    }
 }
 
 /// What a peer adds, the median in µs; to read our own figure by.
@@ -163,10 +172,7 @@ fn over(peer: Peer) -> f64 {
 }
 
 /// How much later a piece of a stream arrives, in µs.
-fn added_to_a_piece() -> f64 {
-    let upstream = Upstream::start();
-    let node = Node::start(upstream.address);
-    let (direct, through) = (direct(&upstream), node.target(CALLER));
+fn added_to_a_piece(direct: &Target, through: &Target) -> f64 {
     let late = |target: &Target| {
         let request = target.request("stamped", r#","stream":true"#);
         let mut late = alone(async {
@@ -181,10 +187,10 @@ fn added_to_a_piece() -> f64 {
         late.sort_unstable();
         quantile(&late, 500)
     };
-    late(&through);
+    late(through);
     let once = |_| {
-        let (without, with) = (late(&direct), late(&through));
-        println!("direct {without:.0} µs, mainstay {with:.0} µs");
+        let (without, with) = (late(direct), late(through));
+        println!("direct {without:.0} µs, through {with:.0} µs");
         with - without
     };
     median((0..ROUNDS + 2).map(once).collect())

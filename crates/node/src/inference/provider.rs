@@ -290,12 +290,7 @@ fn route(model: &Model, place: &Place<'_>) -> Result<Route, Box<ErrorReport>> {
         })
     };
     Ok(Route {
-        authorities: model
-            .ca_file
-            .as_ref()
-            .map(read)
-            .transpose()?
-            .unwrap_or_default(),
+        authorities: model.ca_file.as_ref().map(read).transpose()?,
         proxy: model.proxy_url.clone(),
     })
 }

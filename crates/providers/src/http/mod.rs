@@ -108,7 +108,7 @@ pub struct HttpSettings {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Route {
     /// Certificates in PEM whose holders may vouch for the server, beside the public authorities.
-    pub authorities: Vec<u8>,
+    pub authorities: Option<Vec<u8>>,
     /// The proxy that tunnels to it, such as `http://proxy.internal:3128`; only with https.
     pub proxy: Option<String>,
 }
@@ -207,7 +207,7 @@ fn connector(settings: &HttpSettings, within: Duration) -> Result<Connector, Pro
         model: settings.model.clone(),
         reason,
     };
-    let tls = tls::config(&settings.route.authorities);
+    let tls = tls::config(settings.route.authorities.as_deref());
     let tls = tls.map_err(|error| refused(error.to_string()))?;
     let proxy = settings.route.proxy.as_deref().map(Proxy::new);
     Ok(Connector::new(

@@ -8,24 +8,24 @@ use std::sync::Arc;
 /// Why certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TlsError {
-    #[error("the certificates are not PEM: {0}")]
+    #[error("the file of certificates is not PEM: {0}")]
     Pem(#[from] pem::Error),
-    #[error("there is no certificate in them")]
+    #[error("the file of certificates holds no certificate")]
     Empty,
     #[error(transparent)]
     Refused(#[from] rustls::Error),
 }
 
 /// The certificate of a provider has to come from a public authority, or from one of these in PEM.
-pub(super) fn config(authorities: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
+pub(super) fn config(authorities: Option<&[u8]>) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
     let public = roots.len();
-    for authority in CertificateDer::pem_slice_iter(authorities) {
+    for authority in CertificateDer::pem_slice_iter(authorities.unwrap_or_default()) {
         roots.add(authority?)?;
     }
-    if !authorities.is_empty() && roots.len() == public {
+    if authorities.is_some() && roots.len() == public {
         return Err(TlsError::Empty);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());

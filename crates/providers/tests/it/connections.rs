@@ -161,7 +161,7 @@ async fn a_question_that_was_not_sent_whole_had_no_effect() {
 fn trusting(server: &TlsServer, proxy: Option<String>) -> HttpSettings {
     HttpSettings {
         route: Route {
-            authorities: server.authority.clone(),
+            authorities: Some(server.authority.clone()),
             proxy,
         },
         ..plain(&server.url, "tiny-1")
@@ -255,18 +255,19 @@ async fn a_proxy_that_refuses_is_named_and_nothing_was_sent() {
 #[test]
 fn a_way_that_cannot_be_taken_is_refused_at_once() {
     let cases = [
-        (Some("https://proxy:1"), "", "http://HOST:PORT"),
-        (Some("http://me:word@proxy:1"), "", "password"),
-        (None, "no certificate at all", "no certificate"),
+        (Some("https://proxy:1"), None, "http://HOST:PORT"),
+        (Some("http://me:word@proxy:1"), None, "password"),
+        (None, Some("no certificate at all"), "no certificate"),
+        (None, Some(""), "no certificate"),
         (
             None,
-            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
             "certificate",
         ),
     ];
     for (proxy, authorities, expected) in cases {
         let route = Route {
-            authorities: authorities.as_bytes().to_vec(),
+            authorities: authorities.map(|text: &str| text.as_bytes().to_vec()),
             proxy: proxy.map(str::to_owned),
         };
         let settings = HttpSettings {

@@ -123,7 +123,7 @@ async fn a_certificate_or_a_proxy_that_is_missing_is_named() {
         );
     let gate = Gate::starting(&models, "", |place| {
         place.write("ca.pem", &certificate);
-        place.write("empty.pem", "nothing\n");
+        place.write("empty.pem", "");
         serve(place)
     });
     for (name, code, status, said) in [
