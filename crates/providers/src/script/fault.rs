@@ -31,6 +31,9 @@ pub(super) enum FaultKind {
     BadRequest {
         status: u16,
     },
+    Misdirected {
+        status: u16,
+    },
     ModelNotFound,
     Unauthorized,
     Forbidden,
@@ -60,6 +63,7 @@ pub(super) const KINDS: &[&str] = &[
     "content_filtered",
     "context_length_exceeded",
     "bad_request",
+    "misdirected",
     "model_not_found",
     "unauthorized",
     "forbidden",
@@ -129,6 +133,11 @@ impl Fault {
                 }
             }
             FaultKind::BadRequest { status } => InferenceError::BadRequest {
+                origin,
+                status,
+                message,
+            },
+            FaultKind::Misdirected { status } => InferenceError::Misdirected {
                 origin,
                 status,
                 message,

@@ -206,7 +206,7 @@ fn fault(node: &Node) -> Result<Fault, ScriptError> {
     let own: &[&str] = match name {
         "rate_limited" | "backpressure" => &["retry_after"],
         "server_error" => &["status", "retry_after"],
-        "bad_request" => &["status"],
+        "bad_request" | "misdirected" => &["status"],
         "context_length_exceeded" => &["tokens", "limit"],
         "network_error" => &["phase"],
         "timeout" => &["phase", "after"],
@@ -236,6 +236,9 @@ fn fault_kind(name: &str, map: &Fields<'_>) -> Result<FaultKind, ScriptError> {
         },
         "bad_request" => FaultKind::BadRequest {
             status: map.status(400..500)?.unwrap_or(400),
+        },
+        "misdirected" => FaultKind::Misdirected {
+            status: map.status(300..500)?.unwrap_or(404),
         },
         "model_not_found" => FaultKind::ModelNotFound,
         "unauthorized" => FaultKind::Unauthorized,

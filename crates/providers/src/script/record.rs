@@ -53,10 +53,9 @@ fn fault(error: &InferenceError) -> Option<Value> {
             _ => (key, value),
         })
         .collect();
-    // A redirect is refused as a bad request, and an error may come as an answer; a script knows the statuses
-    // of errors alone.
-    let is_error = |status: &Value| status.as_u64().is_some_and(|status| status >= 400);
-    if !fault.get("status").is_some_and(is_error) {
+    // An error may come as an answer; a script knows no status for that.
+    let is_success = |status: &Value| status.as_u64().is_some_and(|status| status < 300);
+    if fault.get("status").is_some_and(is_success) {
         fault.remove("status");
     }
     Some(Value::Object(fault))

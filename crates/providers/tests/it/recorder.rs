@@ -143,7 +143,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
             })
         });
     let fault = (
-        0..13usize,
+        0..14usize,
         any::<String>(),
         proptest::option::of(0..100_000u64),
     )
@@ -196,6 +196,11 @@ fn outcome() -> impl Strategy<Value = Outcome> {
                     phase: TimeoutPhase::Total,
                     after: retry_after.unwrap_or_default(),
                     elapsed: retry_after.unwrap_or_default(),
+                },
+                12 => InferenceError::Misdirected {
+                    origin,
+                    status: 302,
+                    message,
                 },
                 _ => InferenceError::BadResponse {
                     origin,

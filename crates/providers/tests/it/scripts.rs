@@ -135,6 +135,7 @@ async fn every_kind_of_fault_is_its_own_error() {
             "inference.context_length_exceeded",
         ),
         ("bad_request", "inference.bad_request"),
+        ("misdirected", "inference.bad_request"),
         ("model_not_found", "inference.model_not_found"),
         ("unauthorized", "inference.unauthorized"),
         ("forbidden", "inference.forbidden"),
