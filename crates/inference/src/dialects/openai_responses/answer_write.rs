@@ -2,7 +2,9 @@
 
 use super::super::openai::{ExtraContent, json};
 use super::echo::echo;
-use super::items::{Content, Item, TypedPart, WireItem, WirePart, annotations, reasoning};
+use super::items::{
+    Content, Item, TypedPart, WireItem, WirePart, annotations, arguments, reasoning,
+};
 use super::sealed::thought_id;
 use super::usage::Usage;
 use crate::{Answer, AnswerContext, Dialect, FinishReason, Part, Tokens, ToolCall};
@@ -312,12 +314,7 @@ impl Made {
                 id,
                 call_id: &call.id,
                 name: &call.name,
-                // Clients parse it, and models that call without arguments write nothing at all.
-                arguments: if call.arguments.is_empty() {
-                    "{}"
-                } else {
-                    &call.arguments
-                },
+                arguments: arguments(call),
                 status,
                 extra_content: call.signature.as_deref().map(ExtraContent::of),
             },

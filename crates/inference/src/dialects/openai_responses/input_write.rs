@@ -4,8 +4,8 @@ use super::super::failed_result::as_failure;
 use super::super::foreign::{drop_once, foreign_part};
 use super::super::openai::{not_sayable, source_url};
 use super::items::{
-    Content, InputAudio, Item, TypedPart, WireItem, WirePart, annotations, is_content, phase,
-    reasoning,
+    Content, InputAudio, Item, TypedPart, WireItem, WirePart, annotations, arguments, is_content,
+    phase, reasoning,
 };
 use crate::{Dialect, FileSource, Message, Opaque, Part, Role, ToolCall, Unsupported};
 use serde_json::Value;
@@ -224,11 +224,7 @@ fn function_call(call: &ToolCall) -> Item<'_> {
         id: None,
         call_id: &call.id,
         name: &call.name,
-        arguments: if call.arguments.is_empty() {
-            "{}"
-        } else {
-            &call.arguments
-        },
+        arguments: arguments(call),
         status: None,
         extra_content: None,
     }

@@ -2,7 +2,7 @@
 
 use super::super::openai::ExtraContent;
 use super::sealed;
-use crate::{Dialect, Opaque, Part};
+use crate::{Dialect, Opaque, Part, ToolCall};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -140,6 +140,15 @@ impl<'a> Summary<'a> {
             r#type: "summary_text",
             text,
         }
+    }
+}
+
+/// The arguments of a call: clients and providers parse them, and models that call without any write nothing at
+/// all.
+pub(super) fn arguments(call: &ToolCall) -> &str {
+    match call.arguments.as_str() {
+        "" => "{}",
+        arguments => arguments,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::super::openai::error_object;
 use super::answer_write::{Made, ResponseObject, Said, Stage, What};
-use super::items::{Summary, annotations};
+use super::items::{Summary, annotations, arguments};
 use super::stream_events::{Events, OfArguments, OfContent, OfItem, OfSummary};
 use crate::{
     AnswerContext, Dialect, Event, Failure, FinishReason, PartKind, StreamEncoder, Tokens, ToolCall,
@@ -265,13 +265,12 @@ impl StreamWriter {
                 self.events.write(name, &fields(None, part), out);
             }
             What::Call(call) => {
-                let is_empty = call.arguments.is_empty();
                 let fields = OfArguments {
                     item_id: &made.id,
                     output_index: item,
                     delta: None,
                     name: Some(&call.name),
-                    arguments: Some(if is_empty { "{}" } else { &call.arguments }),
+                    arguments: Some(arguments(call)),
                 };
                 self.events
                     .write("response.function_call_arguments.done", &fields, out);
