@@ -242,17 +242,16 @@ impl HttpAnswering {
                 .map_err(|error| self.not_a_stream(error))?
             {
                 let Some(sse) = frame.sse else { continue };
-                let mut read = Vec::new();
-                let decoded = decoder.decode(&sse, &mut read);
+                let before = events.len();
+                let decoded = decoder.decode(&sse, &mut events);
                 decoded.map_err(|error| self.undecodable(error))?;
-                if read.iter().any(Event::is_content) {
+                if events[before..].iter().any(Event::is_content) {
                     self.sent.clock.note_token();
                 }
-                let is_hidden = self.hides_count && is_count(&read);
-                events.extend(self.told(read)?);
-                if !is_hidden {
-                    raw.extend_from_slice(frame.raw);
+                if self.hides_count && is_count(&events[before..]) {
+                    continue;
                 }
+                raw.extend_from_slice(frame.raw);
             }
             if decoder.is_complete() {
                 *is_ended = true;
@@ -272,16 +271,13 @@ impl HttpAnswering {
                             name: "",
                             data: &data,
                         };
-                        let mut read = Vec::new();
-                        let decoded = decoder.decode(&sse, &mut read);
+                        let decoded = decoder.decode(&sse, &mut events);
                         decoded.map_err(|error| self.undecodable(error))?;
-                        events.extend(self.told(read)?);
                         raw.extend_from_slice(b"data: [DONE]\n\n");
                     }
-                    let mut read = Vec::new();
-                    let ended = decoder.end(&mut read);
-                    ended.map_err(|error| self.undecodable(error))?;
-                    events.extend(self.told(read)?);
+                    decoder
+                        .end(&mut events)
+                        .map_err(|error| self.undecodable(error))?;
                     break;
                 }
             }
@@ -290,7 +286,7 @@ impl HttpAnswering {
             raw.clear();
         }
         Ok(Piece {
-            events,
+            events: self.told(events)?,
             raw: Bytes::from(raw),
         })
     }
