@@ -33,7 +33,7 @@ use crate::secrets;
 use mainstay_gateway::{Gateway, Ledger, LedgerError, Settings};
 use mainstay_local::{Status, Unready};
 use mainstay_manifest::{Manifest, Model, Provider as Source};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -300,23 +300,23 @@ fn hashes(manifest: &Manifest, folder: &Path) -> Vec<Hashed> {
         };
         Some((name.clone(), hash))
     };
-    let read: Vec<Hashed> = manifest.keys.iter().filter_map(hash).collect();
-    let alone = |(name, hash): &Hashed| {
-        let same = |(_, other): &&Hashed| hash.is_ok() && other == hash;
-        let same = read.iter().filter(same).map(|(name, _)| name.as_str());
-        let same: Vec<&str> = same.collect();
-        match same.len() {
-            0 | 1 => (name.clone(), hash.clone()),
-            _ => {
-                let names = same.join("`, `");
-                (
-                    name.clone(),
-                    Err(format!("the keys `{names}` have the same value")),
-                )
-            }
+    let mut read: Vec<Hashed> = manifest.keys.iter().filter_map(hash).collect();
+    let mut owners: HashMap<[u8; 32], Vec<String>> = HashMap::new();
+    for (name, hash) in &read {
+        if let Ok(hash) = hash {
+            owners.entry(*hash).or_default().push(name.clone());
         }
-    };
-    read.iter().map(alone).collect()
+    }
+    for (_, hash) in &mut read {
+        let names = hash.as_ref().ok().and_then(|hash| owners.get(hash));
+        if let Some(names) = names.filter(|names| names.len() > 1) {
+            *hash = Err(format!(
+                "the keys `{}` have the same value",
+                names.join("`, `")
+            ));
+        }
+    }
+    read
 }
 
 /// Says which keys let nobody in, of those that did not stand so before.
