@@ -21,7 +21,7 @@ mod trace;
 pub use flow::{Flow, FlowError, Start};
 pub use gateway::Gateway;
 pub use http::{
-    Caller, flow_report, is_below, lost, patience, router, routes, unauthorized, unserved,
+    Caller, flow_report, is_below, lost, patience, router, routes, turned_away, unserved,
 };
 pub use ledger::{Ledger, LedgerError, UsageRow};
 pub use settings::{ModelInfo, Settings};

@@ -12,7 +12,7 @@ mod outside;
 mod refusal;
 
 pub use arrival::{Caller, patience};
-pub use outside::{lost, unauthorized, unserved};
+pub use outside::{lost, turned_away, unserved};
 pub use refusal::flow_report;
 
 use crate::Gateway;

@@ -8,9 +8,9 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use mainstay_contract::{Code, ErrorReport, Responsible, Retry, RetryAdvice};
 
-/// Tells whoever has no valid key, in the dialect of the route.
+/// Tells whoever is not let in why, in the dialect of the route.
 #[must_use]
-pub fn unauthorized(path: &str, headers: &HeaderMap, report: &ErrorReport) -> Response {
+pub fn turned_away(path: &str, headers: &HeaderMap, report: &ErrorReport) -> Response {
     let dialect = dialect_of(path, headers);
     refuse(dialect, &Refusal::of(report), &request_id())
 }

@@ -113,37 +113,40 @@ async fn guard(
         .access
         .judge(request.method(), request.uri(), request.headers(), caller);
     let (path, headers) = (request.uri().path(), request.headers());
-    let is_gateway = mainstay_gateway::is_below(path);
     if judged.is_ok() && *shared.stopped.borrow() && !is_open(path) {
         return stopping(path, headers);
     }
-    let is_unserved = is_gateway && shared.node.serves_no_model();
+    // Without a manifest nobody knows the callers' keys.
+    let may_be_let_in = match &judged {
+        Ok(_) => true,
+        Err(problem) => problem.report().code == Code::Unauthorized,
+    };
+    if may_be_let_in && mainstay_gateway::is_below(path) && shared.node.serves_no_model() {
+        return mainstay_gateway::unserved(path, headers);
+    }
     match judged {
-        // Without a manifest nobody knows the callers' keys.
-        Err(problem) if is_unserved && problem.report().code != Code::Unauthorized => {
-            return mainstay_gateway::unauthorized(path, headers, problem.report());
-        }
-        _ if is_unserved => return mainstay_gateway::unserved(path, headers),
         Ok(Some(caller)) => {
             request.extensions_mut().insert(caller);
         }
         Ok(None) => {}
-        Err(problem) if is_gateway => {
-            return mainstay_gateway::unauthorized(path, headers, problem.report());
-        }
-        Err(problem) => return problem.into_response(),
+        Err(problem) => return turned_away(path, headers, problem),
     }
     let route = format!("{} {}", request.method(), request.uri().path());
     kept(&route, next.run(request)).await
 }
 
+/// Tells whoever is not let in why, as the route tells failures.
+fn turned_away(path: &str, headers: &HeaderMap, problem: Problem) -> Response {
+    match mainstay_gateway::is_below(path) {
+        true => mainstay_gateway::turned_away(path, headers, problem.report()),
+        false => problem.into_response(),
+    }
+}
+
 /// Sends who comes while the node stops elsewhere.
 fn stopping(path: &str, headers: &HeaderMap) -> Response {
     let report = RequestError::Stopping.report().retry_after_ms(1000);
-    let mut response = match mainstay_gateway::is_below(path) {
-        true => mainstay_gateway::unauthorized(path, headers, &report),
-        false => Problem::of(report).into_response(),
-    };
+    let mut response = turned_away(path, headers, Problem::of(report));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response
 }
