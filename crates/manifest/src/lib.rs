@@ -47,7 +47,7 @@ pub use task::{
     Cache, Concurrency, Placed, Program, Project, Ready, RemoteCache, Restore, Spot, Task, Variable,
 };
 pub use template::{Starter, starter};
-pub use url::Scheme;
+pub use url::{Scheme, is_host_name};
 
 /// The file name that commands look for.
 pub const FILE_NAME: &str = "mainstay.yaml";

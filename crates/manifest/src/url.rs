@@ -88,17 +88,10 @@ pub(crate) fn host(text: &str) -> Result<String, Refusal> {
         return Ok(address.to_string());
     }
     let lower = text.to_ascii_lowercase();
-    let is_label = |label: &str| {
-        let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        (1..=63).contains(&label.len())
-            && label.chars().all(is_inner)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
     if lower.contains('*') {
         return Err("name each host; `*` is for paths".into());
     }
-    if lower.len() > 253 || !lower.split('.').all(is_label) {
+    if !is_host_name(&lower) {
         return Err("the host is no name or address".into());
     }
     let last = lower.rsplit('.').next().unwrap_or_default();
@@ -107,4 +100,18 @@ pub(crate) fn host(text: &str) -> Result<String, Refusal> {
         return Err("write addresses in full, such as `127.0.0.1`".into());
     }
     Ok(lower)
+}
+
+/// Whether a text is a host's name, without scheme, port, brackets or wildcard: labels of at most 63 bytes, at most 253
+/// bytes in all (RFC 1123), `_` among the letters as the names of services have it.
+#[must_use]
+pub fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len())
+            && label.bytes().all(is_known)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(is_label)
 }

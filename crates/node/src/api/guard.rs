@@ -38,14 +38,7 @@ impl FromStr for HostName {
     type Err = NoHostName;
 
     fn from_str(text: &str) -> Result<Self, NoHostName> {
-        let is_label = |label: &str| {
-            let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-            (1..=63).contains(&label.len())
-                && label.bytes().all(is_known)
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        };
-        match text.len() <= 253 && text.split('.').all(is_label) {
+        match mainstay_manifest::is_host_name(text) {
             true => Ok(Self(text.to_owned())),
             false => Err(NoHostName),
         }
