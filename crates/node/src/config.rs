@@ -29,6 +29,15 @@ pub struct NodeConfig {
     pub record: Option<PathBuf>,
 }
 
+impl NodeConfig {
+    /// Where large blobs go.
+    #[must_use]
+    pub fn blobs_dir(&self) -> PathBuf {
+        let named = self.blobs.clone();
+        named.unwrap_or_else(|| self.data_dir.join("blobs"))
+    }
+}
+
 /// The session store, as `--store` names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {

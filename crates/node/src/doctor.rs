@@ -116,8 +116,7 @@ fn stored(config: &NodeConfig) -> Vec<Check> {
         }
     }
     let StoreUrl::Sqlite(database) = config.store.clone();
-    let blobs = config.blobs.clone();
-    let blobs = blobs.unwrap_or_else(|| config.data_dir.join("blobs"));
+    let blobs = config.blobs_dir();
     let journal = SqliteJournal::open(OpenParams { database, blobs });
     match journal.and_then(|journal| journal.verify()) {
         Ok(report) if report.findings.is_empty() => checks.push(whole(&report)),

@@ -83,10 +83,7 @@ impl Node {
         outlive_file_size_limit()?;
         let lock = DataDirLock::acquire(&config.data_dir)?;
         let StoreUrl::Sqlite(database) = config.store.clone();
-        let blobs = config
-            .blobs
-            .clone()
-            .unwrap_or_else(|| config.data_dir.join("blobs"));
+        let blobs = config.blobs_dir();
         let opened = tokio::task::spawn_blocking(move || {
             SqliteJournal::open(OpenParams { database, blobs })
         });
