@@ -1,7 +1,7 @@
 //! What the log says of failures: each call that failed and each request, with the request's id, until it would
 //! say too much. A provider in trouble fails a thousand times a second, and the first ten tell as much.
 
-use mainstay_contract::{Code, Coded, ErrorReport, Responsible};
+use mainstay_contract::{Code, Coded, Responsible};
 use mainstay_inference::{GateError, InferenceError};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -39,24 +39,21 @@ impl FailureLog {
         number: u32,
         error: &InferenceError,
     ) {
-        let report = error.report();
-        let code = &report.code;
-        if is_callers(&report) {
+        let code = error.code();
+        if is_callers(error) {
             tracing::debug!(request_id, deployment, number, %code, "a call failed: {error}");
-        } else if let Some(left_out) = self.admits(Kind::Call, code, Instant::now()) {
+        } else if let Some(left_out) = self.admits(Kind::Call, &code, Instant::now()) {
             tracing::warn!(request_id, deployment, number, %code, left_out, "a call failed: {error}");
         }
     }
 
     /// Tells of a request that failed for good.
     pub(crate) fn request(&self, request_id: &str, model: &str, error: &GateError) {
-        let report = error.error.report();
-        let (code, attempts, usd) = (&report.code, error.attempts, error.usd);
-        let deployment = error.deployment.as_deref();
-        let what = &error.error;
-        if is_callers(&report) {
+        let (what, attempts, usd) = (&error.error, error.attempts, error.usd);
+        let (code, deployment) = (what.code(), error.deployment.as_deref());
+        if is_callers(what) {
             tracing::debug!(request_id, model, deployment, attempts, %usd, %code, "a request failed: {what}");
-        } else if let Some(left_out) = self.admits(Kind::Request, code, Instant::now()) {
+        } else if let Some(left_out) = self.admits(Kind::Request, &code, Instant::now()) {
             tracing::warn!(request_id, model, deployment, attempts, %usd, %code, left_out, "a request failed: {what}");
         }
     }
@@ -86,9 +83,9 @@ impl FailureLog {
 }
 
 /// What callers and what they ask are to blame for is theirs to read, not the operator's.
-fn is_callers(report: &ErrorReport) -> bool {
+fn is_callers(error: &InferenceError) -> bool {
     matches!(
-        report.responsible,
+        error.responsible(),
         Responsible::Caller | Responsible::Workload
     )
 }

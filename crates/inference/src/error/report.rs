@@ -143,15 +143,17 @@ impl InferenceError {
         matches!(self.circuit_class(), CircuitClass::Failure)
     }
 
-    /// Whose fault it is, where the code alone does not tell.
-    fn responsible(&self) -> Option<Responsible> {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn responsible(&self) -> Responsible {
         match self {
-            Self::NotReady { .. } => Some(Responsible::Operator),
+            Self::NotReady { .. } => Responsible::Operator,
             Self::Timeout {
                 phase: TimeoutPhase::Caller,
                 ..
-            } => Some(Responsible::Caller),
-            _ => (self.origin().provider == OURS).then_some(Responsible::Caller),
+            } => Responsible::Caller,
+            _ if self.origin().provider == OURS => Responsible::Caller,
+            _ => self.code().info().responsible,
         }
     }
 
@@ -230,9 +232,7 @@ impl Coded for InferenceError {
             .about("model", &self.origin().model)
             .effect(self.effect())
             .data(serde_json::to_value(self).unwrap_or_default());
-        if let Some(responsible) = self.responsible() {
-            report.responsible = responsible;
-        }
+        report.responsible = self.responsible();
         if let Some(wait) = self.retry_after() {
             report = report.retry_after_ms(whole_ms(wait));
         }
