@@ -376,42 +376,6 @@ fn what_stands_beside_the_words_of_others_is_left_out_and_named() {
 }
 
 #[test]
-fn what_a_user_leaves_unsaid_is_no_last_word() {
-    type Case = (&'static [(Role, &'static str)], Option<usize>);
-    let cases: [Case; 6] = [
-        (
-            &[
-                (Role::User, "x"),
-                (Role::Assistant, "hello"),
-                (Role::User, " \n"),
-            ],
-            Some(2),
-        ),
-        (&[(Role::System, "s"), (Role::User, "")], Some(1)),
-        (&[(Role::User, "")], Some(0)),
-        (&[(Role::Assistant, "")], Some(0)),
-        (&[(Role::User, "x"), (Role::User, "")], None),
-        (
-            &[
-                (Role::User, "x"),
-                (Role::User, " \n"),
-                (Role::Assistant, "a"),
-                (Role::User, "y"),
-            ],
-            None,
-        ),
-    ];
-    for (messages, refused) in cases {
-        let messages = messages
-            .iter()
-            .map(|(role, text)| Message::text(*role, *text));
-        let written = write_request(&asked(messages.collect()), "m", &options());
-        let param = refused.map(|at| format!("messages[{at}].content"));
-        assert_eq!(written.err().map(|error| error.param), param);
-    }
-}
-
-#[test]
 fn how_tokens_are_drawn_goes_before_thinking() {
     let thinks = |change: fn(&mut Sampling), thinking| {
         let mut request = Request {
