@@ -121,7 +121,6 @@ impl Flow {
     pub fn named(&mut self, request_id: &str, parent: Option<&str>) {
         request_id.clone_into(&mut self.request_id);
         if let Some(trace) = &mut self.trace {
-            request_id.clone_into(&mut trace.request_id);
             trace.parent = parent.map(str::to_owned);
         }
     }
@@ -312,6 +311,7 @@ impl Flow {
             return;
         };
         trace.ended = SystemTime::now();
+        trace.request_id = std::mem::take(&mut self.request_id);
         match &self.ending {
             Some(Ok(success)) => {
                 trace.deployment = Some(Arc::clone(&success.deployment));
