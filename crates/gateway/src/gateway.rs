@@ -6,10 +6,10 @@ use crate::mail::{Directive, Receiver, Sender, mail};
 use crate::metrics::Metrics;
 use crate::settings::{ModelInfo, Settings};
 use crate::telemetry::Telemetry;
-use mainstay_contract::{Timestamp, Usd};
+use mainstay_contract::Timestamp;
 use mainstay_inference::{
-    BudgetAction, BudgetConfig, BudgetKey, BudgetView, DeploymentView, Effect, FlightId, Gate,
-    GateConfig, InferenceError, Input, LedgerEntry, Origin, Outcome, Provider, Spender, Tokens,
+    Ask, BudgetKey, BudgetView, DeploymentView, Effect, FlightId, Gate, GateConfig, InferenceError,
+    Input, LedgerEntry, Origin, Outcome, Provider, Tokens,
 };
 use mainstay_resilience::{BudgetPeriod, Priority};
 use std::collections::HashMap;
@@ -208,42 +208,29 @@ impl Gateway {
         self.inner.clock.now()
     }
 
-    /// Holds a session to a budget; what it spent before counts.
-    pub fn hold_session(&self, session: &Arc<str>, limit: Usd) {
-        let key = BudgetKey::Session(Arc::clone(session));
-        let now = self.now();
-        let mut state = self.state();
-        if state.gate.has_budget(&key) {
-            return;
-        }
-        let period = BudgetPeriod::Total;
-        let spent = state.ledger.spent(&key, period, now);
-        let budget = BudgetConfig {
-            limit,
-            period,
-            action: BudgetAction::Reject,
-        };
-        state.gate.declare(key, budget, spent);
-    }
-
-    /// Holds the sessions of an agent to what each of them may spend.
-    fn hold_sessions(&self, spender: &Spender) {
-        let Some(agent) = spender.agent.as_ref() else {
+    /// Holds the sessions of who asks to what each may spend; what they spent before counts. Others are not
+    /// written down: nobody asks for their sums, and callers can make up any number of them.
+    fn hold_sessions(&self, state: &mut State, now: Timestamp, ask: &mut Ask) {
+        let of_agent = |agent| self.settings().session_budgets.get(agent).copied();
+        let spender = &mut ask.spender;
+        let limit = ask.session_budget;
+        let Some(limit) = limit.or_else(|| spender.agent.as_ref().and_then(of_agent)) else {
+            spender.sessions.clear();
             return;
         };
-        if let Some(limit) = self.settings().session_budgets.get(agent) {
-            for session in &spender.sessions {
-                self.hold_session(session, *limit);
-            }
+        for session in &spender.sessions {
+            let key = BudgetKey::Session(Arc::clone(session));
+            let spent = || state.ledger.spent(&key, BudgetPeriod::Total, now);
+            state.gate.hold_session(now, &key, limit, spent);
         }
     }
 
     /// Lets a flight begin.
-    pub(crate) fn ask(&self, ask: mainstay_inference::Ask) -> (FlightId, Receiver) {
-        self.hold_sessions(&ask.spender);
+    pub(crate) fn ask(&self, mut ask: Ask) -> (FlightId, Receiver) {
         let (sender, receiver) = mail();
         let now = self.now();
         let mut state = self.state();
+        self.hold_sessions(&mut state, now, &mut ask);
         let flight = state.gate.next_id();
         state.mail.insert(flight, sender);
         state.gate.handle(now, Input::Asked { flight, ask });

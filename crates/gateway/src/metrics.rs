@@ -1,6 +1,6 @@
 //! What a gateway counts, for Prometheus.
 
-use mainstay_inference::{BudgetView, DeploymentView, Ending, LedgerEntry};
+use mainstay_inference::{BudgetKey, BudgetView, DeploymentView, Ending, LedgerEntry};
 use mainstay_resilience::BreakerState;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -268,7 +268,9 @@ fn register_money(r: &mut Registry, budgets: &[BudgetView]) {
         Family::<BudgetName, Money>::default(),
         Family::<BudgetName, Money>::default(),
     );
-    for view in budgets {
+    // Sessions come in any number, and callers name them.
+    let is_session = |view: &&BudgetView| matches!(view.key, BudgetKey::Session(_));
+    for view in budgets.iter().filter(|view| !is_session(view)) {
         let name = BudgetName {
             budget: view.key.to_string(),
         };

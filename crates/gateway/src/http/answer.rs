@@ -172,6 +172,7 @@ impl Asked {
         Ask {
             model: Arc::from(self.request.model.as_str()),
             spender: self.arrival.spender(),
+            session_budget: None,
             input_tokens: estimate_tokens(&self.request, dialect.unwrap_or(self.arrival.dialect)),
             output_tokens_max: all_choices(&self.request),
             has_audio: has_audio(&self.request),
@@ -192,7 +193,7 @@ impl Asked {
                 headers: self.arrival.relayed(),
             }),
             attempt: 0,
-            hops: self.arrival.hops,
+            hops: self.arrival.hops(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A request as it comes in: who sends it, its id, its body, its deadline.
 
 use super::refusal::{Refusal, refuse};
+use super::said::{Said, text};
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
@@ -8,7 +9,7 @@ use axum::response::Response;
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use mainstay_contract::{Code, ErrorReport, Responsible, Timestamp};
-use mainstay_inference::{Dialect, HOPS, Spender};
+use mainstay_inference::{Dialect, Spender};
 use mainstay_resilience::Priority;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,16 +44,9 @@ pub(super) struct Arrival {
     /// Any number, different for each request.
     pub(super) random: u64,
     pub(super) dialect: Dialect,
-    /// Through how many gateways it came.
-    pub(super) hops: u8,
-    /// How long the caller waits in all.
-    patience: Option<Duration>,
+    said: Said,
     began: Instant,
 }
-
-const TIMEOUT: &str = "x-mainstay-timeout-ms";
-/// A request that came through more gateways goes round in a circle.
-const HOPS_MAX: u8 = 8;
 
 impl Arrival {
     pub(super) async fn read(dialect: Dialect, request: Request) -> Result<Self, Box<Response>> {
@@ -60,34 +54,17 @@ impl Arrival {
         let (parts, body) = request.into_parts();
         let (request_id, random) = request_id_and_random();
         let caller = parts.extensions.get::<Caller>().cloned();
-        let hops = parts.headers.get(HOPS);
-        let hops = hops.and_then(|hops| hops.to_str().ok()?.parse::<u8>().ok());
-        let hops = hops.unwrap_or(0);
-        if hops >= HOPS_MAX {
-            let message = format!(
-                "the request came through {hops} gateways: the `base_url` of a model leads back to one of them"
-            );
-            let refusal = Refusal::invalid(message, None);
-            return Err(Box::new(refuse(dialect, &refusal, &request_id)));
-        }
-        if is_encoded(&parts.headers) {
-            let message = "`content-encoding` says that the body is compressed: only plain bodies are understood";
-            let refusal = Refusal {
-                status: 415,
-                ..Refusal::invalid(message, None)
-            };
-            discard(&parts.headers, body);
-            return Err(Box::new(refuse(dialect, &refusal, &request_id)));
-        }
-        let patience = match patience(&parts.headers) {
-            Ok(patience) => patience,
-            Err(message) => {
+        let said = match Said::read(&parts.headers) {
+            Ok(said) => said,
+            Err(refusal) => {
                 discard(&parts.headers, body);
-                let refusal = Refusal::invalid(message, Some(TIMEOUT.to_owned()));
                 return Err(Box::new(refuse(dialect, &refusal, &request_id)));
             }
         };
-        let end = began + patience.map_or(ARRIVAL, |patience| patience.min(ARRIVAL));
+        let end = began
+            + said
+                .patience
+                .map_or(ARRIVAL, |patience| patience.min(ARRIVAL));
         match read_body(&parts.headers, body, end).await {
             Ok(body) => Ok(Self {
                 caller: caller.unwrap_or_default(),
@@ -96,8 +73,7 @@ impl Arrival {
                 request_id,
                 random,
                 dialect,
-                hops,
-                patience,
+                said,
                 began,
             }),
             Err(refusal) => {
@@ -113,16 +89,17 @@ impl Arrival {
         text(&self.headers, name)
     }
 
+    /// Through how many gateways it came.
+    pub(super) const fn hops(&self) -> u8 {
+        self.said.hops
+    }
+
     /// Whom usage is counted for. A caller may say which agent and session it speaks for.
     pub(super) fn spender(&self) -> Spender {
-        let named = |name: &str| {
-            let text = self.text(name)?.trim();
-            (!text.is_empty() && text.len() <= 128).then(|| Arc::from(text))
-        };
         Spender {
             key: self.caller.key.clone(),
-            agent: named("x-mainstay-agent"),
-            sessions: named("x-mainstay-session").into_iter().collect(),
+            agent: self.said.agent.clone(),
+            sessions: self.said.session.iter().cloned().collect(),
         }
     }
 
@@ -133,7 +110,7 @@ impl Arrival {
         now: Timestamp,
         total: Option<Duration>,
     ) -> (Option<Timestamp>, Option<Duration>) {
-        let whole = self.patience;
+        let whole = self.said.patience;
         let own = whole.map(|whole| whole.saturating_sub(self.began.elapsed()));
         let is_own = own.is_some_and(|own| total.is_none_or(|total| own <= total));
         let within = own.into_iter().chain(total).min();
@@ -151,37 +128,6 @@ impl Arrival {
         let pair = |name: &&'static str| Some((*name, self.text(name)?.to_owned()));
         names.iter().filter_map(pair).collect()
     }
-}
-
-/// Whether a body comes in another form than its own.
-fn is_encoded(headers: &HeaderMap) -> bool {
-    let encoding = headers.get(header::CONTENT_ENCODING);
-    encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// How long a caller waits: what it says itself, or what the official clients say of their timeout. Theirs is
-/// not written by hand, so one that says nothing is none.
-///
-/// # Errors
-/// A message, where `x-mainstay-timeout-ms` is no time.
-pub fn patience(headers: &HeaderMap) -> Result<Option<Duration>, String> {
-    if let Some(value) = headers.get(TIMEOUT) {
-        let digits = value.to_str().unwrap_or_default().trim();
-        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-        let ms = digits.parse().ok().filter(|ms: &u64| is_number && *ms > 0);
-        let most = u64::MAX;
-        let ms = ms.ok_or_else(|| {
-            format!("`{TIMEOUT}` must be a whole number of milliseconds from 1 to {most}")
-        })?;
-        return Ok(Some(Duration::from_millis(ms)));
-    }
-    let seconds = text(headers, "x-stainless-timeout").and_then(|text| text.parse().ok());
-    let patience = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    Ok(patience.filter(|patience| !patience.is_zero()))
 }
 
 /// A fresh id, which the log, the headers and the body of a failure share.

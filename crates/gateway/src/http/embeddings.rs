@@ -27,6 +27,7 @@ async fn answer(shared: &Shared, arrival: &Arrival) -> Result<Response, Box<Refu
     let ask = Ask {
         model: Arc::from(request.model.as_str()),
         spender: arrival.spender(),
+        session_budget: None,
         input_tokens,
         output_tokens_max: Some(0),
         has_audio: false,

@@ -10,10 +10,12 @@ mod headers;
 mod models;
 mod outside;
 mod refusal;
+mod said;
 
-pub use arrival::{Caller, patience};
+pub use arrival::Caller;
 pub use outside::{lost, turned_away, unserved};
 pub use refusal::flow_report;
+pub use said::patience;
 
 use crate::Gateway;
 use axum::Router;

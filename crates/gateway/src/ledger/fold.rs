@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const HOUR_MS: u64 = 3_600_000;
+/// A session that spent nothing for so long is forgotten.
+const REST_HOURS: u64 = 90 * 24;
 
 /// What was used in a day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,11 +57,38 @@ struct Reserved {
     usd: Usd,
 }
 
+/// What a session spent.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(from = "WrittenSession")]
+struct SessionSum {
+    usd: Usd,
+    /// The last in which it spent something.
+    hour: u64,
+}
+
+/// The same in a ledger, of which older ones have the money alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenSession {
+    Sum { usd: Usd, hour: u64 },
+    Usd(Usd),
+}
+
+impl From<WrittenSession> for SessionSum {
+    fn from(written: WrittenSession) -> Self {
+        let (usd, hour) = match written {
+            WrittenSession::Sum { usd, hour } => (usd, hour),
+            WrittenSession::Usd(usd) => (usd, u64::MAX),
+        };
+        Self { usd, hour }
+    }
+}
+
 /// Everything that the entries add up to.
 #[derive(Debug, Default)]
 pub(super) struct Fold {
     hours: BTreeMap<Place, Used>,
-    sessions: BTreeMap<Arc<str>, Usd>,
+    sessions: BTreeMap<Arc<str>, SessionSum>,
     open: BTreeMap<u64, Reserved>,
     last_call: u64,
 }
@@ -69,7 +98,7 @@ pub(super) struct Fold {
 pub(super) struct Folded {
     last_call: u64,
     hours: Vec<FoldedHour>,
-    sessions: BTreeMap<Arc<str>, Usd>,
+    sessions: BTreeMap<Arc<str>, SessionSum>,
     open: Vec<LedgerEntry>,
 }
 
@@ -127,8 +156,9 @@ impl Fold {
     }
 
     fn spend(&mut self, at: Timestamp, spender: &Spender, deployment: &Arc<str>, used: Used) {
+        let hour = at.0 / HOUR_MS;
         let place = Place {
-            hour: at.0 / HOUR_MS,
+            hour,
             key: spender.key.clone(),
             agent: spender.agent.clone(),
             deployment: Arc::clone(deployment),
@@ -137,7 +167,8 @@ impl Fold {
         *sum = sum.plus(used);
         for session in &spender.sessions {
             let sum = self.sessions.entry(Arc::clone(session)).or_default();
-            *sum = sum.plus(used.usd);
+            sum.usd = sum.usd.plus(used.usd);
+            sum.hour = sum.hour.max(hour);
         }
     }
 
@@ -174,7 +205,10 @@ impl Fold {
     pub(super) fn spent(&self, key: &BudgetKey, period: BudgetPeriod, now: Timestamp) -> Spent {
         let window_start = period.start(now);
         let amount = match key {
-            BudgetKey::Session(session) => self.sessions.get(session).copied().unwrap_or_default(),
+            BudgetKey::Session(session) => {
+                let sum = self.sessions.get(session);
+                sum.map_or(Usd::ZERO, |sum| sum.usd)
+            }
             _ => self.sum(key, window_start),
         };
         Spent {
@@ -198,10 +232,14 @@ impl Fold {
         hours.fold(Usd::ZERO, |sum, (_, used)| sum.plus(used.usd))
     }
 
-    /// Sums the hours of the days that are over: no budget asks for their hours any more.
+    /// Sums the hours of the days that are over, of which no budget asks for the hours any more, and forgets
+    /// sessions that have rested for long.
     pub(super) fn coarsen(&mut self) {
         let newest = self.hours.keys().map(|place| place.hour).max();
-        let today = newest.unwrap_or_default() / 24 * 24;
+        let newest = newest.unwrap_or_default();
+        self.sessions
+            .retain(|_, sum| newest.saturating_sub(sum.hour) < REST_HOURS);
+        let today = newest / 24 * 24;
         for (mut place, used) in std::mem::take(&mut self.hours) {
             if place.hour < today {
                 place.hour = place.hour / 24 * 24;

@@ -294,6 +294,43 @@ mod tests {
     }
 
     #[test]
+    fn sessions_are_known_for_ninety_days_after_their_last_call() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spending.jsonl");
+        let mut ledger = Ledger::open(&path).unwrap();
+        let spend = |ledger: &mut Ledger, day: u64, session: &str| {
+            let mut entry = settled_at(Timestamp(day * 24 * 3_600_000), day, 30);
+            if let LedgerEntry::Settled { spender, .. } = &mut entry {
+                spender.sessions = vec![Arc::from(session)];
+            }
+            ledger.write(&entry).unwrap();
+        };
+        let spent = |ledger: &Ledger| {
+            ["at rest", "at work"].map(|session| {
+                let key = BudgetKey::Session(Arc::from(session));
+                let spent = ledger.spent(&key, BudgetPeriod::Total, Timestamp(0));
+                spent.amount.nanos()
+            })
+        };
+        spend(&mut ledger, 0, "at rest");
+        spend(&mut ledger, 0, "at work");
+        spend(&mut ledger, 89, "at work");
+        drop(ledger);
+        let mut ledger = Ledger::open(&path).unwrap();
+        assert_eq!(spent(&ledger), [30, 60]);
+        spend(&mut ledger, 90, "at work");
+        drop(ledger);
+        assert_eq!(spent(&Ledger::open(&path).unwrap()), [0, 90]);
+        // Older ledgers have sums without a time.
+        let text = std::fs::read_to_string(&path).unwrap();
+        let sum = text.split("\"at work\":").nth(1).unwrap();
+        let sum = &sum[..=sum.find('}').unwrap()];
+        let older = text.replace(sum, "\"0.00000009\"");
+        std::fs::write(&path, older).unwrap();
+        assert_eq!(spent(&Ledger::open(&path).unwrap()), [0, 90]);
+    }
+
+    #[test]
     fn sums_that_were_cut_are_told_and_a_cut_entry_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spending.jsonl");

@@ -264,6 +264,7 @@ pub(crate) fn ask(model: &str) -> Ask {
     Ask {
         model: Arc::from(model),
         spender: Spender::default(),
+        session_budget: None,
         input_tokens: 1000,
         output_tokens_max: Some(500),
         has_audio: false,

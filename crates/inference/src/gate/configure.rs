@@ -91,15 +91,15 @@ impl Gate {
         }
     }
 
-    /// Budgets that were declared by those who ask stay.
+    /// Sessions that are held to a budget stay so.
     fn configure_budgets(
         &mut self,
         now: Timestamp,
         mut budgets: BTreeMap<BudgetKey, BudgetConfig>,
         past: impl Fn(&BudgetKey, BudgetPeriod) -> Spent,
     ) {
-        self.declared.retain(|key| !budgets.contains_key(key));
-        for key in &self.declared {
+        self.held.retain(|key| !budgets.contains_key(key));
+        for key in &self.held {
             budgets.extend(
                 self.budgets
                     .get_key_value(key)

@@ -33,6 +33,8 @@ pub struct Ask {
     pub model: Arc<str>,
     /// Who asks.
     pub spender: Spender,
+    /// The most that each of the spender's sessions may spend; absent for what is said of its agent.
+    pub session_budget: Option<Usd>,
     /// The tokens of the request, estimated.
     pub input_tokens: u64,
     /// The most tokens of the answer, where the caller says so.

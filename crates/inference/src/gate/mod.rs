@@ -13,6 +13,7 @@ mod configure;
 mod deployment;
 mod failure;
 mod flight;
+mod held;
 mod ledger;
 mod money;
 mod pace;
@@ -51,8 +52,10 @@ pub struct Gate {
     endpoint_names: HashMap<Arc<str>, usize>,
     keys: HashMap<Arc<str>, Key>,
     budgets: BTreeMap<BudgetKey, BudgetConfig>,
-    /// Those of them that are not configured, but declared by who asks.
-    declared: BTreeSet<BudgetKey>,
+    /// Those of them that are not configured: of sessions, told by who asks.
+    held: BTreeSet<BudgetKey>,
+    /// With so many of them, those at rest are forgotten.
+    held_max: usize,
     tree: BudgetTree<BudgetKey>,
     flights: HashMap<FlightId, Box<Flight>>,
     wakes: BTreeSet<(Timestamp, FlightId)>,
@@ -97,7 +100,8 @@ impl Gate {
             endpoint_names: HashMap::new(),
             keys: HashMap::new(),
             budgets: BTreeMap::new(),
-            declared: BTreeSet::new(),
+            held: BTreeSet::new(),
+            held_max: held::AT_REST,
             tree: BudgetTree::default(),
             flights: HashMap::new(),
             wakes: BTreeSet::new(),

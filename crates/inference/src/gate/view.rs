@@ -1,6 +1,6 @@
 //! What can be seen of the gate from outside.
 
-use super::{BudgetConfig, BudgetKey, Gate};
+use super::{BudgetKey, Gate};
 use mainstay_contract::{Timestamp, Usd};
 use mainstay_resilience::{BreakerState, BudgetPeriod};
 use std::sync::Arc;
@@ -90,25 +90,6 @@ impl Gate {
             && self.tree.reservations() == 0
             && self.deployments.iter().all(is_idle)
             && self.keys.values().all(|key| key.active == 0)
-    }
-
-    /// Whether a budget is declared.
-    #[must_use]
-    pub fn has_budget(&self, key: &BudgetKey) -> bool {
-        self.budgets.contains_key(key)
-    }
-
-    /// Declares a budget that is not configured, of a session, of which so much was spent before.
-    pub fn declare(
-        &mut self,
-        key: BudgetKey,
-        budget: BudgetConfig,
-        spent: mainstay_resilience::Spent,
-    ) {
-        self.tree
-            .restore(key.clone(), budget.limit, budget.period, spent);
-        self.budgets.insert(key.clone(), budget);
-        self.declared.insert(key);
     }
 
     /// Goes on counting calls above this one.

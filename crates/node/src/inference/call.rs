@@ -91,6 +91,7 @@ impl Calling {
         let ask = Ask {
             model: Arc::from(call.model.as_str()),
             spender: Spender::default(),
+            session_budget: None,
             input_tokens: estimate_tokens(&request, dialect.unwrap_or(Dialect::OpenAiChat)),
             output_tokens_max: call.output_tokens_max,
             has_audio: false,

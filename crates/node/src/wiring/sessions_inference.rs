@@ -28,17 +28,14 @@ pub(crate) async fn ask_model(
     on_text: &mut (dyn FnMut(&str) + Send),
 ) -> Result<ModelAnswer, Box<ErrorReport>> {
     let request = Arc::new(turn_request(asked.model, asked.request));
-    let session: Arc<str> = Arc::from(asked.session);
-    if let Some(limit) = asked.session_budget {
-        gateway.hold_session(&session, limit);
-    }
     let ask = Ask {
         model: Arc::from(asked.model),
         spender: Spender {
             key: None,
             agent: Some(Arc::from(asked.agent)),
-            sessions: vec![session],
+            sessions: vec![Arc::from(asked.session)],
         },
+        session_budget: asked.session_budget,
         input_tokens: estimate_tokens(&request, mainstay_inference::Dialect::OpenAiChat),
         output_tokens_max: None,
         has_audio: false,

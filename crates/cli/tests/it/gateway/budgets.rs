@@ -1,7 +1,8 @@
 //! Money: what was spent stays spent, and a budget is never overrun.
 
-use super::{Gate, ROUTES, Route, model};
+use super::{Gate, ROUTES, Route, Told, model};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 /// A call costs 11 tokens in and 7 out: 0.018 dollars.
 const PRICE: &str = "price: {input_per_million: 1000, output_per_million: 1000}";
@@ -182,22 +183,51 @@ async fn a_key_speaks_for_its_agents_alone() {
 #[tokio::test]
 async fn each_session_of_an_agent_has_its_own_budget() {
     let models = model("m", "openai", "ok", &format!("retry: {{max: 0}}, {PRICE}"));
-    let agents = "agents:\n  a: {model: m, workspace: work, budget: {usd: 0.06, per: session}}\n";
-    let gate = Gate::with(&models, agents);
-    let ask = |session: &'static str| {
-        let request = gate.request(Route::Chat, &bound("m"));
-        let request = request.header("x-mainstay-agent", "a");
-        gate.send(Route::Chat, request.header("x-mainstay-session", session))
+    let agents = |usd: &str| {
+        format!(
+            "agents:\n  a: {{model: m, workspace: work, budget: {{usd: {usd}, per: session}}}}\n"
+        )
     };
-    ask("one").await.ok();
-    ask("one").await.ok();
-    ask("one").await.failed("inference.budget_exceeded", 402);
-    ask("two").await.ok();
+    let gate = Gate::with(&models, &agents("0.06"));
+    in_session(&gate, "one").await.ok();
+    in_session(&gate, "one").await.ok();
+    let told = in_session(&gate, "one").await;
+    told.failed("inference.budget_exceeded", 402);
+    in_session(&gate, "two").await.ok();
     assert_eq!(gate.upstream.hits("ok"), 3);
+    // Callers make up names in any number: the metrics do not grow with them.
+    assert_eq!(gate.metric("session").await, 0);
     let gate = gate.restart();
+    let told = in_session(&gate, "one").await;
+    told.failed("inference.budget_exceeded", 402);
+    // More money is there for sessions that are under way, too.
+    gate.rewrite(&models, &agents("0.1"));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while in_session(&gate, "one").await.status != 200 {
+        assert!(Instant::now() < deadline, "the budget was not raised");
+    }
+}
+
+/// A name that is not taken as it is would count for nobody.
+#[tokio::test]
+async fn names_that_cannot_be_counted_for_are_refused() {
+    let gate = Gate::open(&model("m", "openai", "ok", ""));
+    for header in ["x-mainstay-agent", "x-mainstay-session"] {
+        for name in ["n".repeat(129).as_str(), "n\u{e4}me"] {
+            let request = gate.request(Route::Chat, &bound("m")).header(header, name);
+            let told = gate.send(Route::Chat, request).await;
+            told.failed("inference.bad_request", 400);
+            assert_eq!(told.json()["error"]["param"], header);
+        }
+        let request = gate.request(Route::Chat, &bound("m"));
+        let request = request.header(header, "n".repeat(128));
+        gate.send(Route::Chat, request).await.ok();
+    }
+}
+
+async fn in_session(gate: &Gate, session: &str) -> Told {
     let request = gate.request(Route::Chat, &bound("m"));
     let request = request.header("x-mainstay-agent", "a");
-    let request = request.header("x-mainstay-session", "one");
-    let told = gate.send(Route::Chat, request).await;
-    told.failed("inference.budget_exceeded", 402);
+    gate.send(Route::Chat, request.header("x-mainstay-session", session))
+        .await
 }

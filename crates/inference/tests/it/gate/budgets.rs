@@ -408,3 +408,78 @@ fn a_deployment_without_money_is_stood_in_for() {
     }
     assert_eq!(world.called(), ["a", "b"]);
 }
+
+fn of_session(name: &str) -> Ask {
+    let spender = Spender {
+        sessions: vec![name.into()],
+        ..Spender::default()
+    };
+    Ask { spender, ..ask() }
+}
+
+/// As the keeper of the ledger does it before each request.
+fn hold(world: &mut World, name: &str, calls: u64) {
+    let key = BudgetKey::Session(name.into());
+    let of_ledger = world.ledger.iter().filter_map(|entry| match entry {
+        LedgerEntry::Settled { spender, usd, .. } => {
+            (*spender.sessions == [Arc::from(name)]).then(|| usd.nanos())
+        }
+        LedgerEntry::Reserved { .. } => None,
+    });
+    let spent = mainstay_resilience::Spent {
+        window_start: mainstay_contract::Timestamp(0),
+        amount: usd(of_ledger.sum()),
+    };
+    let now = world.now;
+    world
+        .gate
+        .hold_session(now, &key, usd(calls * CALL), || spent);
+}
+
+#[test]
+fn sessions_at_rest_are_forgotten_and_nothing_that_they_spent() {
+    let mut world = World::new(one(priced(plain())));
+    hold(&mut world, "busy", 1);
+    let busy = world.ask(of_session("busy"));
+    hold(&mut world, "spent", 1);
+    world.ask(of_session("spent"));
+    world.answer(world.open[1], tokens(10, 90));
+    for at in 0..5_000 {
+        hold(&mut world, &format!("s{at}"), 1);
+    }
+    assert!(world.gate.budgets(world.now).len() <= 1_100);
+    // What is under way counts on, and what is over is asked of the ledger.
+    for name in ["busy", "spent"] {
+        hold(&mut world, name, 1);
+    }
+    let again = world.ask(of_session("spent"));
+    assert!(is_exceeded(&world.error(again).error));
+    world.ask(of_session("busy"));
+    assert_eq!(world.open.len(), 1, "it waits for the first to settle");
+    world.answer(world.only(), tokens(10, 90));
+    assert!(world.ended(busy));
+    assert!(world.open.is_empty());
+}
+
+#[test]
+fn a_session_that_may_spend_more_goes_on_with_what_it_spent() {
+    let mut world = World::new(one(priced(plain())));
+    let asked = |world: &mut World, calls| {
+        hold(world, "s", calls);
+        world.ask(of_session("s"))
+    };
+    asked(&mut world, 1);
+    asked(&mut world, 1);
+    assert_eq!(world.open.len(), 1);
+    asked(&mut world, 3);
+    assert_eq!(world.open.len(), 3, "who waited goes with who asked");
+    while let Some(&attempt) = world.open.first() {
+        world.answer(attempt, tokens(10, 90));
+    }
+    let refused = asked(&mut world, 3);
+    assert!(is_exceeded(&world.error(refused).error));
+    let refused = asked(&mut world, 2);
+    assert!(is_exceeded(&world.error(refused).error));
+    asked(&mut world, 4);
+    assert_eq!(world.open.len(), 1);
+}

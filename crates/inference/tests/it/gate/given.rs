@@ -85,6 +85,7 @@ pub(crate) fn ask() -> Ask {
     Ask {
         model: "m".into(),
         spender: Spender::default(),
+        session_budget: None,
         input_tokens: 10,
         output_tokens_max: Some(90),
         has_audio: false,

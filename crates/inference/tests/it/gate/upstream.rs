@@ -217,6 +217,7 @@ pub(crate) fn asking(chance: &mut Chance, now: Timestamp) -> Ask {
     let keyed: &str = chance.of(&["k0", "k1", "stranger"]);
     Ask {
         model: model.into(),
+        session_budget: None,
         spender: Spender {
             key: some(chance, keyed),
             agent: some(chance, "x"),
