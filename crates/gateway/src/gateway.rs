@@ -190,6 +190,11 @@ impl Gateway {
         &self.inner.metrics
     }
 
+    /// Counts a response to a path below `/v1`, whoever made it.
+    pub fn responded(&self, status: u16) {
+        self.inner.metrics.responded(status);
+    }
+
     /// The text that Prometheus reads.
     #[must_use]
     pub fn metrics_text(&self) -> String {

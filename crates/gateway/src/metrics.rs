@@ -30,6 +30,11 @@ struct BudgetName {
     budget: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Status {
+    status: u16,
+}
+
 type Times = Family<Model, Histogram>;
 
 type Money = Gauge<f64, AtomicU64>;
@@ -60,6 +65,7 @@ pub(crate) struct Metrics {
     seconds: Times,
     left: Counter,
     pub(crate) cache_hits: Counter,
+    responses: Family<Status, Counter>,
 }
 
 /// From a millisecond to two minutes.
@@ -82,6 +88,7 @@ impl Metrics {
             seconds: times(),
             left: Counter::default(),
             cache_hits: Counter::default(),
+            responses: Family::default(),
         }
     }
 
@@ -111,6 +118,11 @@ impl Metrics {
     /// Counts a request whose caller left before its end.
     pub(crate) fn left(&self) {
         self.left.inc();
+    }
+
+    /// Counts a response to whoever called, also where nothing was asked of a model.
+    pub(crate) fn responded(&self, status: u16) {
+        self.responses.get_or_create(&Status { status }).inc();
     }
 
     /// Notes how long the first content of an answer took.
@@ -209,6 +221,11 @@ impl Metrics {
             self.left.clone(),
         );
         r.register("cache_hits", "Answers given again", self.cache_hits.clone());
+        r.register(
+            "http_responses",
+            "Responses below /v1 by status, also to requests that were refused at once",
+            self.responses.clone(),
+        );
         let first = self.first_content_seconds.clone();
         r.register_with_unit(
             "first_content",

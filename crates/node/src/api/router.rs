@@ -98,12 +98,22 @@ pub(super) fn router_until(node: Node, access: Access, stopped: watch::Receiver<
         .with_state(shared)
 }
 
-/// Judges who comes in, before anything reads the request, and keeps panics inside.
+/// Counts what is answered below `/v1`, also to those who are not let in.
 async fn guard(
     State(shared): State<Shared>,
-    mut request: Request,
+    request: Request,
     next: axum::middleware::Next,
 ) -> Response {
+    let is_gateway = mainstay_gateway::is_below(request.uri().path());
+    let response = let_in(&shared, request, next).await;
+    if is_gateway {
+        shared.node.gateway().responded(response.status().as_u16());
+    }
+    response
+}
+
+/// Judges who comes in, before anything reads the request, and keeps panics inside.
+async fn let_in(shared: &Shared, mut request: Request, next: axum::middleware::Next) -> Response {
     let caller = |secret: &str| {
         let (key, priority) = shared.node.gateway().key(secret)?;
         let key = Some(key);

@@ -308,6 +308,30 @@ async fn who_has_no_key_learns_so_before_it_learns_what_is_there() {
     }
 }
 
+/// Whoever looks after a gateway sees who is turned away, whatever the reason.
+#[tokio::test]
+async fn what_is_refused_at_once_is_counted() {
+    let gate = Gate::open(&model("m", "openai", "ok", ""));
+    gate.chat("m").await.ok();
+    gate.chat("other")
+        .await
+        .failed("inference.model_not_found", 404);
+    let broken = gate.request(Route::Chat, &Value::Null).body("{");
+    gate.send(Route::Chat, broken).await;
+    let stranger = gate
+        .server
+        .client()
+        .post(format!("{}/v1/responses", gate.server.url));
+    for _ in 0..2 {
+        let stranger = stranger.try_clone().unwrap();
+        gate.send(Route::Responses, stranger).await;
+    }
+    for (status, count) in [(200, 1), (400, 1), (401, 2), (404, 1)] {
+        let name = format!("http_responses_total{{status=\"{status}\"}}");
+        assert_eq!(gate.metric(&name).await, count, "{status}");
+    }
+}
+
 /// A caller that sends a byte now and then loses its connection, and learns why.
 #[tokio::test]
 async fn a_body_that_comes_too_slowly_is_given_up() {
