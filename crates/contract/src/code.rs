@@ -248,7 +248,7 @@ codes! {
     BadResponse "inference.bad_response":
         Inference 502 8 Now Provider false "The provider answered with something that is no answer";
     ModelNotFound "inference.model_not_found":
-        Inference 422 3 AfterFix Operator false "The provider does not know the model";
+        Inference 422 3 AfterFix Operator false "The provider does not have the model";
     ProviderUnauthorized "inference.unauthorized":
         Inference 422 78 AfterFix Operator false "The provider refused the node's key";
     ProviderForbidden "inference.forbidden":

@@ -175,8 +175,8 @@ pub enum InferenceError {
         status: u16,
         message: String,
     },
-    /// The provider does not know the model.
-    #[error("{} does not know the model {}{}", .origin.provider, .origin.model, said(.message))]
+    /// The provider does not have the model: it does not know it, or what it takes to use it is not there.
+    #[error("{} does not have the model {}{}", .origin.provider, .origin.model, said(.message))]
     ModelNotFound {
         #[serde(flatten)]
         origin: Origin,

@@ -2,7 +2,7 @@
 
 use crate::config::{NodeConfig, StoreUrl};
 use crate::error::RequestError;
-use crate::inference::LEDGER;
+use crate::inference::{LEDGER, check_files};
 use crate::node::Inner;
 use crate::workspaces::blocking;
 use mainstay_contract::{Code, Coded};
@@ -12,6 +12,7 @@ use mainstay_runtimes::workspace;
 use mainstay_sessions::WorkspaceMode;
 use mainstay_storage::{DataDirLock, OpenParams, SqliteJournal, VerifyReport};
 use serde::Serialize;
+use std::path::Path;
 
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -57,6 +58,7 @@ pub(crate) async fn examine(inner: &Inner) -> Result<DoctorReport, RequestError>
             detail: "no overlay here: every session works on a full copy of its folder".to_owned(),
         },
     });
+    checks.extend(manifest(inner.manifest.path()));
     let store = inner.store.clone();
     let verified = tokio::task::spawn_blocking(move || store.verify()).await;
     let verified = verified.map_err(|error| RequestError::Internal(error.to_string()))?;
@@ -107,7 +109,7 @@ async fn host_alone(config: &NodeConfig) -> Vec<Check> {
 }
 
 fn stored(config: &NodeConfig) -> Vec<Check> {
-    let mut checks = Vec::new();
+    let mut checks = manifest(config.manifest.as_deref());
     let lock = DataDirLock::acquire(&config.data_dir);
     if let Err(error) = &lock {
         checks.push(damaged("data_dir", error.to_string()));
@@ -130,6 +132,31 @@ fn stored(config: &NodeConfig) -> Vec<Check> {
         Ok(_) => ok("ledger", "what was spent on models is known"),
         Err(error) => damaged("ledger", error.to_string()),
     });
+    checks
+}
+
+/// Whether the manifest can be used, and the files that it names for its models.
+fn manifest(path: Option<&Path>) -> Vec<Check> {
+    let Some(path) = path else {
+        return Vec::new();
+    };
+    let findings = match check_files(path) {
+        Ok(findings) => findings,
+        Err(error) => return vec![missing("manifest", &error.to_string())],
+    };
+    let errors = findings.errors.iter().map(ToString::to_string);
+    let mut checks: Vec<_> = errors.map(|error| missing("manifest", &error)).collect();
+    checks.extend(findings.warnings.iter().map(|warning| Check {
+        name: "manifest",
+        status: CheckStatus::Weaker,
+        detail: warning.to_string(),
+    }));
+    if checks.is_empty() {
+        checks.push(ok(
+            "manifest",
+            "it is valid, and its models' files are there",
+        ));
+    }
     checks
 }
 

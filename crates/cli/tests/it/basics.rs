@@ -260,7 +260,8 @@ fn an_ordinary_user_can_do_it_all() {
 fn check_reads_the_files_of_models_as_the_node_does() {
     let base = "provider: openai, model: x, base_url: \"https://a.example/v1\"";
     let manifest = format!(
-        "version: 1\nmodels:\n  s: {{provider: script, file: none.yaml}}\n  c: {{{base}, ca_file: junk.pem}}\n\
+        "version: 1\nmodels:\n  s: {{provider: script, file: none.yaml}}\n  c: {{{base}, ca_file: junk.pem}}\n  \
+         l: {{provider: local, path: none.gguf}}\n\
          prices: prices.json\nkeys:\n  a: {{secret: a}}\n  b: {{secret: b}}\n  c: {{secret: c}}\n\
          secrets:\n  a: {{file: a.key}}\n  b: {{file: b.key}}\n  c: {{file: none.key}}\n"
     );
@@ -285,18 +286,34 @@ fn check_reads_the_files_of_models_as_the_node_does() {
     let fields = [
         (3, "models.s.file"),
         (4, "models.c.ca_file"),
-        (5, "prices"),
-        (7, "keys.a"),
-        (8, "keys.b"),
+        (5, "models.l.path"),
+        (6, "prices"),
+        (8, "keys.a"),
+        (9, "keys.b"),
     ];
     let fields = fields.map(|(line, field)| (line, field.to_owned()));
     assert_eq!(told("findings"), fields, "{json}");
-    assert_eq!(told("warnings"), [(13, "secrets.c".to_owned())], "{json}");
+    assert_eq!(told("warnings"), [(14, "secrets.c".to_owned())], "{json}");
     assert!(!ran.stdout.contains("same\\n"), "{ran:?}");
+    let doctor = place.mainstay(&["doctor"]);
+    for finding in [
+        "missing  manifest",
+        "models.l.path",
+        "weaker   manifest",
+        "secrets.c",
+    ] {
+        assert!(doctor.ok().stdout.contains(finding), "{doctor:?}");
+    }
     place.write(
         "mainstay.yaml",
         "version: 1\nkeys: {c: {secret: c}}\nsecrets: {c: {file: none.key}}\n",
     );
     let ran = place.mainstay(&["check"]);
     assert!(ran.ok().stdout.contains("3:14: secrets.c:"), "{ran:?}");
+    place.write("mainstay.yaml", "version: 1\nmodels: 7\n");
+    let doctor = place.mainstay(&["doctor"]);
+    assert!(
+        doctor.ok().stdout.contains("mainstay.yaml:2:9"),
+        "{doctor:?}"
+    );
 }

@@ -1,7 +1,7 @@
 //! The files that a manifest names for its models, read as the node reads them.
 
 use super::provider::{self, Place};
-use super::{hashes, prices};
+use super::{hashes, local, prices};
 use crate::error::RequestError;
 use crate::manifest_file::ManifestFile;
 use crate::secrets;
@@ -26,7 +26,8 @@ struct Unusable<'a> {
     is_certain: bool,
 }
 
-/// Reads the files that a manifest names for its models: prices, certificates, scripts, secrets. Nothing is started,
+/// Reads the files that a manifest names for its models: prices, certificates, scripts, secrets, and whether a model
+/// on this machine is there. Nothing is started,
 /// and nobody is asked.
 ///
 /// # Errors
@@ -87,14 +88,16 @@ fn found<'a>(manifest: &'a Manifest, folder: &Path) -> Vec<Unusable<'a>> {
 }
 
 fn of_model<'a>(name: &'a str, model: &'a Model, place: &Place<'_>) -> Option<Unusable<'a>> {
-    // A model on this machine would be loaded.
-    if matches!(model.provider, Source::Local { .. } | Source::Pool { .. }) {
-        return None;
-    }
-    let report = provider::open_asked(name, model, place).err()?;
+    let report = match &model.provider {
+        Source::Pool { .. } => return None,
+        // Opened, it would be loaded.
+        Source::Local { path, .. } => local::model_file(name, path, place.folder).err()?,
+        _ => provider::open_asked(name, model, place).err()?,
+    };
     let is_secret = report.code == Code::SecretUnavailable;
     let field = match model.provider {
         _ if is_secret => "headers",
+        Source::Local { .. } => "path",
         Source::Script { .. } => "file",
         _ => "ca_file",
     };

@@ -13,7 +13,8 @@ use mainstay_local::{
 };
 use mainstay_manifest::{Device, Provider as Source};
 use serde_json::Value;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -22,6 +23,28 @@ use tokio::sync::watch;
 pub(crate) struct LocalProvider {
     name: String,
     model: LocalModel,
+}
+
+/// Where a model is stored, if it can be read there.
+pub(super) fn model_file(
+    name: &str,
+    path: &str,
+    folder: &Path,
+) -> Result<PathBuf, Box<ErrorReport>> {
+    // The engine's own model for tests is no file.
+    if path == mainstay_local::engine::ECHO {
+        return Ok(path.into());
+    }
+    let file = folder.join(path);
+    let found = File::open(&file).and_then(|file| file.metadata());
+    let flaw = match found {
+        Ok(found) if found.is_file() => return Ok(file),
+        Ok(_) => "it is no file".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let message = format!("the model file {} cannot be read: {flaw}", file.display());
+    let report = ErrorReport::new(Code::ManifestInvalid, message);
+    Err(Box::new(report.about("model", name)))
 }
 
 impl LocalProvider {
@@ -42,20 +65,8 @@ impl LocalProvider {
             let message = format!("the model {name} is not local");
             return Err(Box::new(ErrorReport::new(Code::Internal, message)));
         };
-        // The engine's own model for tests is no file.
-        let is_echo = path == mainstay_local::engine::ECHO;
-        let file = if is_echo {
-            path.into()
-        } else {
-            folder.join(path)
-        };
-        if !is_echo && let Err(error) = std::fs::metadata(&file) {
-            let message = format!("the model file {} cannot be read: {error}", file.display());
-            let report = ErrorReport::new(Code::ManifestInvalid, message);
-            return Err(Box::new(report.about("model", name)));
-        }
         let config = LocalConfig {
-            model: file,
+            model: model_file(name, path, folder)?,
             context_length: context_length.and_then(|tokens| u32::try_from(tokens).ok()),
             threads: *threads,
             device: match device {
