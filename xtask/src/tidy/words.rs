@@ -59,6 +59,11 @@ fn markers(path: &str, text: &str) -> Findings {
                 ));
             }
         }
+        if is_conflict(line) {
+            found.push(format!(
+                "{path}:{number}: what a merge left: say which side holds"
+            ));
+        }
         if line.trim() == "#[ignore]" {
             found.push(format!(
                 "{path}:{number}: say why: `#[ignore = \"reason\"]`"
@@ -66,6 +71,13 @@ fn markers(path: &str, text: &str) -> Findings {
         }
     }
     found
+}
+
+/// Whether a line is git's mark around two sides of a conflict.
+fn is_conflict(line: &str) -> bool {
+    let mark = line.split(' ').next().unwrap_or_default();
+    let is_mark = |letter: char| mark.len() == 7 && mark.chars().all(|other| other == letter);
+    ['<', '>', '|'].into_iter().any(is_mark)
 }
 
 fn holds_word(line: &str, word: &str) -> bool {
@@ -100,6 +112,9 @@ mod tests {
         assert_eq!(markers("p", &format!("// {marker}: later")).len(), 1);
         assert!(markers("p", &format!("{marker}S and a{marker}")).is_empty());
         assert_eq!(markers("p", "    #[ignore]").len(), 1);
+        let conflict = ["<<<<<<", "< HEAD\na\n=======\nb\n>>>>>>", "> abc (x)\n"].concat();
+        assert_eq!(markers("p", &conflict).len(), 2);
+        assert!(markers("p", "a << 7\n> > quoted\n").is_empty());
     }
 
     #[test]
