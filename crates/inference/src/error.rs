@@ -165,6 +165,9 @@ pub enum InferenceError {
         origin: Origin,
         /// 200 where the error came as an answer and named no status.
         status: u16,
+        /// The field that it refused, in its own words, where it names one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        param: Option<String>,
         message: String,
     },
     /// Whoever answered is no such provider: the address leads elsewhere.

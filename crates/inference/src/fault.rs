@@ -235,7 +235,7 @@ impl Fault {
     fn classify(self, origin: Origin) -> InferenceError {
         let kind = self.kind();
         let retry_after = self.retry_after;
-        let message = self.told.message;
+        let (message, param) = (self.told.message, self.told.param);
         match kind {
             Kind::Quota => InferenceError::QuotaExhausted { origin, message },
             Kind::Filter(reason) => InferenceError::ContentFiltered {
@@ -278,6 +278,7 @@ impl Fault {
             Kind::Request(status) => InferenceError::BadRequest {
                 origin,
                 status,
+                param,
                 message,
             },
             Kind::Elsewhere(status) => InferenceError::Misdirected {

@@ -57,6 +57,7 @@ impl Refusal {
         }
         let param = match &error.error {
             InferenceError::Unsupported { param, .. } => Some(param.clone()),
+            InferenceError::BadRequest { param, .. } => param.clone(),
             _ => None,
         };
         Self {

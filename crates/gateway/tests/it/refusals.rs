@@ -97,6 +97,7 @@ fn hopeless() -> Vec<Row> {
             InferenceError::BadRequest {
                 origin: origin(),
                 status: 400,
+                param: None,
                 message: message(),
             },
             400,
@@ -171,6 +172,21 @@ async fn statuses_and_headers_say_whether_to_come_back() {
             assert_eq!(body["type"] == "error", path == "/v1/messages", "{body}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_field_that_a_provider_refuses_is_named_where_the_dialect_has_a_place_for_it() {
+    let error = InferenceError::BadRequest {
+        origin: origin(),
+        status: 400,
+        param: Some("temperature".to_owned()),
+        message: "told".to_owned(),
+    };
+    let reply = failing(error.clone()).post(CHAT, &chat(false)).await;
+    assert_eq!(reply.json()["error"]["param"], "temperature", "{reply:?}");
+    let question = json!({ "model": "m", "input": "hello" });
+    let reply = failing(error).post("/v1/responses", &question).await;
+    assert_eq!(reply.json()["error"]["param"], "temperature", "{reply:?}");
 }
 
 #[tokio::test]

@@ -185,9 +185,10 @@ fn faults_of_the_request() {
             InferenceError::BadRequest {
                 origin: origin.clone(),
                 status: 400,
+                param: Some("stop".to_owned()),
                 message: message(),
             },
-            json!({"kind": "bad_request", "status": 400, "message": "why"}),
+            json!({"kind": "bad_request", "status": 400, "param": "stop", "message": "why"}),
             "inference.bad_request",
             false,
             CircuitClass::None,

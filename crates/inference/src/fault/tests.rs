@@ -44,6 +44,24 @@ fn openai(kind: &str, code: &str, message: &str) -> Value {
 }
 
 #[test]
+fn the_field_that_is_refused_is_known() {
+    let param = |param: Value| {
+        let body = json!({"error": {
+            "message": "m", "type": "invalid_request_error", "param": param, "code": "invalid_type",
+        }});
+        match of(400, &body) {
+            InferenceError::BadRequest { param, .. } => param,
+            other => panic!("{other:?}"),
+        }
+    };
+    let named = param(json!("messages[1].\u{7}content\nx"));
+    assert_eq!(named.as_deref(), Some("messages[1]. content x"));
+    for nothing in [Value::Null, json!(""), json!(7)] {
+        assert_eq!(param(nothing), None);
+    }
+}
+
+#[test]
 fn openais() {
     let request = "invalid_request_error";
     all(&[

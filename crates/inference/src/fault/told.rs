@@ -10,6 +10,8 @@ pub(super) struct Told {
     pub(super) names: Vec<String>,
     /// Cleaned words.
     pub(super) message: String,
+    /// The field that is refused, cleaned too.
+    pub(super) param: Option<String>,
     /// The conversation's tokens and the model's limit, where fields of their own tell them.
     pub(super) numbers: Option<(u64, u64)>,
     pub(super) retry_after: Option<Duration>,
@@ -20,6 +22,7 @@ impl Told {
     pub(super) const fn of_words(message: String) -> Self {
         Self {
             names: Vec::new(),
+            param: None,
             numbers: None,
             message,
             retry_after: None,
@@ -55,11 +58,14 @@ impl Told {
             .into_iter()
             .find_map(|words| words?.as_str().map(str::to_owned))
             .unwrap_or_else(|| error.to_string());
+        let param = error.get("param").and_then(Value::as_str);
+        let param = param.map(|param| cleaner.clean(param));
         let number = |field: &str| error.get(field).and_then(Value::as_u64);
         Self {
             numbers: number("n_prompt_tokens").zip(number("n_ctx")),
             retry_after: list.iter().find_map(retry_delay),
             names: names.filter_map(name).collect(),
+            param: param.filter(|param| !param.is_empty()),
             message: cleaner.clean(&message),
         }
     }

@@ -14,7 +14,7 @@ pub(super) struct Fault {
     pub(super) message: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FaultKind {
     RateLimited {
         retry_after: Option<Duration>,
@@ -30,6 +30,7 @@ pub(super) enum FaultKind {
     },
     BadRequest {
         status: u16,
+        param: Option<String>,
     },
     Misdirected {
         status: u16,
@@ -107,7 +108,7 @@ impl Fault {
     pub(super) fn error(&self, mut origin: Origin) -> InferenceError {
         origin.answering = self.after_chunks > 0;
         let message = self.message.clone();
-        match self.kind {
+        match self.kind.clone() {
             FaultKind::RateLimited { retry_after } => InferenceError::RateLimited {
                 origin,
                 retry_after,
@@ -132,9 +133,10 @@ impl Fault {
                     message,
                 }
             }
-            FaultKind::BadRequest { status } => InferenceError::BadRequest {
+            FaultKind::BadRequest { status, param } => InferenceError::BadRequest {
                 origin,
                 status,
+                param,
                 message,
             },
             FaultKind::Misdirected { status } => InferenceError::Misdirected {

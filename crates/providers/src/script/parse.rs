@@ -206,7 +206,8 @@ fn fault(node: &Node) -> Result<Fault, ScriptError> {
     let own: &[&str] = match name {
         "rate_limited" | "backpressure" => &["retry_after"],
         "server_error" => &["status", "retry_after"],
-        "bad_request" | "misdirected" => &["status"],
+        "bad_request" => &["status", "param"],
+        "misdirected" => &["status"],
         "context_length_exceeded" => &["tokens", "limit"],
         "network_error" => &["phase"],
         "timeout" => &["phase", "after"],
@@ -236,6 +237,7 @@ fn fault_kind(name: &str, map: &Fields<'_>) -> Result<FaultKind, ScriptError> {
         },
         "bad_request" => FaultKind::BadRequest {
             status: map.status(400..500)?.unwrap_or(400),
+            param: map.text("param")?.map(str::to_owned),
         },
         "misdirected" => FaultKind::Misdirected {
             status: map.status(300..500)?.unwrap_or(404),

@@ -175,6 +175,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
                 5 => InferenceError::BadRequest {
                     origin,
                     status: 422,
+                    param: ms.map(|ms| format!("messages[{ms}]")),
                     message,
                 },
                 6 => InferenceError::ModelNotFound { origin, message },

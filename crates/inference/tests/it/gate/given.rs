@@ -244,6 +244,7 @@ pub(crate) fn bad_request() -> InferenceError {
     InferenceError::BadRequest {
         origin: origin(),
         status: 400,
+        param: None,
         message: String::new(),
     }
 }
