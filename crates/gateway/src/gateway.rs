@@ -223,7 +223,11 @@ impl Gateway {
             spender.sessions.clear();
             return;
         };
-        for session in &spender.sessions {
+        for session in &mut spender.sessions {
+            // Two agents may have sessions of one name, and none is to spend what is another's.
+            if let Some(agent) = &spender.agent {
+                *session = Arc::from(format!("{agent}/{session}"));
+            }
             let key = BudgetKey::Session(Arc::clone(session));
             let spent = || state.ledger.spent(&key, BudgetPeriod::Total, now);
             state.gate.hold_session(now, &key, limit, spent);

@@ -184,9 +184,11 @@ async fn a_key_speaks_for_its_agents_alone() {
 async fn each_session_of_an_agent_has_its_own_budget() {
     let models = model("m", "openai", "ok", &format!("retry: {{max: 0}}, {PRICE}"));
     let agents = |usd: &str| {
-        format!(
-            "agents:\n  a: {{model: m, workspace: work, budget: {{usd: {usd}, per: session}}}}\n"
-        )
+        let of = |name, usd| {
+            let budget = format!("{{usd: {usd}, per: session}}");
+            format!("  {name}: {{model: m, workspace: work, budget: {budget}}}\n")
+        };
+        format!("agents:\n{}{}", of("a", usd), of("b", "9"))
     };
     let gate = Gate::with(&models, &agents("0.06"));
     in_session(&gate, "one").await.ok();
@@ -195,6 +197,17 @@ async fn each_session_of_an_agent_has_its_own_budget() {
     told.failed("inference.budget_exceeded", 402);
     in_session(&gate, "two").await.ok();
     assert_eq!(gate.upstream.hits("ok"), 3);
+    // Another agent's session of that name is another one, and one that no agent stands behind has no budget.
+    let request = || {
+        gate.request(Route::Chat, &bound("m"))
+            .header("x-mainstay-session", "two")
+    };
+    for _ in 0..4 {
+        gate.send(Route::Chat, request()).await.ok();
+        let other = request().header("x-mainstay-agent", "b");
+        gate.send(Route::Chat, other).await.ok();
+    }
+    in_session(&gate, "two").await.ok();
     // Callers make up names in any number: the metrics do not grow with them.
     assert_eq!(gate.metric("session").await, 0);
     let gate = gate.restart();
