@@ -31,6 +31,8 @@ pub struct ModelInfo {
     pub context_window: Option<u64>,
     /// The deployments that may answer, the likeliest first.
     pub deployments: Vec<Arc<str>>,
+    /// Tells the model from what was configured under its name before: answers of one are not given for the other.
+    pub revision: [u8; 32],
     /// How long whole answers are kept and given again to the same request; none are where absent.
     pub cached_for: Option<Duration>,
     /// The longest that a request may take, whatever is tried.

@@ -2,21 +2,24 @@
 
 use super::arrival::{Arrival, Caller};
 use super::body::FlowBody;
-use super::cache::{self, CacheKey};
+use super::cache::{self, CacheKey, Keeper, Told, Wish};
 use super::headers::{ATTEMPTS, CACHE, COST, MODEL, WARNING};
 use super::refusal::{Refusal, mark, refuse};
 use super::{Shared, apart};
 use crate::{Flow, FlowError, Gateway, ModelInfo, Settings, Start};
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
-use mainstay_contract::{Code, ErrorReport};
+use mainstay_contract::{Code, ErrorReport, Responsible};
 use mainstay_inference::{
     Answer, AnswerContext, Ask, Assembly, Dialect, Part, Piece, ProviderCall, Relay, Request, Role,
     estimate_tokens,
 };
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+const JSON: &str = "application/json";
+const STREAM: &str = "text/event-stream; charset=utf-8";
 
 /// A request that was understood.
 struct Asked {
@@ -42,7 +45,7 @@ pub(super) async fn answer(
         Err(response) => return *response,
     };
     if let Some(kept) = asked.kept() {
-        return asked.again(&kept);
+        return asked.again(kept);
     }
     let mut flow = Flow::new(&asked.shared.gateway, asked.ask(), asked.call());
     flow.named(&asked.arrival.request_id, asked.arrival.text("traceparent"));
@@ -85,6 +88,7 @@ async fn count(gateway: &Gateway, arrival: &Arrival) -> Result<u64, Box<Refusal>
     let counted = counted.map_err(|report| Refusal::of(&report))?;
     let (model, tokens) = counted.map_err(Refusal::unread)?;
     known(gateway, &arrival.caller, &model)?;
+    permitted(gateway, arrival, &model)?;
     Ok(tokens)
 }
 
@@ -152,15 +156,20 @@ impl Asked {
         })
     }
 
-    fn kept(&self) -> Option<Answer> {
-        let is_asked_anew = self
-            .arrival
-            .text("cache-control")
-            .is_some_and(|text| text.contains("no-cache"));
-        let key = self.cache_key.filter(|_| !is_asked_anew)?;
+    /// What was answered before. Whoever may not ask for it is not told it either.
+    fn kept(&self) -> Option<Told> {
+        let key = self.cache_key?;
+        let gateway = &self.shared.gateway;
+        let wish = Wish::of(&self.arrival.headers);
+        if wish.is_anew
+            || wish.is_secret
+            || permitted(gateway, &self.arrival, &self.request.model).is_err()
+        {
+            return None;
+        }
         let kept = self.shared.cache.get(&key)?;
-        self.shared.gateway.metrics().cache_hits.inc();
-        Some(cache::again(&kept))
+        gateway.metrics().cache_hits.inc();
+        Some(kept)
     }
 
     fn ask(&self) -> Ask {
@@ -233,36 +242,25 @@ impl Asked {
         }
         let is_raw = matches!(pieces.as_slice(), [piece] if !piece.raw.is_empty())
             && self.is_same_dialect(&start.deployment);
-        let body = match is_raw && self.cache_key.is_none() {
-            true => Body::from(std::mem::take(&mut pieces[0].raw)),
+        let body = match is_raw {
+            true => std::mem::take(&mut pieces[0].raw),
             false => {
-                let raw = is_raw.then(|| pieces[0].raw.clone());
-                let answer = assemble(pieces.into_iter().flat_map(|piece| piece.events));
-                match (answer, raw) {
-                    (None, _) => {
-                        let message = "the answer of the provider cannot be put together";
-                        let report = ErrorReport::new(Code::BadResponse, message);
-                        let refusal = Refusal::of(&report);
-                        let id = &self.arrival.request_id;
-                        return Ok(refuse(self.arrival.dialect, &refusal, id));
-                    }
-                    (Some(answer), raw) => {
-                        let body = raw.map_or_else(
-                            || {
-                                Body::from(
-                                    self.arrival.dialect.write_answer(&answer, &self.context()),
-                                )
-                            },
-                            Body::from,
-                        );
-                        self.keep(answer);
-                        body
-                    }
-                }
+                let events = pieces.iter_mut().flat_map(|piece| &piece.events).cloned();
+                let Some(answer) = assemble(events) else {
+                    return Ok(self.not_put_together());
+                };
+                Bytes::from(self.arrival.dialect.write_answer(&answer, &self.context()))
             }
         };
-        let mut response = Response::new(body);
-        self.head(&mut response, &start, "application/json");
+        if let Some(mut keeper) = self.keeper(&start, JSON) {
+            pieces
+                .iter()
+                .for_each(|piece| keeper.add(&piece.events, b""));
+            keeper.add(&[], &body);
+            keeper.finish();
+        }
+        let mut response = Response::new(Body::from(body));
+        self.head(&mut response, &start, JSON);
         if let Some(success) = flow.success() {
             insert(&mut response, COST, &success.usd.to_string());
         }
@@ -278,73 +276,56 @@ impl Asked {
         let encoder = self.arrival.dialect.stream_writer(&self.context());
         let (model, id) = (self.request.model.clone(), self.arrival.request_id.clone());
         let body = FlowBody::new(flow, encoder, is_raw, model, id);
-        let mut response = Response::new(Body::new(match self.keeper() {
-            Some(keeper) => body.watched(keeper),
-            None => body,
-        }));
-        self.head(&mut response, &start, "text/event-stream; charset=utf-8");
-        let no_cache = HeaderValue::from_static("no-cache");
-        response
-            .headers_mut()
-            .insert(header::CACHE_CONTROL, no_cache);
+        let body = body.kept_by(self.keeper(&start, STREAM));
+        let mut response = Response::new(Body::new(body));
+        self.head(&mut response, &start, STREAM);
         response
     }
 
-    /// Puts a streamed answer together on its way, where answers are kept.
-    fn keeper(&self) -> Option<impl FnMut(&Piece, bool) + Send + 'static> {
+    /// Keeps an answer, where answers are kept: not one of somebody who only stands in.
+    fn keeper(&self, start: &Start, content_type: &'static str) -> Option<Keeper> {
         let (key, ttl) = (self.cache_key?, self.model.cached_for?);
-        let cache = Arc::clone(&self.shared.cache);
-        let assembly = Mutex::new(Some(Assembly::default()));
-        Some(move |piece: &Piece, is_end: bool| {
-            let Ok(mut place) = assembly.lock() else {
-                return;
-            };
-            let Some(whole) = place.as_mut() else { return };
-            let is_sound = piece
-                .events
-                .iter()
-                .all(|event| whole.add(event.clone()).is_ok());
-            if is_end || !is_sound {
-                let whole = place.take().filter(|_| is_sound);
-                if let Some(Ok(answer)) = whole.map(Assembly::finish) {
-                    cache.put(key, answer, ttl);
-                }
-            }
-        })
-    }
-
-    fn keep(&self, answer: Answer) {
-        if let (Some(key), Some(ttl)) = (self.cache_key, self.model.cached_for) {
-            self.shared.cache.put(key, answer, ttl);
+        let is_its_own = self.model.deployments.contains(&start.deployment);
+        if !is_its_own || Wish::of(&self.arrival.headers).is_secret {
+            return None;
         }
+        let told = Told {
+            body: Bytes::new(),
+            content_type,
+            deployment: Arc::clone(&start.deployment),
+            warnings: start.warnings.clone(),
+        };
+        Some(Keeper::new(&self.shared.cache, key, ttl, told))
     }
 
     /// Gives a kept answer.
-    fn again(&self, answer: &Answer) -> Response {
-        let context = self.context();
-        let mut response = if self.request.stream {
-            let mut encoder = self.arrival.dialect.stream_writer(&context);
-            let mut out = Vec::new();
-            for event in answer.events() {
-                encoder.encode(&event, &mut out);
-            }
-            let mut response = Response::new(Body::from(out));
-            let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
-            response.headers_mut().insert(header::CONTENT_TYPE, kind);
-            mark(&mut response, &self.arrival.request_id);
-            response
-        } else {
-            let body = self.arrival.dialect.write_answer(answer, &context);
-            json(body, &self.arrival.request_id)
+    fn again(&self, told: Told) -> Response {
+        let mut response = Response::new(Body::from(told.body));
+        let start = Start {
+            deployment: told.deployment,
+            attempts: 0,
+            warnings: told.warnings,
         };
-        insert(&mut response, CACHE, "hit");
+        self.head(&mut response, &start, told.content_type);
+        let hit = HeaderValue::from_static("hit");
+        response.headers_mut().insert(CACHE, hit);
         insert(&mut response, COST, "0");
         response
+    }
+
+    fn not_put_together(&self) -> Response {
+        let message = "the answer of the provider cannot be put together";
+        let refusal = Refusal::of(&ErrorReport::new(Code::BadResponse, message));
+        refuse(self.arrival.dialect, &refusal, &self.arrival.request_id)
     }
 
     fn head(&self, response: &mut Response, start: &Start, kind: &'static str) {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        if kind == STREAM {
+            let no_cache = HeaderValue::from_static("no-cache");
+            headers.insert(header::CACHE_CONTROL, no_cache);
+        }
         headers.insert(ATTEMPTS, start.attempts.into());
         insert(response, MODEL, &start.deployment);
         for warning in &start.warnings {
@@ -358,16 +339,25 @@ impl Asked {
 }
 
 fn cache_key(arrival: &Arrival, request: &Request, model: &ModelInfo) -> Option<CacheKey> {
-    model.cached_for?;
-    let is_forbidden = arrival
-        .text("cache-control")
-        .is_some_and(|text| text.contains("no-store"));
-    if is_forbidden || request.choices.is_some_and(|choices| choices != 1) {
-        return None;
-    }
-    let mut scope = vec![arrival.caller.key.as_deref().unwrap_or_default()];
-    scope.extend(model.deployments.iter().map(AsRef::as_ref));
-    Some(cache::key(&scope, arrival.dialect, request))
+    let is_kept = model.cached_for.is_some() && request.choices.is_none_or(|choices| choices == 1);
+    is_kept.then(|| cache::key(arrival, model))
+}
+
+/// Whether the caller's key may use a model, and speak for the agent that it names.
+fn permitted(gateway: &Gateway, arrival: &Arrival, model: &str) -> Result<(), Box<Refusal>> {
+    let Some(name) = &arrival.caller.key else {
+        return Ok(());
+    };
+    let settings = gateway.settings();
+    let Some(key) = settings.gate.keys.get(name) else {
+        return Ok(());
+    };
+    let refused = key.permits(name, model, arrival.agent());
+    refused.map_err(|message| {
+        let mut report = ErrorReport::new(Code::ProviderForbidden, message).about("model", model);
+        report.responsible = Responsible::Caller;
+        Box::new(Refusal::of(&report))
+    })
 }
 
 fn assemble(events: impl Iterator<Item = mainstay_inference::Event>) -> Option<Answer> {

@@ -94,6 +94,11 @@ impl Arrival {
         self.said.hops
     }
 
+    /// The agent that the caller speaks for.
+    pub(super) fn agent(&self) -> Option<&Arc<str>> {
+        self.said.agent.as_ref()
+    }
+
     /// Whom usage is counted for. A caller may say which agent and session it speaks for.
     pub(super) fn spender(&self) -> Spender {
         Spender {

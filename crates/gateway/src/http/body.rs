@@ -3,6 +3,7 @@
 //! While nothing comes, comments keep the connection alive. A failure ends the stream as the dialect tells
 //! failures, never as an end in good order.
 
+use super::cache::Keeper;
 use super::refusal::Refusal;
 use crate::{Flow, FlowError};
 use bytes::Bytes;
@@ -17,9 +18,6 @@ use tokio::time::{Instant, Sleep};
 
 /// After so long without a piece a comment is sent.
 const SILENCE: Duration = Duration::from_secs(15);
-
-/// Sees the pieces; the end in good order is an empty piece with `true`.
-type Watch = dyn FnMut(&Piece, bool) + Send;
 
 type Read = (Box<Flow>, Result<Option<Piece>, FlowError>);
 
@@ -38,7 +36,7 @@ pub(super) struct FlowBody {
     silence: Pin<Box<Sleep>>,
     model: String,
     request_id: String,
-    on_piece: Option<Box<Watch>>,
+    keeper: Option<Keeper>,
 }
 
 impl FlowBody {
@@ -56,23 +54,31 @@ impl FlowBody {
             silence: Box::pin(tokio::time::sleep(SILENCE)),
             model,
             request_id,
-            on_piece: None,
+            keeper: None,
         }
     }
 
-    /// Lets somebody see the pieces; the end in good order is an empty piece with `true`.
-    pub(super) fn watched(mut self, watch: impl FnMut(&Piece, bool) + Send + 'static) -> Self {
-        self.on_piece = Some(Box::new(watch));
-        self
+    /// Lets the answer be kept.
+    pub(super) fn kept_by(self, keeper: Option<Keeper>) -> Self {
+        Self { keeper, ..self }
     }
 
-    fn say(&mut self, piece: &Piece, out: &mut Vec<u8>) {
-        if let Some(watch) = &mut self.on_piece {
-            watch(piece, false);
+    /// What a piece says to the caller.
+    fn say(&mut self, piece: Piece) -> Bytes {
+        let bytes = match self.is_raw {
+            true => piece.raw,
+            false => {
+                let mut out = Vec::new();
+                for event in &piece.events {
+                    self.encoder.encode(event, &mut out);
+                }
+                Bytes::from(out)
+            }
+        };
+        if let Some(keeper) = &mut self.keeper {
+            keeper.add(&piece.events, &bytes);
         }
-        for event in &piece.events {
-            self.encoder.encode(event, out);
-        }
+        bytes
     }
 
     fn fail(&mut self, error: &FlowError) -> Bytes {
@@ -118,23 +124,14 @@ impl Body for FlowBody {
             let bytes = match read {
                 Err(error) => body.fail(&error),
                 Ok(None) => {
-                    if let Some(watch) = &mut body.on_piece {
-                        watch(&Piece::default(), true);
+                    if let Some(keeper) = body.keeper.take() {
+                        keeper.finish();
                     }
                     return Poll::Ready(None);
                 }
                 Ok(Some(piece)) => {
                     body.state = State::Idle(flow);
-                    if body.is_raw {
-                        if let Some(watch) = &mut body.on_piece {
-                            watch(&piece, false);
-                        }
-                        piece.raw
-                    } else {
-                        let mut out = Vec::new();
-                        body.say(&piece, &mut out);
-                        Bytes::from(out)
-                    }
+                    body.say(piece)
                 }
             };
             if !bytes.is_empty() {

@@ -101,28 +101,34 @@ async fn nobody_reads_what_another_key_was_told() {
 }
 
 #[tokio::test]
-async fn streams_and_whole_answers_share_what_is_kept() {
-    for first in [true, false] {
+async fn a_kept_answer_is_what_was_told_to_the_byte() {
+    for stream in [false, true] {
         let provider = Fake::saying("hi there");
         let mut wire = keeping(&provider, LONG);
-        let one = wire.post(CHAT, &chat(first)).await;
-        let two = wire.post(CHAT, &chat(!first)).await;
+        let one = wire.post(CHAT, &chat(stream)).await;
+        let two = wire.post(CHAT, &chat(stream)).await;
         assert_eq!(provider.calls(), 1);
-        assert_eq!(
-            two.header("x-mainstay-cache"),
-            Some("hit"),
-            "{one:?} {two:?}"
-        );
+        assert_eq!(one.header("x-mainstay-cache"), Some("miss"), "{one:?}");
+        assert_eq!(two.header("x-mainstay-cache"), Some("hit"), "{two:?}");
         assert_eq!(two.header("x-mainstay-cost-usd"), Some("0"));
-        let (stream, whole) = if first { (one, two) } else { (two, one) };
-        let message = &whole.json()["choices"][0];
-        assert_eq!(message["message"]["content"], "hi there");
-        assert_eq!(message["finish_reason"], "stop");
-        assert!(stream.body.contains("hi there") && stream.body.contains("[DONE]"));
-        assert_eq!(
-            stream.header("content-type"),
-            Some("text/event-stream; charset=utf-8")
-        );
+        assert_eq!(two.header("x-mainstay-attempts"), Some("0"));
+        for name in ["x-mainstay-model", "content-type", "cache-control"] {
+            assert_eq!(two.header(name), one.header(name), "{name}");
+        }
+        assert_eq!(two.body, one.body);
+        assert!(two.body.contains("hi there"));
+        wire.post(CHAT, &chat(!stream)).await;
+        assert_eq!(provider.calls(), 2, "a stream is another request");
+    }
+}
+
+#[tokio::test]
+async fn headers_that_are_handed_on_are_in_the_key() {
+    let mut wire = keeping(&Fake::saying("hi"), LONG);
+    for beta in ["one", "two"] {
+        let question = || with(post(CHAT, &chat(false)), "openai-beta", beta);
+        assert!(!is_hit(&mut wire, question()).await, "{beta}");
+        assert!(is_hit(&mut wire, question()).await, "{beta}");
     }
 }
 
@@ -182,6 +188,10 @@ async fn a_caller_may_want_neither_old_answers_nor_its_own_kept() {
     assert!(!is_hit(&mut wire, question("no-store")).await);
     assert!(is_hit(&mut wire, post(CHAT, &chat(false))).await);
     assert_eq!(provider.calls(), 4);
+    for anew in ["No-Cache", "private, max-age=0"] {
+        assert!(!is_hit(&mut wire, question(anew)).await, "{anew}");
+    }
+    assert!(is_hit(&mut wire, question("max-age=5")).await);
     let mut two = chat(false);
     two["n"] = json!(2);
     assert!(!is_hit(&mut wire, post(CHAT, &two)).await);

@@ -31,21 +31,10 @@ impl Gate {
     fn pass_key(&mut self, now: Timestamp, flight: &mut Flight) -> Option<InferenceError> {
         let name = flight.ask.spender.key.clone()?;
         let key = self.keys.get_mut(&name)?;
-        let models = key.config.models.as_ref();
-        if models.is_some_and(|models| !models.contains(&flight.ask.model)) {
-            return Some(InferenceError::Forbidden {
-                origin: our_origin(flight),
-                message: format!("the key {name} may not use the model {}", flight.ask.model),
-            });
-        }
-        let agents = key.config.agents.as_ref();
-        if let Some(agent) = &flight.ask.spender.agent
-            && agents.is_some_and(|agents| !agents.contains(agent))
-        {
-            return Some(InferenceError::Forbidden {
-                origin: our_origin(flight),
-                message: format!("the key {name} may not speak for the agent {agent}"),
-            });
+        let (model, agent) = (&flight.ask.model, flight.ask.spender.agent.as_ref());
+        if let Err(message) = key.config.permits(&name, model, agent) {
+            let origin = our_origin(flight);
+            return Some(InferenceError::Forbidden { origin, message });
         }
         let limits = key.config.limits;
         if limits.concurrency.is_some_and(|max| key.active >= max) {

@@ -173,3 +173,25 @@ pub struct KeyConfig {
     /// Its limits; nobody waits for these.
     pub limits: Limits,
 }
+
+impl KeyConfig {
+    /// Whether the key of this name may use a model, and speak for an agent.
+    ///
+    /// # Errors
+    /// Words for the caller.
+    pub fn permits(&self, name: &str, model: &str, agent: Option<&Arc<str>>) -> Result<(), String> {
+        let is_among = |names: &Option<Vec<Arc<str>>>, name: &str| {
+            let names = names.as_ref();
+            names.is_none_or(|names| names.iter().any(|other| **other == *name))
+        };
+        if !is_among(&self.models, model) {
+            return Err(format!("the key {name} may not use the model {model}"));
+        }
+        match agent.filter(|agent| !is_among(&self.agents, agent)) {
+            Some(agent) => Err(format!(
+                "the key {name} may not speak for the agent {agent}"
+            )),
+            None => Ok(()),
+        }
+    }
+}

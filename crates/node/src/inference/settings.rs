@@ -9,6 +9,7 @@ use mainstay_inference as gate;
 use mainstay_manifest as manifest;
 use mainstay_manifest::{Manifest, Model};
 use mainstay_resilience::{Rate, RetryBudgetConfig};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +33,9 @@ pub(super) fn of(
     };
     for (name, model) in &manifest.models {
         add_model(&mut settings, name, model, &table);
+        if let Some(info) = settings.models.get_mut(name.as_str()) {
+            Arc::make_mut(info).revision = revision(model, &manifest.models);
+        }
     }
     for (name, agent) in &manifest.agents {
         if let Some(budget) = &agent.own_budget {
@@ -47,6 +51,13 @@ pub(super) fn of(
         add_key(&mut settings, name, key, keys);
     }
     Ok(settings)
+}
+
+/// What tells a model from another under its name: its fields, and those of the models that answer for it.
+fn revision(model: &Model, models: &BTreeMap<String, Model>) -> [u8; 32] {
+    let members = model.pool().iter();
+    let members: Vec<_> = members.map(|member| models.get(&member.to)).collect();
+    *blake3::hash(format!("{model:?}{members:?}").as_bytes()).as_bytes()
 }
 
 fn add_model(settings: &mut Settings, name: &str, model: &Model, table: &gate::PriceTable) {
@@ -79,6 +90,7 @@ fn add_model(settings: &mut Settings, name: &str, model: &Model, table: &gate::P
             .iter()
             .map(|member| Arc::clone(&member.deployment))
             .collect(),
+        revision: [0; 32],
         cached_for: model.cache.map(|cache| cache.ttl),
         total: None,
     };

@@ -181,6 +181,11 @@ async fn a_key_is_good_for_its_models_and_its_rate() {
         let told = with_key(&gate, route, alice, "b").await;
         told.failed("inference.forbidden", 403);
     }
+    let counted = format!("{}/v1/messages/count_tokens", gate.server.url);
+    let counted = gate.server.client().post(counted);
+    let counted = counted.json(&Route::Messages.body("b", "x", false));
+    let told = gate.send(Route::Messages, gate.shown(counted, alice)).await;
+    told.failed("inference.forbidden", 403);
     assert_eq!(gate.upstream.hits("b/ok"), 0);
     for _ in 0..2 {
         with_key(&gate, Route::Chat, alice, "a").await.ok();

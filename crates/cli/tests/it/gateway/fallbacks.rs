@@ -1,6 +1,7 @@
 //! Who answers instead: fallbacks, repetitions, pools, hedges, kept answers.
 
 use super::{Gate, ROUTES, Route, model};
+use crate::harness::LIMIT;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -194,6 +195,43 @@ async fn a_kept_answer_asks_nobody() {
         .await;
     assert_eq!(other.ok().header("x-mainstay-cache"), "miss");
     assert_eq!(other.text(), "something else");
+}
+
+/// Otherwise whoever measures a model measures the one before, or the one that stood in for it.
+#[tokio::test]
+async fn a_kept_answer_is_that_of_the_model_as_it_is_configured() {
+    let kept = |upstream| model("m", "openai", upstream, "cache: {ttl: 1h}");
+    let gate = Gate::open(&kept("echo"));
+    gate.chat("m").await.ok();
+    let told = gate.chat("m").await;
+    assert_eq!(told.ok().header("x-mainstay-cache"), "hit");
+    assert_eq!(told.header("x-mainstay-model"), "m");
+    gate.rewrite(&kept("ok"), "");
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let told = gate.chat("m").await;
+        if gate.upstream.hits("ok") == 1 {
+            assert_eq!(told.ok().header("x-mainstay-cache"), "miss");
+            break;
+        }
+        assert!(Instant::now() < deadline, "the old answer is still given");
+    }
+}
+
+#[tokio::test]
+async fn the_answer_of_who_stands_in_is_not_kept_as_the_models_own() {
+    let models = model(
+        "m",
+        "openai",
+        "flaky-1",
+        "retry: {max: 0}, cache: {ttl: 1h}, fallback: [spare]",
+    ) + &model("spare", "openai", "spare/ok", "");
+    let gate = Gate::open(&models);
+    for (by, cache) in [("spare", "miss"), ("m", "miss"), ("m", "hit")] {
+        let told = gate.chat("m").await;
+        assert_eq!(told.ok().header("x-mainstay-model"), by, "{told:?}");
+        assert_eq!(told.header("x-mainstay-cache"), cache, "{told:?}");
+    }
 }
 
 #[tokio::test]
