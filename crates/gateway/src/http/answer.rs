@@ -177,7 +177,9 @@ impl Asked {
         let gateway = &self.shared.gateway;
         let provider = first.and_then(|name| gateway.provider(name));
         let dialect = provider.and_then(|provider| provider.dialect(Some(self.arrival.dialect)));
-        let (deadline, patience) = self.arrival.deadline(gateway.now(), self.model.total);
+        let (deadline, patience) =
+            self.arrival
+                .deadline(gateway.now(), self.model.total, self.request.stream);
         Ask {
             model: Arc::from(self.request.model.as_str()),
             spender: self.arrival.spender(),

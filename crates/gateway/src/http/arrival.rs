@@ -114,8 +114,14 @@ impl Arrival {
         &self,
         now: Timestamp,
         total: Option<Duration>,
+        is_stream: bool,
     ) -> (Option<Timestamp>, Option<Duration>) {
-        let whole = self.said.patience;
+        let Said {
+            patience,
+            is_for_bytes,
+            ..
+        } = self.said;
+        let whole = patience.filter(|_| !(is_stream && is_for_bytes));
         let own = whole.map(|whole| whole.saturating_sub(self.began.elapsed()));
         let is_own = own.is_some_and(|own| total.is_none_or(|total| own <= total));
         let within = own.into_iter().chain(total).min();

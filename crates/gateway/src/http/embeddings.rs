@@ -23,7 +23,7 @@ pub(super) async fn embeddings(State(shared): State<Shared>, request: Request) -
 async fn answer(shared: &Shared, arrival: &Arrival) -> Result<Response, Box<Refusal>> {
     let (request, input_tokens) = read(arrival).await?;
     let model = known(&shared.gateway, &arrival.caller, &request.model)?;
-    let (deadline, patience) = arrival.deadline(shared.gateway.now(), model.total);
+    let (deadline, patience) = arrival.deadline(shared.gateway.now(), model.total, false);
     let ask = Ask {
         model: Arc::from(request.model.as_str()),
         spender: arrival.spender(),

@@ -21,6 +21,8 @@ pub(super) struct Said {
     pub(super) hops: u8,
     /// How long the caller waits in all.
     pub(super) patience: Option<Duration>,
+    /// Whether that is for the next byte alone: of a stream it says nothing but that.
+    pub(super) is_for_bytes: bool,
     pub(super) agent: Option<Arc<str>>,
     pub(super) session: Option<Arc<str>>,
 }
@@ -51,6 +53,7 @@ impl Said {
         Ok(Self {
             hops,
             patience: patience.map_err(of_header)?,
+            is_for_bytes: !headers.contains_key(TIMEOUT),
             agent: name(headers, AGENT)?,
             session: name(headers, SESSION)?,
         })
@@ -82,8 +85,8 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// How long a caller waits: what it says itself, or what the official clients say of their timeout. Theirs is
-/// not written by hand, so one that says nothing is none.
+/// How long a caller waits: what it says itself, or what the official clients say of their timeout, which is how long
+/// they wait for the first byte or the next. Theirs is not written by hand, so one that says nothing is none.
 ///
 /// # Errors
 /// A message, where `x-mainstay-timeout-ms` is no time.

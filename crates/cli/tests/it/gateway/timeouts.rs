@@ -83,6 +83,20 @@ async fn the_callers_own_patience_is_a_limit() {
     assert_eq!(counted, spent.nanos());
 }
 
+/// Official clients send how long they wait for a byte, ten minutes where nobody says otherwise.
+#[tokio::test]
+async fn a_clients_wait_for_bytes_ends_no_stream() {
+    let gate = Gate::open(&model("m", "openai", "slow-300", ""));
+    for route in ROUTES {
+        let request = gate.request(route, &route.body("m", "x", true));
+        let told = gate.send(route, request.header("x-stainless-timeout", "0.4"));
+        told.await.ok();
+        let request = gate.request(route, &route.body("m", "x", true));
+        let told = gate.send(route, request.header("x-mainstay-timeout-ms", "400"));
+        told.await.broke_off("inference.timeout");
+    }
+}
+
 #[tokio::test]
 async fn whoever_leaves_ends_the_call() {
     let models = [
