@@ -9,6 +9,10 @@ use tokio::time::Instant;
 /// Stands in for a limit too far away to be represented.
 const FAR: Duration = Duration::from_hours(24 * 365);
 
+/// An alarm that is so late says that the node itself stood still: its process was stopped, its machine paused. That is
+/// not the provider's silence.
+const STOOD_STILL: Duration = Duration::from_millis(250);
+
 /// A limit that ran out.
 pub(super) struct Expired {
     pub(super) phase: TimeoutPhase,
@@ -63,8 +67,59 @@ impl CallClock {
             let after = self.timeouts.first_token;
             (at(self.started, after), TimeoutPhase::FirstToken, after)
         };
-        let (deadline, phase, after) = if total.0 <= piece.0 { total } else { piece };
-        let waited = tokio::time::timeout_at(deadline, work).await;
-        waited.map_err(|_| Expired { phase, after })
+        let (mut deadline, phase, after) = if total.0 <= piece.0 { total } else { piece };
+        let mut work = std::pin::pin!(work);
+        loop {
+            if let Ok(done) = tokio::time::timeout_at(deadline, &mut work).await {
+                return Ok(done);
+            }
+            let late = Instant::now().saturating_duration_since(deadline);
+            if late < STOOD_STILL {
+                return Err(Expired { phase, after });
+            }
+            // What came meanwhile has not been looked at yet.
+            deadline = Instant::now() + late.min(after);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::oneshot;
+
+    const IDLE: Duration = Duration::from_secs(15);
+
+    fn clock() -> CallClock {
+        let mut clock = CallClock::start(Timeouts {
+            idle: IDLE,
+            ..Timeouts::default()
+        });
+        clock.note_token();
+        clock
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_while_the_node_stood_still_is_heard() {
+        let (sender, piece) = oneshot::channel();
+        let waiting = tokio::spawn(async move { clock().limit(piece).await.is_ok() });
+        tokio::task::yield_now().await;
+        tokio::time::advance(IDLE + Duration::from_secs(2)).await;
+        tokio::task::yield_now().await;
+        sender.send(()).unwrap();
+        assert!(waiting.await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_after_that_is_silence() {
+        let began = Instant::now();
+        let silence = std::future::pending::<()>();
+        let waiting = tokio::spawn(async move { clock().limit(silence).await.is_err() });
+        tokio::task::yield_now().await;
+        tokio::time::advance(IDLE + Duration::from_secs(2)).await;
+        assert!(waiting.await.unwrap());
+        let took = began.elapsed();
+        assert!(took >= IDLE + Duration::from_secs(4), "{took:?}");
+        assert!(took < IDLE + Duration::from_secs(5), "{took:?}");
     }
 }
