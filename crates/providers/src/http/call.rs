@@ -16,6 +16,7 @@ use mainstay_inference::{
     ResponseProblem, TimeoutPhase, WriteOptions, fault,
 };
 use mainstay_resilience::retry_after;
+use std::borrow::Cow;
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -193,14 +194,35 @@ async fn exchange(
     *request.uri_mut() = provider.endpoints.uri(aim);
     *request.headers_mut() = keyed.headers.clone();
     for (name, value) in headers {
+        let Some(value) = beside_the_operators(provider, name, value) else {
+            continue;
+        };
         let value =
-            http::HeaderValue::from_str(value).map_err(|error| internal(error.to_string()))?;
+            http::HeaderValue::from_str(&value).map_err(|error| internal(error.to_string()))?;
         request.headers_mut().insert(*name, value);
     }
     match clock.limit(provider.pool.exchange(request)).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => Err(unreachable(provider, &error, keyed)),
         Err(expired) => Err(timed_out(provider, &expired, clock.elapsed(), false)),
+    }
+}
+
+/// What a header of the caller says beside the operator's own: what is a list is joined, anything else stays as the
+/// operator has it.
+fn beside_the_operators<'a>(
+    provider: &HttpProvider,
+    name: &str,
+    value: &'a str,
+) -> Option<Cow<'a, str>> {
+    let mut own = provider.settings.headers.iter();
+    let own = own.find(|(other, _)| other.eq_ignore_ascii_case(name));
+    match own {
+        None => Some(Cow::Borrowed(value)),
+        Some((_, own)) if name.ends_with("-beta") => {
+            Some(Cow::Owned(format!("{},{value}", own.expose())))
+        }
+        Some(_) => None,
     }
 }
 

@@ -262,6 +262,46 @@ async fn openai_itself_is_asked_for_responses_by_who_speaks_them() {
 }
 
 #[tokio::test]
+async fn a_caller_adds_to_the_operators_headers_and_exchanges_none() {
+    let server = Server::start(json(400, r#"{"error":{"message":"no"}}"#)).await;
+    let own = [
+        ("Anthropic-Beta", "own"),
+        ("anthropic-version", "2023-01-01"),
+    ];
+    let provider = opened(HttpSettings {
+        service: Service::Anthropic,
+        headers: own
+            .map(|(name, value)| (name.to_owned(), Secret::new(value)))
+            .to_vec(),
+        ..settings(&server.url)
+    });
+    let body = r#"{"model":"main","max_tokens":9,"messages":[{"role":"user","content":"x"}]}"#;
+    let called = ProviderCall {
+        request: Arc::new(Dialect::Anthropic.read_request(body.as_bytes()).unwrap()),
+        relay: Some(Relay {
+            dialect: Dialect::Anthropic,
+            body: Bytes::from_static(body.as_bytes()),
+            headers: vec![
+                ("anthropic-beta", "callers".to_owned()),
+                ("anthropic-version", "2099-01-01".to_owned()),
+            ],
+        }),
+        attempt: 0,
+        hops: 0,
+    };
+    pieces(provider, called).await.unwrap_err();
+    let (_, headers, _) = parts(&server.requests.lock().unwrap()[0]);
+    assert!(
+        headers.contains("anthropic-beta: own,callers\r\n"),
+        "{headers}"
+    );
+    assert!(
+        headers.contains("anthropic-version: 2023-01-01\r\n"),
+        "{headers}"
+    );
+}
+
+#[tokio::test]
 async fn headers_of_the_manifest_go_with_every_request_and_stay_secret() {
     let body = serde_json::json!({"error": {"message": "tenant blue-4711 is unknown"}});
     let server = Server::start(json(400, &body.to_string())).await;
