@@ -4,7 +4,10 @@
 //! tokenizers make of it. Pictures, sound and documents count at coarse figures, because what they cost depends
 //! on sizes that only a decoder knows. What a call really sent is told by its answer.
 
+mod relayed;
 mod text;
+
+pub use relayed::estimate_relayed;
 
 use crate::{Dialect, FileSource, OutputFormat, Part, Request, Tool, ToolCall};
 use base64::Engine as _;
@@ -61,13 +64,19 @@ pub fn estimate_text(text: &str) -> u64 {
 /// the number of parts and the size of schemas, and no memory.
 #[must_use]
 pub fn estimate_tokens(request: &Request, dialect: Dialect) -> u64 {
+    count(request, dialect).sum()
+}
+
+fn count(request: &Request, dialect: Dialect) -> Count {
     let mut count = Count {
         dialect,
         text: TextCount::default(),
         tokens: PER_REQUEST,
+        seen: 0,
+        frames: 1,
     };
     for message in &request.messages {
-        count.tokens(PER_MESSAGE);
+        count.frame(PER_MESSAGE);
         count.text(message.name.as_deref());
         message.parts.iter().for_each(|part| count.part(part));
     }
@@ -91,7 +100,7 @@ pub fn estimate_tokens(request: &Request, dialect: Dialect) -> u64 {
     if let Some(extra) = &request.extra {
         count.json(&extra.fields);
     }
-    count.sum()
+    count
 }
 
 #[derive(Debug)]
@@ -100,6 +109,10 @@ struct Count {
     text: TextCount,
     /// Of all else.
     tokens: u64,
+    /// The bytes of all that was counted.
+    seen: usize,
+    /// Messages, parts and tools, each of which has names and marks around it.
+    frames: usize,
 }
 
 impl Count {
@@ -111,9 +124,16 @@ impl Count {
         self.tokens = self.tokens.saturating_add(tokens);
     }
 
+    fn frame(&mut self, tokens: u64) {
+        self.frames += 1;
+        self.tokens(tokens);
+    }
+
     fn text(&mut self, text: Option<&str>) {
+        let text = text.unwrap_or_default();
+        self.seen += text.len();
         self.text.begin();
-        self.text.add(text.unwrap_or_default().as_bytes());
+        self.text.add(text.as_bytes());
     }
 
     fn json(&mut self, value: &impl Serialize) {
@@ -123,11 +143,20 @@ impl Count {
     }
 
     fn part(&mut self, part: &Part) {
+        self.frames += 1;
         match part {
             Part::Text { text, .. } | Part::Refusal { text } => self.text(Some(text)),
-            Part::Image { detail, .. } => self.tokens(picture(self.dialect, detail.as_deref())),
-            Part::File { source, .. } => self.file(source),
+            Part::Image { source, detail } => {
+                self.seen += named(source);
+                self.tokens(picture(self.dialect, detail.as_deref()));
+            }
+            Part::File { source, name } => {
+                self.text(name.as_deref());
+                self.seen += named(source);
+                self.file(source);
+            }
             Part::Audio { data, format } => {
+                self.seen += data.len();
                 let is_plain = ["wav", "pcm16"].contains(&format.as_str());
                 let bytes_per_token = if is_plain {
                     SAMPLES_BYTES_PER_TOKEN
@@ -136,9 +165,15 @@ impl Count {
                 };
                 self.tokens(decoded(data).div_ceil(bytes_per_token));
             }
-            Part::Reasoning { text, sealed, .. } => {
+            Part::Reasoning {
+                text,
+                sealed,
+                signature,
+                ..
+            } => {
                 self.text(Some(text));
                 self.text(sealed.as_deref());
+                self.seen += signature.as_ref().map_or(0, String::len);
             }
             Part::ToolCall(ToolCall {
                 name, arguments, ..
@@ -182,7 +217,7 @@ impl Count {
     }
 
     fn tool(&mut self, tool: &Tool) {
-        self.tokens(PER_TOOL);
+        self.frame(PER_TOOL);
         match tool {
             Tool::Function {
                 name,
@@ -204,6 +239,7 @@ impl Count {
 /// Counts what is written, so that JSON is measured without being made.
 impl io::Write for &mut Count {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.seen += bytes.len();
         self.text.add(bytes);
         Ok(bytes.len())
     }
@@ -220,6 +256,14 @@ fn picture(dialect: Dialect, detail: Option<&str>) -> u64 {
         (Dialect::OpenAiChat | Dialect::OpenAiResponses, _) => 1500,
         (Dialect::Anthropic, _) => 1600,
         (Dialect::Gemini, _) => 1120,
+    }
+}
+
+/// The bytes by which a file is named or brought along.
+const fn named(source: &FileSource) -> usize {
+    match source {
+        FileSource::Base64 { data, .. } => data.len(),
+        FileSource::Url(name) | FileSource::Id(name) => name.len(),
     }
 }
 

@@ -31,7 +31,7 @@ pub use embeddings::{EmbeddingEncoding, EmbeddingInput, EmbeddingRequest, Embedd
 pub use error::{
     CircuitClass, InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase,
 };
-pub use estimate::{estimate_text, estimate_tokens};
+pub use estimate::{estimate_relayed, estimate_text, estimate_tokens};
 pub use fault::{Cleaner, fault, stream_fault};
 pub use gate::{
     Ask, AttemptId, BudgetAction, BudgetConfig, BudgetKey, BudgetView, DeploymentConfig,

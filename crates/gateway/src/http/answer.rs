@@ -14,9 +14,12 @@ use axum::response::Response;
 use mainstay_contract::{Code, ErrorReport, Responsible};
 use mainstay_inference::{
     Answer, AnswerContext, Ask, Assembly, Dialect, Part, Piece, ProviderCall, Relay, Request, Role,
-    estimate_tokens,
+    estimate_relayed, estimate_tokens, kept_conversation,
 };
 use std::sync::Arc;
+
+/// The tokens of a conversation that the provider has kept, where the model's window is not known.
+const WINDOW: u64 = 200_000;
 
 const JSON: &str = "application/json";
 const STREAM: &str = "text/event-stream; charset=utf-8";
@@ -173,10 +176,7 @@ impl Asked {
     }
 
     fn ask(&self) -> Ask {
-        let first = self.model.deployments.first();
         let gateway = &self.shared.gateway;
-        let provider = first.and_then(|name| gateway.provider(name));
-        let dialect = provider.and_then(|provider| provider.dialect(Some(self.arrival.dialect)));
         let (deadline, patience) =
             self.arrival
                 .deadline(gateway.now(), self.model.total, self.request.stream);
@@ -184,7 +184,7 @@ impl Asked {
             model: Arc::from(self.request.model.as_str()),
             spender: self.arrival.spender(),
             session_budget: None,
-            input_tokens: estimate_tokens(&self.request, dialect.unwrap_or(self.arrival.dialect)),
+            input_tokens: self.input_tokens(),
             output_tokens_max: all_choices(&self.request),
             has_audio: has_audio(&self.request),
             priority: self.arrival.caller.priority,
@@ -192,6 +192,25 @@ impl Asked {
             patience,
             is_retried: true,
             random: self.arrival.random,
+        }
+    }
+
+    /// About how many tokens are asked with.
+    fn input_tokens(&self) -> u64 {
+        let first = self.model.deployments.first();
+        let provider = first.and_then(|name| self.shared.gateway.provider(name));
+        let own = self.arrival.dialect;
+        let dialect = provider.and_then(|provider| provider.dialect(Some(own)));
+        let tokens = match dialect.unwrap_or(own) {
+            dialect if dialect == own => {
+                estimate_relayed(&self.request, dialect, &self.arrival.body)
+            }
+            dialect => estimate_tokens(&self.request, dialect),
+        };
+        // Of what a provider keeps nobody here knows the length.
+        match kept_conversation(&self.request) {
+            Some(_) => tokens.max(self.model.context_window.unwrap_or(WINDOW)),
+            None => tokens,
         }
     }
 

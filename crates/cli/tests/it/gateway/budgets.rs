@@ -161,6 +161,31 @@ async fn a_price_that_nobody_knows_is_refused_where_a_budget_counts() {
     );
 }
 
+/// A budget holds for what a provider may make of a request, whatever a caller writes into it.
+#[tokio::test]
+async fn nobody_asks_for_more_than_was_reserved() {
+    let more = format!("retry: {{max: 0}}, {PRICE}, budget: {{usd: 1, per: day}}");
+    let gate = Gate::open(&model("m", "openai", "ok", &more));
+    let mut both = bound("m");
+    both["max_tokens"] = 1_000_000.into();
+    both["max_completion_tokens"] = 1.into();
+    let mut hidden = bound("m");
+    hidden["messages"][0]["unheard_of"] = "words ".repeat(10_000).into();
+    let kept = json!({
+        "model": "m", "input": "go on", "max_output_tokens": 7, "previous_response_id": "resp_1",
+    });
+    for (route, body) in [
+        (Route::Chat, both),
+        (Route::Chat, hidden),
+        (Route::Responses, kept),
+    ] {
+        let told = gate.post(route, &body).await;
+        told.failed("inference.budget_exceeded", 402);
+    }
+    assert_eq!(gate.upstream.hits("ok"), 0);
+    gate.post(Route::Chat, &bound("m")).await.ok();
+}
+
 /// What an agent may spend is not for everybody to spend.
 #[tokio::test]
 async fn a_key_speaks_for_its_agents_alone() {

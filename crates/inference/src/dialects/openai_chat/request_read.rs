@@ -147,7 +147,8 @@ impl Reader {
         if self.logprobs {
             request.logprobs = Some(self.likely.unwrap_or_default());
         }
-        request.output_tokens_max = request.output_tokens_max.or(self.tokens_max_old);
+        // Servers differ in which of the two they mind: the larger is what it may cost.
+        request.output_tokens_max = request.output_tokens_max.max(self.tokens_max_old);
         if !self.extra.is_empty() {
             request.extra = Some(Extra {
                 dialect: Dialect::OpenAiChat,
