@@ -39,7 +39,7 @@ pub(super) async fn answer(
     dialect: Dialect,
     request: axum::extract::Request,
 ) -> Response {
-    let arrival = match Arrival::read(dialect, request).await {
+    let arrival = match Arrival::read(&shared.room, dialect, request).await {
         Ok(arrival) => arrival,
         Err(response) => return *response,
     };
@@ -60,8 +60,8 @@ pub(super) async fn answer(
 
 async fn read(shared: Shared, arrival: Arrival) -> Result<Asked, Box<Response>> {
     let (dialect, id) = (arrival.dialect, arrival.request_id.clone());
-    let length = arrival.body.len();
-    let asked = apart::read(length, || Asked::read(shared, arrival)).await;
+    let body = arrival.body.clone();
+    let asked = apart::read(body, || Asked::read(shared, arrival)).await;
     asked.unwrap_or_else(|report| Err(Box::new(refuse(dialect, &Refusal::of(&report), &id))))
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn count_tokens(
     State(shared): State<Shared>,
     request: axum::extract::Request,
 ) -> Response {
-    let arrival = match Arrival::read(Dialect::Anthropic, request).await {
+    let arrival = match Arrival::read(&shared.room, Dialect::Anthropic, request).await {
         Ok(arrival) => arrival,
         Err(response) => return *response,
     };
@@ -87,7 +87,7 @@ async fn count(gateway: &Gateway, arrival: &Arrival) -> Result<u64, Box<Refusal>
         let tokens = estimate_tokens(&request, Dialect::Anthropic);
         Ok((request.model, tokens))
     };
-    let counted = apart::read(arrival.body.len(), counting).await;
+    let counted = apart::read(arrival.body.clone(), counting).await;
     let counted = counted.map_err(|report| Refusal::of(&report))?;
     let (model, tokens) = counted.map_err(Refusal::unread)?;
     known(gateway, &arrival.caller, &model)?;

@@ -1,6 +1,7 @@
 //! A request as it comes in: who sends it, its id, its body, its deadline.
 
 use super::refusal::{Refusal, refuse};
+use super::room::{Claim, Room, UNIT};
 use super::said::{Said, text};
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -49,11 +50,16 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    pub(super) async fn read(dialect: Dialect, request: Request) -> Result<Self, Box<Response>> {
+    pub(super) async fn read(
+        room: &Room,
+        dialect: Dialect,
+        request: Request,
+    ) -> Result<Self, Box<Response>> {
         let began = Instant::now();
         let (parts, body) = request.into_parts();
         let (request_id, random) = request_id_and_random();
         let caller = parts.extensions.get::<Caller>().cloned();
+        let caller = caller.unwrap_or_default();
         let said = match Said::read(&parts.headers) {
             Ok(said) => said,
             Err(refusal) => {
@@ -65,9 +71,13 @@ impl Arrival {
             + said
                 .patience
                 .map_or(ARRIVAL, |patience| patience.min(ARRIVAL));
-        match read_body(&parts.headers, body, end).await {
+        let place = Place {
+            room,
+            key: caller.key.as_ref(),
+        };
+        match read_body(&parts.headers, body, end, &place).await {
             Ok(body) => Ok(Self {
-                caller: caller.unwrap_or_default(),
+                caller,
                 headers: parts.headers,
                 body,
                 request_id,
@@ -152,29 +162,62 @@ fn request_id_and_random() -> (String, u64) {
     (format!("req_{}", id.simple()), id.as_u64_pair().1)
 }
 
-async fn read_body(headers: &HeaderMap, mut body: Body, end: Instant) -> Result<Bytes, Refusal> {
+/// Where a body is put.
+struct Place<'a> {
+    room: &'a Room,
+    key: Option<&'a Arc<str>>,
+}
+
+impl Place<'_> {
+    async fn claim(&self, bytes: usize, end: Instant) -> Result<Claim, Refusal> {
+        let claiming = self.room.claim(self.key, bytes);
+        let claimed = tokio::time::timeout_at(end, claiming).await;
+        claimed.ok().flatten().ok_or_else(crowded)
+    }
+}
+
+async fn read_body(
+    headers: &HeaderMap,
+    mut body: Body,
+    end: Instant,
+    place: &Place<'_>,
+) -> Result<Bytes, Refusal> {
     let announced = headers.get(header::CONTENT_LENGTH);
-    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > BYTES_MAX as u64) {
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > BYTES_MAX) {
         discard(headers, body);
         return Err(too_large());
     }
+    let mut claim = match announced {
+        Some(length) if length > UNIT => match place.claim(length, end).await {
+            Ok(claim) => Some(claim),
+            Err(refusal) => {
+                discard(headers, body);
+                return Err(refusal);
+            }
+        },
+        _ => None,
+    };
     let mut first: Option<Bytes> = None;
     let mut joined = Vec::new();
     loop {
         let next = tokio::time::timeout_at(end.min(Instant::now() + PAUSE), body.frame());
         let data = match next.await {
             Err(_) => return Err(late()),
-            Ok(None) => return Ok(first.unwrap_or_else(|| Bytes::from(joined))),
+            Ok(None) => break,
             Ok(Some(Err(_))) => return Err(Refusal::invalid("the body broke off", None)),
             Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) => data,
                 Err(_trailers) => continue,
             },
         };
-        if joined.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > BYTES_MAX {
+        let length = joined.len() + first.as_ref().map_or(0, Bytes::len) + data.len();
+        if length > BYTES_MAX {
             discard(headers, body);
             return Err(too_large());
+        }
+        if length > UNIT && claim.is_none() {
+            claim = Some(place.claim(BYTES_MAX, end).await?);
         }
         match first.take() {
             None if joined.is_empty() => first = Some(data),
@@ -184,6 +227,18 @@ async fn read_body(headers: &HeaderMap, mut body: Body, end: Instant) -> Result<
             }
         }
     }
+    Ok(match (claim, first) {
+        (None, first) => first.unwrap_or_else(|| Bytes::from(joined)),
+        (Some(claim), Some(only)) => claim.hold(only.to_vec()),
+        (Some(claim), None) => claim.hold(joined),
+    })
+}
+
+/// There are too many large bodies.
+fn crowded() -> Refusal {
+    let message = "as much of large requests is under way as there is room for";
+    let report = ErrorReport::new(Code::Backpressure, message).retry_after_ms(1000);
+    Refusal::of(&report)
 }
 
 /// Nothing was done yet, so whoever was cut off may send it again.

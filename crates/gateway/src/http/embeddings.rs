@@ -11,7 +11,7 @@ use mainstay_inference::{Ask, Dialect, EmbeddingInput, EmbeddingRequest, estimat
 use std::sync::Arc;
 
 pub(super) async fn embeddings(State(shared): State<Shared>, request: Request) -> Response {
-    let arrival = match Arrival::read(Dialect::OpenAiChat, request).await {
+    let arrival = match Arrival::read(&shared.room, Dialect::OpenAiChat, request).await {
         Ok(arrival) => arrival,
         Err(response) => return *response,
     };
@@ -59,7 +59,7 @@ async fn read(arrival: &Arrival) -> Result<(EmbeddingRequest, u64), Box<Refusal>
         let tokens = request.inputs.iter().map(tokens).sum();
         Ok((request, tokens))
     };
-    let read = apart::read(arrival.body.len(), reading).await;
+    let read = apart::read(arrival.body.clone(), reading).await;
     let read = read.map_err(|report| Refusal::of(&report))?;
     Ok(read.map_err(Refusal::unread)?)
 }

@@ -10,6 +10,7 @@ mod headers;
 mod models;
 mod outside;
 mod refusal;
+mod room;
 mod said;
 
 pub use arrival::Caller;
@@ -25,6 +26,7 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use cache::AnswerCache;
 use mainstay_inference::Dialect;
+use room::Room;
 use std::sync::Arc;
 
 /// What every handler works with.
@@ -32,6 +34,7 @@ use std::sync::Arc;
 struct Shared {
     gateway: Gateway,
     cache: Arc<AnswerCache>,
+    room: Arc<Room>,
 }
 
 /// A route: its method, its path with parameters in braces, and who answers.
@@ -72,7 +75,11 @@ pub fn router<S: Clone + Send + Sync + 'static>(gateway: Gateway) -> Router<S> {
         });
     router
         .method_not_allowed_fallback(outside::wrong_method)
-        .with_state(Shared { gateway, cache })
+        .with_state(Shared {
+            gateway,
+            cache,
+            room: Arc::default(),
+        })
 }
 
 async fn chat(State(shared): State<Shared>, request: Request) -> Response {

@@ -156,3 +156,22 @@ async fn a_body_that_cannot_be_read_is_told_why() {
     let plain = with(post(CHAT, &chat(false)), "content-encoding", "identity");
     assert_eq!(wire.send(plain).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_body_of_very_many_values_is_refused_before_it_is_read() {
+    let provider = Fake::saying("hi");
+    let mut wire = Wire::new(&narrow(&provider));
+    let mut question = chat(false);
+    question["logit_bias"] = serde_json::json!(vec![0; 600_000]);
+    let vectors = serde_json::json!({ "model": "m", "input": vec![[1]; 600_000] });
+    for (path, body) in [(CHAT, question), ("/v1/embeddings", vectors)] {
+        let reply = wire.post(path, &body).await;
+        assert_eq!(reply.status, 413, "{reply:?}");
+        let message = reply.json()["error"]["message"].clone();
+        assert!(
+            message.as_str().unwrap().contains("500000 values"),
+            "{message}"
+        );
+    }
+    assert_eq!(provider.calls(), 0);
+}
