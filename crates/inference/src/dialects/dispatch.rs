@@ -2,6 +2,7 @@
 
 use super::call_proof::{self, ProofsInIds};
 use super::caller_place::as_caller_counts;
+use super::mend::mended;
 use super::{anthropic, gemini, openai_chat, openai_embeddings, openai_responses};
 use crate::{
     Answer, AnswerContext, DecodeError, Dialect, EmbeddingEncoding, EmbeddingRequest, Embeddings,
@@ -67,6 +68,15 @@ impl Dialect {
     /// # Errors
     /// [`DecodeError`].
     pub fn read_answer(self, body: &[u8], request: &Request) -> Result<Answer, DecodeError> {
+        let read = self.read_strictly(body, request);
+        let Err(DecodeError::Malformed(_)) = &read else {
+            return read;
+        };
+        let again = mended(body).map(|body| self.read_strictly(&body, request));
+        again.and_then(Result::ok).map_or(read, Ok)
+    }
+
+    fn read_strictly(self, body: &[u8], request: &Request) -> Result<Answer, DecodeError> {
         match self {
             Self::OpenAiChat => openai_chat::read_answer(body, request),
             Self::OpenAiResponses => openai_responses::read_answer(body),

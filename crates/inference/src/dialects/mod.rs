@@ -14,6 +14,7 @@ mod failed_result;
 mod foreign;
 mod gemini;
 mod last_turn;
+mod mend;
 mod openai;
 mod openai_chat;
 mod openai_embeddings;
@@ -30,6 +31,7 @@ pub use dispatch::{
 
 pub use abroad::answer_abroad;
 pub use foreign::kept_conversation;
+pub use mend::whole_escapes;
 
 use crate::{Event, Request, Sse};
 use serde_json::Value;

@@ -7,8 +7,8 @@ use super::{HttpProvider, ResponseLimits};
 use bytes::Bytes;
 use mainstay_inference::{
     Answering, BoxFuture, DecodeError, Dialect, Event, InferenceError, NetworkPhase, Piece,
-    ProviderCall, Request, ResponseProblem, SseError, SseReader, StreamDecoder, answer_abroad,
-    stream_fault,
+    ProviderCall, Request, ResponseProblem, Sse, SseError, SseReader, StreamDecoder, answer_abroad,
+    stream_fault, whole_escapes,
 };
 use serde_json::Value;
 use std::mem;
@@ -243,6 +243,8 @@ impl HttpAnswering {
             {
                 let Some(sse) = frame.sse else { continue };
                 let before = events.len();
+                let data = whole_escapes(sse.data);
+                let sse = Sse { data: &data, ..sse };
                 let decoded = decoder.decode(&sse, &mut events);
                 decoded.map_err(|error| self.undecodable(error))?;
                 if events[before..].iter().any(Event::is_content) {
@@ -267,7 +269,7 @@ impl HttpAnswering {
                     *is_ended = true;
                     let rest = mem::replace(reader, SseReader::new(0)).unfinished();
                     if let Some(data) = rest.filter(|data| data == "[DONE]") {
-                        let sse = mainstay_inference::Sse {
+                        let sse = Sse {
                             name: "",
                             data: &data,
                         };
