@@ -266,7 +266,7 @@ codes! {
     ModelBudgetExceeded "inference.budget_exceeded":
         Inference 402 6 AfterFix Operator false "A budget for model calls is used up";
     CudaContextPoisoned "inference.cuda_context_poisoned":
-        Inference 503 8 Now Operator false "The worker of a local model was lost and is started anew";
+        Inference 503 8 AfterFix Operator false "The worker of a local model was lost and is started anew";
     InferenceInternal "inference.internal":
         Inference 500 70 Never Bug false "The model gateway broke a promise of its own";
     PriceUnknown "inference.price_unknown":

@@ -245,6 +245,10 @@ impl Coded for InferenceError {
         ) {
             report = report.advise(RetryAdvice::Never);
         }
+        // A worker that answered already was hardly lost to the question.
+        if matches!(self, Self::CudaContextPoisoned { origin, .. } if origin.answering) {
+            report = report.advise(RetryAdvice::After);
+        }
         match self.hint() {
             Some(hint) => report.hint(hint),
             None => report,

@@ -1,7 +1,7 @@
 //! The form of every failure, and what follows from it.
 
 use crate::{CircuitClass, InferenceError, NetworkPhase, Origin, ResponseProblem, TimeoutPhase};
-use mainstay_contract::{Coded as _, Usd};
+use mainstay_contract::{Coded as _, RetryAdvice, Usd};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -351,6 +351,7 @@ fn what_was_begun_or_is_not_offered_is_not_tried_again() {
         message: message(),
     };
     assert!(!poisoned.is_retryable());
+    assert_eq!(poisoned.report().retry.advice, RetryAdvice::After);
     let missing = InferenceError::ServerError {
         origin: origin(),
         status: 501,

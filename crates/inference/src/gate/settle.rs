@@ -168,7 +168,17 @@ impl Gate {
             && !link.is_spent
             && self.deployments[at].is_open()
             && error.is_retryable()
+            && !self.was_lost_before(flight, at, error)
             && (self.deployments[at].config.is_idempotent || error.effect() == EffectState::None)
+    }
+
+    /// Whether this is the second worker that a deployment lost over the same request: it may be what ends them.
+    fn was_lost_before(&self, flight: &Flight, at: usize, error: &InferenceError) -> bool {
+        let is_loss =
+            |error: &InferenceError| matches!(error, InferenceError::CudaContextPoisoned { .. });
+        let name = &self.deployments[at].name;
+        let mut earlier = flight.earlier.iter();
+        is_loss(error) && earlier.any(|(other, error)| other == name && is_loss(error))
     }
 
     /// A provider that says when to come back is left alone until then.

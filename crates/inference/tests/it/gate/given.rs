@@ -233,6 +233,15 @@ pub(crate) fn refused() -> InferenceError {
     }
 }
 
+pub(crate) fn lost() -> InferenceError {
+    InferenceError::CudaContextPoisoned {
+        origin: origin(),
+        device: "cpu".to_owned(),
+        code: None,
+        message: "the worker was silent".to_owned(),
+    }
+}
+
 pub(crate) fn internal() -> InferenceError {
     InferenceError::Internal {
         origin: origin(),

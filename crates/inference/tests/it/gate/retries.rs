@@ -234,6 +234,28 @@ fn only_what_had_no_effect_is_repeated_where_that_matters() {
 }
 
 #[test]
+fn a_request_that_costs_two_workers_gets_no_third() {
+    let mut world = World::new(chain(&[("a", plain()), ("b", plain())]));
+    let flight = world.ask(ask());
+    while !world.ended(flight) {
+        world.fail_all(&lost());
+        world.pass(1_000);
+    }
+    assert_eq!(world.called(), ["a", "a", "b", "b"]);
+    assert_eq!(world.error(flight).error, lost());
+    world.assert_idle();
+    // What fails otherwise meanwhile is repeated as always.
+    let mut world = World::new(one(plain()));
+    let flight = world.ask(ask());
+    for error in [lost(), broken(), broken()] {
+        world.fail(world.only(), error);
+        world.pass(5_000);
+    }
+    world.answer(world.only(), tokens(10, 5));
+    assert_eq!(world.success(flight).attempts, 4);
+}
+
+#[test]
 fn what_no_repetition_helps_is_called_once() {
     let filtered = InferenceError::ContentFiltered {
         origin: origin(),
