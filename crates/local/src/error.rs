@@ -20,6 +20,8 @@ pub enum Loss {
         /// How long it was waited for.
         after: Duration,
     },
+    /// It gave itself up, because the work on a request that it refused does not end.
+    Stuck,
     /// It ended.
     Exited {
         /// The exit code, where it ended by itself.
@@ -61,6 +63,7 @@ impl fmt::Display for Loss {
             Self::Silent { after } => {
                 write!(f, "the worker was silent for {} ms", after.as_millis())
             }
+            Self::Stuck => f.write_str("the worker could not end its work on a request"),
             Self::Exited {
                 signal: Some(signal),
                 ..

@@ -116,6 +116,13 @@ pub enum Event {
         /// Why.
         error: LocalError,
     },
+    /// A request failed, and the work on it does not end: the worker has to be replaced.
+    Stuck {
+        /// The request.
+        id: RequestId,
+        /// Why it failed.
+        error: LocalError,
+    },
     /// The device failed.
     DeviceError {
         /// Its own number of the fault.

@@ -1,9 +1,11 @@
-//! A model that repeats the last message word by word, and counts where it is told `count N`. Every word is a
-//! token and a call to the device.
+//! A model that repeats the last message word by word, counts where it is told `count N`, and never ends where it
+//! is told `hang`. Every word is a token and a call to the device.
 
+use super::watch::Watch;
 use super::{Engine, EngineError, Finish, Surroundings};
 use crate::error::LocalError;
 use crate::request::{Embeddings, FinishReason, GenerateRequest, Usage};
+use std::time::Duration;
 
 const CONTEXT_LENGTH: u32 = 4096;
 
@@ -45,6 +47,15 @@ impl Engine for Echo {
         let said = last
             .and_then(|message| message.get("content")?.as_str())
             .ok_or_else(|| LocalError::bad_request("messages", "the last one has no text"))?;
+        if said == "hang" {
+            let error = LocalError::bad_request("messages", "it hangs");
+            let watch = Watch::start(around.give_up(error))?;
+            watch.within(Duration::from_millis(1), || {
+                loop {
+                    std::thread::park();
+                }
+            });
+        }
         let input = self.fits(said.split_whitespace().count())?;
         let counted: Option<u64> = said.strip_prefix("count ").and_then(|n| n.parse().ok());
         let words: Box<dyn Iterator<Item = String>> = match counted {

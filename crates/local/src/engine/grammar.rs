@@ -4,15 +4,26 @@
 use super::llama::ModelError;
 use super::schema;
 use super::tokenizer::Tokenizer;
+use super::watch::Watch;
 use crate::error::LocalError;
 use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Room for [`schema::PARTS_MAX`] schemas in each other, in bytes; what is not used is not taken.
 const COMPILER_STACK: usize = schema::PARTS_MAX * (32 << 10);
+
+/// How long a schema may be worked on ahead of the answer's tokens.
+const WORK: Duration = Duration::from_secs(1);
+
+/// How much longer with each token, up to [`WORK`] again.
+const WORK_FOR_A_TOKEN: Duration = Duration::from_millis(20);
+
+/// How much longer a single step may take that does not look at its limits, until the worker is given up for it.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What schemas are compiled with.
 pub(super) struct Grammars {
@@ -22,6 +33,40 @@ pub(super) struct Grammars {
 /// The rest of an answer, as a schema allows it.
 pub(super) struct Constraint {
     matcher: Matcher,
+    work: Work,
+}
+
+/// The time that a schema may take.
+struct Work {
+    left: Duration,
+    watch: Watch,
+}
+
+impl Work {
+    fn new(watch: Watch) -> Self {
+        let left = WORK;
+        Self { left, watch }
+    }
+
+    /// Does some of it.
+    fn step<T>(&mut self, step: impl FnOnce() -> T) -> Result<T, LocalError> {
+        let begun = Instant::now();
+        let done = self.watch.within(self.left + PATIENCE, step);
+        self.left = self.left.saturating_sub(begun.elapsed());
+        if self.left.is_zero() {
+            return Err(too_much_work());
+        }
+        Ok(done)
+    }
+
+    fn earn(&mut self) {
+        self.left = WORK.min(self.left + WORK_FOR_A_TOKEN);
+    }
+}
+
+/// What a schema is refused with that takes too long.
+pub(super) fn too_much_work() -> LocalError {
+    refused("the schema is too much work; fewer or simpler patterns are less")
 }
 
 impl Grammars {
@@ -54,8 +99,8 @@ impl Grammars {
     /// Compiles a schema.
     ///
     /// # Errors
-    /// [`LocalError::BadRequest`] where it is no schema, or asks for what cannot be enforced.
-    pub(super) fn constrain(&self, schema: &Value) -> Result<Constraint, LocalError> {
+    /// [`LocalError::BadRequest`] where it is no schema, asks for what cannot be enforced, or is too much work.
+    pub(super) fn constrain(&self, schema: &Value, watch: Watch) -> Result<Constraint, LocalError> {
         schema::check(schema).map_err(refused)?;
         let mut schema = schema.clone();
         if schema == json!(true) {
@@ -70,14 +115,15 @@ impl Grammars {
         let options = json!({ "whitespace_flexible": false, "lenient": false });
         fields.insert("x-guidance".to_owned(), options);
         let grammar = TopLevelGrammar::from_json_schema(schema);
-        let mut matcher = self.compile(grammar)?;
+        let mut work = Work::new(watch);
+        let mut matcher = work.step(|| self.compile(grammar))??;
         if let Some(error) = matcher.get_error() {
             return Err(failure(&error));
         }
         if let Some(warning) = matcher.grammar_warnings().first() {
             return Err(refused(warning));
         }
-        Ok(Constraint { matcher })
+        Ok(Constraint { matcher, work })
     }
 
     /// The compiler calls itself for every schema in a schema: on a thread of its own it has room for that.
@@ -120,7 +166,7 @@ impl Constraint {
     /// # Errors
     /// [`LocalError::BadRequest`] where the schema is too much work, or allows nothing at all.
     pub(super) fn restrict(&mut self, logits: &mut [f32]) -> Result<(), LocalError> {
-        let mask = self.matcher.compute_mask_or_eos();
+        let mask = self.work.step(|| self.matcher.compute_mask_or_eos())?;
         let mask = mask.map_err(|error| failure(&error))?;
         mask.iter_unset_entries(|token| {
             if let Some(logit) = logits.get_mut(token) {
@@ -135,7 +181,8 @@ impl Constraint {
     /// # Errors
     /// [`LocalError::BadRequest`] where the schema is too much work.
     pub(super) fn take(&mut self, token: u32) -> Result<(), LocalError> {
-        let taken = self.matcher.consume_token(token);
+        let taken = self.work.step(|| self.matcher.consume_token(token))?;
+        self.work.earn();
         taken.map_err(|error| failure(&error))
     }
 

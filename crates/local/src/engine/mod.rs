@@ -29,6 +29,7 @@ mod template;
 mod text;
 #[cfg(feature = "cpu")]
 mod tokenizer;
+mod watch;
 
 #[cfg(feature = "cpu")]
 pub use gguf::GgufError;
@@ -87,6 +88,10 @@ pub trait Surroundings {
 
     /// Answers what the node wants to know in the middle of a long call.
     fn breathe(&mut self);
+
+    /// What ends the request with an error, and this worker with it, where the work cannot be stopped otherwise.
+    /// It is meant for another thread.
+    fn give_up(&self, error: LocalError) -> Box<dyn FnOnce() + Send>;
 }
 
 /// How an answer came out.

@@ -2,12 +2,13 @@
 
 use super::forward::{Cache, Machine, Want};
 use super::gguf::Gguf;
-use super::grammar::{Constraint, Grammars};
+use super::grammar::{self, Constraint, Grammars};
 use super::llama::{Llama, ModelError};
 use super::sampler::Sampler;
 use super::template::Template;
 use super::text::{Piece, Text};
 use super::tokenizer::Tokenizer;
+use super::watch::Watch;
 use super::{Engine, EngineError, Finish, Interrupt, Surroundings};
 use crate::error::LocalError;
 use crate::protocol::LoadOrder;
@@ -72,6 +73,11 @@ impl GgufModel {
 
     fn limit(&self) -> usize {
         usize::try_from(self.context_length).unwrap_or(usize::MAX)
+    }
+
+    /// Checks that a text may have room in the context, before work is spent on it.
+    fn may_fit(&self, text: &str) -> Result<(), LocalError> {
+        self.fits(text.len() / self.tokenizer.longest())
     }
 
     /// Checks that tokens, and one more, have room in the context.
@@ -215,6 +221,7 @@ impl Engine for GgufModel {
         let text = self
             .template
             .render(&request.messages, tools, &self.tokenizer)?;
+        self.may_fit(&text)?;
         let tokens = self.tokenizer.encode_conversation(&text);
         if tokens.is_empty() {
             return Err(LocalError::bad_request("messages", "there is nothing to continue").into());
@@ -222,7 +229,10 @@ impl Engine for GgufModel {
         self.fits(tokens.len())?;
         // A schema that cannot be enforced is told before the conversation is read.
         let constraint = match &request.json_schema {
-            Some(schema) => Some(self.grammars.constrain(schema)?),
+            Some(schema) => {
+                let watch = Watch::start(around.give_up(grammar::too_much_work()))?;
+                Some(self.grammars.constrain(schema, watch)?)
+            }
             None => None,
         };
         let cached = self.read(&tokens, around)?;
@@ -243,6 +253,7 @@ impl Engine for GgufModel {
         let mut usage = Usage::default();
         let mut vectors = Vec::with_capacity(inputs.len());
         for input in inputs {
+            self.may_fit(input)?;
             let tokens = self.tokenizer.encode(input);
             if tokens.is_empty() {
                 return Err(LocalError::bad_request("input", "a text is empty").into());

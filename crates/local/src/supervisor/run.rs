@@ -207,6 +207,11 @@ impl Supervisor {
                 self.last = Some(Reply::Failed(error));
                 Input::Answered(generation, id)
             }
+            Event::Stuck { id, error } => {
+                tracing::info!(generation, %error, "a worker is replaced: its work on a request does not end");
+                self.last = Some(Reply::Failed(error));
+                Input::Stuck(generation, id)
+            }
             Event::DeviceError { code, name, sticky } => {
                 tracing::warn!(generation, code, name, sticky, "a device failed");
                 if sticky {

@@ -4,7 +4,8 @@
 //! A worker is lost when its device's context is poisoned, when it is silent, when it ends or talks nonsense. Then the
 //! requests that it had begun fail, the others wait for the next one, and the process is killed; only once it
 //! is gone does another start, so that two never share a device. Workers that are lost too often within a
-//! window put the model in quarantine.
+//! window put the model in quarantine. One that gave itself up over a request that it
+//! refused is replaced at once, and not counted.
 
 use super::config::{Limits, Unready};
 use crate::error::{LocalError, Loss};
@@ -33,6 +34,8 @@ pub(super) enum Input {
     Content(Generation, RequestId),
     /// A worker told a request's end, good or bad.
     Answered(Generation, RequestId),
+    /// A worker told a request's end, and cannot go on to another.
+    Stuck(Generation, RequestId),
     /// A worker said something else.
     Heard(Generation),
     /// A worker answered a heartbeat.
@@ -173,6 +176,12 @@ impl Supervision {
                 self.hear(now);
                 self.answered(now, id);
             }
+            Input::Stuck(generation, id) if self.is_present(generation) => {
+                // One that has told another end since is free again.
+                if self.finish(id) {
+                    self.lose(now, Loss::Stuck);
+                }
+            }
             // What a worker says that was given up already changes nothing.
             Input::Gone(..)
             | Input::Lost(..)
@@ -181,7 +190,8 @@ impl Supervision {
             | Input::Heard(_)
             | Input::Begun(..)
             | Input::Content(..)
-            | Input::Answered(..) => {}
+            | Input::Answered(..)
+            | Input::Stuck(..) => {}
         }
     }
 
@@ -312,13 +322,20 @@ impl Supervision {
     }
 
     fn answered(&mut self, now: Now, id: RequestId) {
-        let before = self.given.len();
-        self.given.retain(|given| given.id != id);
-        if self.given.len() < before {
-            self.effects.push_back(Effect::End(id, None));
-        }
+        self.finish(id);
         self.give();
         self.stop_if_drained(now);
+    }
+
+    /// Ends a request as the worker told it, unless it was ended before.
+    fn finish(&mut self, id: RequestId) -> bool {
+        let before = self.given.len();
+        self.given.retain(|given| given.id != id);
+        let is_new = self.given.len() < before;
+        if is_new {
+            self.effects.push_back(Effect::End(id, None));
+        }
+        is_new
     }
 
     fn ready(&mut self, now: Now) {
@@ -384,6 +401,7 @@ impl Supervision {
         let unready = self.unready_after(now, &loss);
         match &unready {
             Unready::Quarantined { .. } => self.quarantine(now, &loss),
+            _ if loss == Loss::Stuck => self.start(now),
             _ => {
                 self.restarts.push_back(now);
                 let until = now + self.backoff();
@@ -448,7 +466,8 @@ impl Supervision {
     fn unready_after(&mut self, now: Now, loss: &Loss) -> Unready {
         let window = self.limits.restart.window;
         self.restarts.retain(|at| *at + window > now);
-        if self.restarts.len() < self.limits.restart.restarts_max {
+        // A request that a caller made too hard says nothing about the model.
+        if *loss == Loss::Stuck || self.restarts.len() < self.limits.restart.restarts_max {
             Unready::Restarting { loss: loss.clone() }
         } else {
             let retry_after = self.limits.restart.cool_down;

@@ -187,4 +187,9 @@ impl Surroundings for Around<'_> {
             self.fault = beat(self.guard, sequence).err();
         }
     }
+
+    fn give_up(&self, error: LocalError) -> Box<dyn FnOnce() + Send> {
+        let id = self.id;
+        Box::new(move || tell(&Event::Stuck { id, error }))
+    }
 }

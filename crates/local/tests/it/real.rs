@@ -7,7 +7,7 @@ use mainstay_local::{
     Usage,
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn real() -> Option<LocalConfig> {
     let Some(path) = std::env::var_os("MAINSTAY_TEST_GGUF") else {
@@ -280,4 +280,75 @@ async fn a_file_that_is_no_model_says_so() {
         assert!(message.contains(words), "{message}");
         within(model.shutdown()).await;
     }
+}
+
+/// Schemas that take more work than they look like, each in its own way.
+fn hard_schemas() -> Vec<(&'static str, Value)> {
+    let text = |most: u32| json!({"type": "string", "pattern": format!("^(.{{0,{most}}}a)*$")});
+    let all = |count| json!({"allOf": (1..=count).map(text).collect::<Vec<_>>()});
+    let twice = |n: u32| {
+        let next = json!({"$ref": format!("#/$defs/d{}", n + 1)});
+        (format!("d{n}"), json!({"allOf": [next, next]}))
+    };
+    let last = [("d25".to_owned(), text(9))];
+    let defs: serde_json::Map<String, Value> = (0..25).map(twice).chain(last).collect();
+    let property = |n: u32| (format!("p{n}"), text(n));
+    let properties: serde_json::Map<String, Value> = (0..1500).map(property).collect();
+    vec![
+        ("some patterns at once", all(15)),
+        ("more patterns at once", all(30)),
+        ("many patterns at once", all(59)),
+        (
+            "references that double",
+            json!({"$ref": "#/$defs/d0", "$defs": defs}),
+        ),
+        (
+            "many properties",
+            json!({"type": "object", "properties": properties}),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn a_hard_schema_is_refused_and_holds_nobody_up() {
+    let Some(config) = real() else { return };
+    let model = LocalModel::start(config);
+    within(model.ready()).await.unwrap();
+    for (name, schema) in hard_schemas() {
+        let mut request = greedy("Say something.", 20);
+        request.json_schema = Some(schema);
+        let begun = Instant::now();
+        let hard = answer(&model, request);
+        let other = answer(&model, greedy("Hello", 1));
+        let (hard, other) = within(async { tokio::join!(hard, other) }).await;
+        let error = hard.unwrap_err();
+        assert!(
+            matches!(&error, LocalError::BadRequest { field, .. } if field == "json_schema"),
+            "{name}: {error}"
+        );
+        other.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(10), "{name}");
+    }
+    within(model.shutdown()).await;
+}
+
+#[tokio::test]
+async fn what_is_far_too_long_is_refused_before_it_is_read() {
+    let Some(config) = real() else { return };
+    let model = LocalModel::start(config);
+    within(model.ready()).await.unwrap();
+    let begun = Instant::now();
+    let spaces = " ".repeat(20_000_000);
+    let error = answer(&model, ask(&spaces)).await.unwrap_err();
+    assert!(
+        matches!(error, LocalError::ContextLengthExceeded { tokens, limit } if tokens > limit),
+        "{error}"
+    );
+    let error = model.embed(vec![spaces]).await.unwrap_err();
+    assert!(
+        matches!(error, LocalError::ContextLengthExceeded { tokens, limit } if tokens > limit),
+        "{error}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    within(model.shutdown()).await;
 }

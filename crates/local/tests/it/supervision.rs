@@ -120,6 +120,25 @@ async fn a_fault_that_does_not_stick_costs_one_request() {
 }
 
 #[tokio::test]
+async fn a_worker_that_cannot_end_a_request_is_replaced_and_only_that_is_refused() {
+    let mut config = config("fake:");
+    config.limits.heartbeat.deadline = 10 * PATIENCE;
+    config.limits.restart.restarts_max = 0;
+    let model = LocalModel::start(config);
+    for round in 1..=3 {
+        let hanging = model.generate(ask("hang")).unwrap();
+        let waiting = model.generate(ask("count 3")).unwrap();
+        let error = failure(hanging).await;
+        assert!(matches!(error, LocalError::BadRequest { .. }), "{error}");
+        let mut waiting = Box::pin(waiting);
+        let first = within(waiting.next()).await.unwrap().unwrap();
+        assert_eq!(first, LocalEvent::Text("1 ".to_owned()));
+        assert_eq!(model.status().started, round + 1);
+    }
+    within(model.shutdown()).await;
+}
+
+#[tokio::test]
 async fn a_killed_worker_is_replaced_and_what_waited_is_answered() {
     let model = LocalModel::start(config("fake:slow=1"));
     let running = begin(&model).await;

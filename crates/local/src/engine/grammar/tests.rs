@@ -7,7 +7,8 @@ fn grammars() -> Grammars {
 
 /// What a model says that always prefers the last byte that it may say, up to 60 bytes.
 fn say(schema: &Value) -> Result<String, LocalError> {
-    let mut constraint = grammars().constrain(schema)?;
+    let watch = Watch::start(Box::new(|| ())).unwrap();
+    let mut constraint = grammars().constrain(schema, watch)?;
     let mut said = String::new();
     while said.len() < 60 && !constraint.is_complete() {
         let mut logits = vec![0.0_f32; 256];
@@ -182,4 +183,34 @@ fn long_chains_of_references_are_compiled_or_refused() {
         let message = refused(&chain(3000));
         assert!(message.contains("more than 2000 parts"), "{message}");
     }
+}
+
+#[test]
+fn what_is_too_much_work_is_given_up() {
+    let patterns =
+        (1..60).map(|most| json!({"type": "string", "pattern": format!("^(.{{0,{most}}}a)*$")}));
+    let schema = json!({"allOf": patterns.collect::<Vec<_>>()});
+    let (told, given_up) = std::sync::mpsc::channel();
+    let watch = Watch::start(Box::new(move || told.send(()).unwrap())).unwrap();
+    // It goes on until the process ends.
+    std::thread::spawn(move || {
+        let mut constraint = grammars().constrain(&schema, watch)?;
+        constraint.restrict(&mut [0.0; 256])
+    });
+    let patience = Duration::from_secs(30);
+    given_up.recv_timeout(patience).unwrap();
+}
+
+#[test]
+fn work_is_counted_for_the_whole_of_an_answer() {
+    let watch = Watch::start(Box::new(|| ())).unwrap();
+    let mut work = Work::new(watch);
+    let step = |work: &mut Work| work.step(std::thread::yield_now);
+    step(&mut work).unwrap();
+    work.left = Duration::from_nanos(1);
+    assert_eq!(step(&mut work), Err(too_much_work()));
+    work.earn();
+    step(&mut work).unwrap();
+    (0..100).for_each(|_| work.earn());
+    assert_eq!(work.left, WORK);
 }

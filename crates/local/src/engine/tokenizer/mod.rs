@@ -131,6 +131,12 @@ impl Tokenizer {
         self.texts.get(index).map_or("", String::as_str)
     }
 
+    /// The most bytes that a token stands for, at least one.
+    pub(super) fn longest(&self) -> usize {
+        // In the file a byte is a character, of one byte or more.
+        self.texts.iter().map(String::len).fold(1, usize::max)
+    }
+
     /// The token that begins every text, where the model has one.
     pub(super) const fn begin(&self) -> Option<u32> {
         self.begin

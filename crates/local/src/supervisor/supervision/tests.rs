@@ -153,6 +153,27 @@ fn a_poisoned_worker_fails_what_it_began_and_the_next_gets_the_rest() {
 }
 
 #[test]
+fn a_worker_that_gives_itself_up_is_replaced_at_once_and_not_counted() {
+    let mut bench = Bench::serving();
+    for generation in 1..10 {
+        let id = 2 * generation;
+        bench.feed(Input::Submit(id));
+        bench.feed(Input::Submit(id + 1));
+        bench.feed(Input::Begun(generation, id));
+        bench.feed(Input::Stuck(generation, id));
+        assert_eq!(bench.ends[&id], [None]);
+        assert!(bench.did(&Effect::Kill(generation)));
+        bench.feed(Input::Gone(generation, killed()));
+        assert!(bench.did(&Effect::Start(generation + 1)));
+        bench.feed(Input::Ready(generation + 1));
+        bench.feed(Input::Answered(generation + 1, id + 1));
+        assert_eq!(bench.ends[&(id + 1)], [None]);
+    }
+    bench.feed(Input::Stuck(10, 18));
+    assert!(bench.is_ready, "it has told another end since");
+}
+
+#[test]
 fn a_silent_worker_is_killed_and_one_that_speaks_is_not() {
     let mut bench = Bench::serving();
     bench.feed(Input::Submit(1));
