@@ -15,6 +15,7 @@ pub(super) fn keys(
 ) -> BTreeMap<String, Key> {
     let mut keys = BTreeMap::new();
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    let sent = sent(root);
     for Entry { name, item } in root.map("keys").unwrap_or_default() {
         let Some(object) = item.as_ref().and_then(Item::object) else {
             continue;
@@ -26,12 +27,30 @@ pub(super) fn keys(
                 let finding = item.place.finding(Problem::Repeated, message);
                 findings.add(finding.hint("give each key a secret of its own"));
             }
+            if let Some(model) = sent.get(secret) {
+                let message = format!("the model `{model}` sends this secret to its provider");
+                let finding = item.place.finding(Problem::Conflict, message);
+                findings.add(finding.hint("give the key a secret of its own"));
+            }
         }
         if let Some(key) = key(object, names, findings) {
             keys.insert(name.clone(), key);
         }
     }
     keys
+}
+
+/// The secrets that models send as their `api_key`, each with the first of them.
+fn sent(root: &Object) -> BTreeMap<&str, &str> {
+    let mut sent = BTreeMap::new();
+    for Entry { name, item } in root.map("models").unwrap_or_default() {
+        let model = item.as_ref().and_then(Item::object);
+        let secret = model.and_then(|model| model.object("api_key")?.text("secret"));
+        if let Some(secret) = secret {
+            sent.entry(secret).or_insert(name.as_str());
+        }
+    }
+    sent
 }
 
 fn key(object: &Object, names: &Names<'_>, findings: &mut Findings) -> Option<Key> {

@@ -27,6 +27,7 @@ pub(crate) fn manifest(root: &Item, findings: &mut Findings) -> Option<Manifest>
         secrets: Declared::new(root, "secrets"),
         tasks: Declared::new(root, "tasks"),
         free: free::models(root),
+        has_budgets: has_budgets(root),
     };
     let models = entries(root, "models");
     let models: BTreeMap<_, _> = models
@@ -75,6 +76,14 @@ fn entries<'a>(
         .map(|Entry { name, item }| (name, item.as_ref()))
 }
 
+fn has_budgets(root: &Object) -> bool {
+    let mut callers = entries(root, "keys").chain(entries(root, "agents"));
+    callers.any(|(_, item)| {
+        item.and_then(Item::object)
+            .is_some_and(|caller| caller.is_written("budget"))
+    })
+}
+
 fn secret(item: &Item) -> Option<SecretSource> {
     let Value::Tagged(word, Some(inner)) = &item.value else {
         return None;
@@ -96,6 +105,8 @@ struct Names<'a> {
     tasks: Declared<'a>,
     /// The models that cost nothing, whatever they are asked.
     free: BTreeSet<&'a str>,
+    /// Whether a key or an agent has a budget: it holds for whatever model is called.
+    has_budgets: bool,
 }
 
 /// The names of one section.

@@ -88,6 +88,7 @@ pub(super) fn fallback(
     let members: BTreeSet<&str> = members.map(|member| member.to.as_str()).collect();
     let mut seen = BTreeSet::new();
     let mut fallbacks = Vec::new();
+    let has_budget = has_budget(model, &members, names);
     for item in model.list("fallback").unwrap_or_default() {
         let Some((to, place)) = target(item) else {
             continue;
@@ -100,7 +101,7 @@ pub(super) fn fallback(
             (Problem::Repeated, "this model stands in the list already")
         } else {
             single(to, place, names, findings);
-            let (to, on) = (to.to_owned(), classes(item, findings));
+            let (to, on) = (to.to_owned(), classes(item, has_budget, findings));
             fallbacks.push(Fallback { to, on });
             continue;
         };
@@ -118,7 +119,15 @@ fn target(item: &Item) -> Option<(&str, &Place)> {
     item.text().map(|name| (name, &item.place))
 }
 
-fn classes(item: &Item, findings: &mut Findings) -> Vec<FailureClass> {
+/// Whether any budget may refuse a call of a model: its own, one of its pool, or that of whoever calls.
+fn has_budget(model: &Object, members: &BTreeSet<&str>, names: &Names<'_>) -> bool {
+    let mut members = members
+        .iter()
+        .filter_map(|name| names.models.get(name)?.object());
+    names.has_budgets || model.is_written("budget") || members.any(|it| it.is_written("budget"))
+}
+
+fn classes(item: &Item, has_budget: bool, findings: &mut Findings) -> Vec<FailureClass> {
     let Some(on) = item.object().map(|object| object.list("on")) else {
         return FailureClass::USUAL.to_vec();
     };
@@ -131,9 +140,14 @@ fn classes(item: &Item, findings: &mut Findings) -> Vec<FailureClass> {
             let message = "this stands in the list already";
             let finding = item.place.finding(Problem::Repeated, message);
             findings.add(finding.hint("leave it out"));
-        } else {
-            classes.push(class);
+            continue;
         }
+        if class == FailureClass::Budget && !has_budget {
+            let message = "`budget` has no effect: no budget can refuse a call of this model";
+            let finding = item.place.finding(Problem::Conflict, message);
+            findings.add(finding.hint("give the model a `budget`, or leave the word out"));
+        }
+        classes.push(class);
     }
     classes
 }

@@ -247,3 +247,45 @@ fn what_is_no_mistake_is_none() {
         assert_eq!(found(models), "", "{models}");
     }
 }
+
+#[test]
+fn a_fallback_for_a_budget_needs_one_that_can_refuse() {
+    let text = |own: &str, more: &str| {
+        let model = "provider: openai, model: x, fallback: [{to: o, on: [failed, budget]}]";
+        format!(
+            "version: 1\nsecrets: {{k: {{env: K}}}}\nmodels:\n  m: {{{model}{own}}}\n  o: {{provider: openai, model: y}}\n{more}"
+        )
+    };
+    let found = listing(&check(&text("", "keys: {a: {secret: k}}")).findings);
+    assert!(
+        found.contains("mainstay.yaml:4:67: models.m.fallback[0].on[1]: `budget` has no effect"),
+        "{found}"
+    );
+    for (own, more) in [
+        (", budget: {usd: 1}", ""),
+        ("", "keys: {a: {secret: k, budget: {usd: 1}}}"),
+        ("", "agents: {a: {model: o, budget: {usd: 1, per: day}}}"),
+    ] {
+        valid(&text(own, more));
+    }
+    valid(
+        "version: 1\nmodels:\n  p: {pool: [m], fallback: [{to: o, on: [budget]}]}\n  m: {provider: openai, model: x, budget: {usd: 1}}\n  o: {provider: openai, model: y}",
+    );
+}
+
+#[test]
+fn a_caller_does_not_have_the_operators_key() {
+    let text = |secret: &str| {
+        format!(
+            "version: 1\nmodels: {{m: {{provider: openai, model: x, api_key: {{secret: k}}}}}}\nkeys:\n  a: {{secret: {secret}}}\nsecrets: {{k: {{env: K}}, l: {{env: L}}}}"
+        )
+    };
+    valid(&text("l"));
+    let found = listing(&check(&text("k")).findings);
+    assert!(
+        found.contains(
+            "mainstay.yaml:4:15: keys.a.secret: the model `m` sends this secret to its provider"
+        ),
+        "{found}"
+    );
+}
