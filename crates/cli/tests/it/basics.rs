@@ -293,7 +293,9 @@ fn check_reads_the_files_of_models_as_the_node_does() {
     ];
     let fields = fields.map(|(line, field)| (line, field.to_owned()));
     assert_eq!(told("findings"), fields, "{json}");
-    assert_eq!(told("warnings"), [(14, "secrets.c".to_owned())], "{json}");
+    let warnings = [(4, "models.c"), (14, "secrets.c")];
+    let warnings = warnings.map(|(line, field)| (line, field.to_owned()));
+    assert_eq!(told("warnings"), warnings, "{json}");
     assert!(!ran.stdout.contains("same\\n"), "{ran:?}");
     let doctor = place.mainstay(&["doctor"]);
     for finding in [
@@ -316,4 +318,74 @@ fn check_reads_the_files_of_models_as_the_node_does() {
         doctor.ok().stdout.contains("mainstay.yaml:2:9"),
         "{doctor:?}"
     );
+}
+
+#[test]
+fn check_tells_what_the_models_lack() {
+    let hosted =
+        |provider: &str, more: &str| format!("{{provider: {provider}, model: gpt-4.1-mini{more}}}");
+    let mine = "base_url: 'https://mine.example'";
+    let manifest = [
+        "version: 1".to_owned(),
+        "models:".to_owned(),
+        format!("  a: {}", hosted("openai", "")),
+        format!("  b: {}", hosted("anthropic", ", headers: {X-Team: red}")),
+        format!(
+            "  c: {}",
+            hosted("gemini", ", headers: {x-goog-api-key: {secret: s}}")
+        ),
+        format!("  d: {}", hosted("azure_openai", &format!(", {mine}"))),
+        format!(
+            "  e: {}",
+            hosted("openai", ", base_url: 'http://127.0.0.1:9'")
+        ),
+        format!(
+            "  f: {}",
+            hosted(
+                "openai_compatible",
+                &format!(", {mine}, budget: {{usd: 1}}")
+            )
+        ),
+        format!(
+            "  g: {}",
+            hosted(
+                "openai_compatible",
+                &format!(", {mine}, budget: {{usd: 1}}, if_price_unknown: allow")
+            )
+        ),
+        "agents:".to_owned(),
+        "  h: {model: f, budget: {usd: 1}}".to_owned(),
+        "secrets:".to_owned(),
+        "  s: {env: MAINSTAY_TEST_NOT_SET}".to_owned(),
+    ];
+    let place = Place::new(&manifest.join("\n"), "");
+    let json = place.mainstay(&["--json", "check"]).json();
+    let told = |list: &str| -> Vec<(u64, String)> {
+        let list = json[list].as_array().unwrap().iter();
+        let told = |it: &Value| {
+            (
+                it["line"].as_u64().unwrap(),
+                it["field"].as_str().unwrap().to_owned(),
+            )
+        };
+        list.map(told).collect()
+    };
+    let expected = |told: &[(u64, &str)]| -> Vec<(u64, String)> {
+        told.iter()
+            .map(|(line, field)| (*line, (*field).to_owned()))
+            .collect()
+    };
+    assert_eq!(
+        told("findings"),
+        expected(&[(8, "models.f.budget"), (11, "agents.h.budget")]),
+        "{json}"
+    );
+    let warnings = [
+        (3, "models.a"),
+        (4, "models.b"),
+        (5, "models.c.headers"),
+        (6, "models.d"),
+        (13, "secrets.s"),
+    ];
+    assert_eq!(told("warnings"), expected(&warnings), "{json}");
 }

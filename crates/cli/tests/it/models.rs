@@ -269,3 +269,41 @@ fn a_turn_with_a_budget_that_nobody_could_hold_is_refused() {
     place.run(&[]).ok();
     assert_eq!(upstream.requests(), 2);
 }
+
+#[test]
+fn a_model_whose_key_cannot_be_read_is_not_ready() {
+    let model = "  m: {provider: openai_compatible, model: x, base_url: 'http://127.0.0.1:9/v1', api_key: {secret: k}}\n";
+    let place = Place::new(
+        &manifest(model, "secrets: {k: {env: MAINSTAY_TEST_KEY}}\n"),
+        "",
+    );
+    let listed = |key: Option<&str>| {
+        let mut command = place.command(&["--json", "model", "ls"]);
+        command.envs(key.map(|key| ("MAINSTAY_TEST_KEY", key)));
+        let listed: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+        listed[0].clone()
+    };
+    let without = listed(None);
+    assert_eq!(without["ready"], false, "{without}");
+    let reason = without["unusable"].as_str().unwrap();
+    assert!(reason.contains("MAINSTAY_TEST_KEY"), "{reason}");
+    assert_eq!(listed(Some("sk"))["ready"], true);
+}
+
+#[test]
+fn who_names_no_model_is_told_which_there_are() {
+    let place = place();
+    let ran = call(&place, &["something", "hi"]);
+    assert_ne!(ran.exit, 0, "{ran:?}");
+    for name in ["broken", "f", "l", "m", "p", "u"] {
+        assert!(
+            ran.stderr.contains(&format!("there is `{name}`")),
+            "{ran:?}"
+        );
+    }
+    let ran = call(&place, &["brokn", "hi"]);
+    assert!(
+        ran.stderr.contains("there is `broken`") && !ran.stderr.contains("`u`"),
+        "{ran:?}"
+    );
+}

@@ -2,7 +2,7 @@
 
 use crate::error::RequestError;
 use mainstay_contract::{Coded, ErrorReport, Usd};
-use mainstay_gateway::{Flow, FlowError, Gateway, flow_report};
+use mainstay_gateway::{Flow, FlowError, Gateway, Settings, flow_report};
 use mainstay_inference::{
     Ask, Assembly, Dialect, Event, FinishReason, InferenceError, Message, Origin, Part,
     ProviderCall, Request, ResponseProblem, Role, Spender, estimate_tokens,
@@ -77,12 +77,7 @@ impl Calling {
     pub(crate) async fn start(gateway: &Gateway, call: &ModelCall) -> Result<Self, RequestError> {
         let settings = gateway.settings();
         let Some(model) = settings.models.get(call.model.as_str()) else {
-            let names = settings.models.keys().map(AsRef::as_ref);
-            return Err(RequestError::NotFound {
-                kind: "model",
-                id: call.model.clone(),
-                near: mainstay_manifest::near(&call.model, names),
-            });
+            return Err(unknown(&settings, &call.model));
         };
         let first = model.deployments.first();
         let provider = first.and_then(|name| settings.providers.get(name));
@@ -201,6 +196,22 @@ impl Calling {
             message,
         };
         Box::new(error.report())
+    }
+}
+
+/// Says which models there are instead: those with a similar name, or else all, as far as somebody reads them.
+fn unknown(settings: &Settings, model: &str) -> RequestError {
+    let names = || settings.models.keys().map(AsRef::as_ref);
+    let mut near = mainstay_manifest::near(model, names());
+    if near.is_empty() {
+        near = names().map(str::to_owned).collect();
+        near.sort_unstable();
+        near.truncate(10);
+    }
+    RequestError::NotFound {
+        kind: "model",
+        id: model.to_owned(),
+        near,
     }
 }
 

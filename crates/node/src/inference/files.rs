@@ -1,4 +1,4 @@
-//! The files that a manifest names for its models, read as the node reads them.
+//! What a manifest needs around it for its models: files, secrets and prices, read as the node reads them.
 
 use super::provider::{self, Place};
 use super::{hashes, local, prices};
@@ -6,29 +6,29 @@ use crate::error::RequestError;
 use crate::manifest_file::ManifestFile;
 use crate::secrets;
 use mainstay_contract::Code;
-use mainstay_manifest::{Finding, Manifest, Model, Provider as Source, SecretSource, unusable};
+use mainstay_inference::{PriceTable, Pricing};
+use mainstay_manifest::{Finding, HeaderValue, Manifest, Model, Provider as Source, unusable};
 use mainstay_runner::workspace::read_manifest;
 use std::path::Path;
 
-/// What is wrong with the files that a manifest names for its models.
+/// What is wrong around a manifest's models.
 #[derive(Debug, Clone, Default)]
 pub struct FileFindings {
     /// What cannot be used.
     pub errors: Vec<Finding>,
-    /// What is not there, and may be when the node runs: secrets.
+    /// What is not there, and may be when the node runs: secrets and keys.
     pub warnings: Vec<Finding>,
 }
 
-/// A field, what is wrong with its file, and whether that holds elsewhere, too.
+/// A field, what is wrong with what it names or needs, and whether that holds elsewhere, too.
 struct Unusable<'a> {
     field: Vec<&'a str>,
     message: String,
     is_certain: bool,
 }
 
-/// Reads the files that a manifest names for its models: prices, certificates, scripts, secrets, and whether a model
-/// on this machine is there. Nothing is started,
-/// and nobody is asked.
+/// Reads what a manifest names for its models: prices, certificates, scripts, secrets, and whether a model
+/// on this machine is there. Nothing is started, and nobody is asked.
 ///
 /// # Errors
 /// [`RequestError`] where the manifest itself cannot be used.
@@ -56,12 +56,13 @@ pub fn check_files(manifest: &Path) -> Result<FileFindings, RequestError> {
 
 fn found<'a>(manifest: &'a Manifest, folder: &Path) -> Vec<Unusable<'a>> {
     let mut found = Vec::new();
-    if let Err(report) = prices::table(manifest, folder) {
-        found.push(Unusable {
+    match prices::table(manifest, folder) {
+        Ok(table) => found.extend(of_budgets(manifest, folder, &table)),
+        Err(report) => found.push(Unusable {
             field: vec!["prices"],
             message: report.message,
             is_certain: true,
-        });
+        }),
     }
     let place = Place {
         folder,
@@ -73,9 +74,10 @@ fn found<'a>(manifest: &'a Manifest, folder: &Path) -> Vec<Unusable<'a>> {
     };
     let models = manifest.models.iter();
     found.extend(models.filter_map(|(name, model)| of_model(name, model, &place)));
+    let models = manifest.models.iter();
+    found.extend(models.filter_map(|(name, model)| without_key(name, model)));
     for (name, source) in &manifest.secrets {
-        if let (SecretSource::File(_), Err(report)) = (source, secrets::read(name, source, folder))
-        {
+        if let Err(report) = secrets::read(name, source, folder) {
             found.push(Unusable {
                 field: vec!["secrets", name],
                 message: report.message,
@@ -106,6 +108,59 @@ fn of_model<'a>(name: &'a str, model: &'a Model, place: &Place<'_>) -> Option<Un
         message: report.message,
         is_certain: !is_secret,
     })
+}
+
+/// A model that nobody answers without a key. A server of one's own, which is not https here, may do without.
+fn without_key<'a>(name: &'a str, model: &'a Model) -> Option<Unusable<'a>> {
+    let provider = &model.provider;
+    let is_hosted = matches!(
+        provider,
+        Source::OpenAi { .. }
+            | Source::Anthropic { .. }
+            | Source::Gemini { .. }
+            | Source::AzureOpenAi { .. }
+    );
+    let is_https = provider
+        .base_url()
+        .is_some_and(|url| url.starts_with("https:"));
+    let may_be_key = |(name, value): (&String, &HeaderValue)| {
+        let name = name.to_ascii_lowercase();
+        matches!(value, HeaderValue::Secret(_)) || name.contains("key") || name == "authorization"
+    };
+    let has_key = provider.api_key().is_some() || model.headers.iter().any(may_be_key);
+    (is_hosted && is_https && !has_key).then(|| Unusable {
+        field: vec!["models", name],
+        message: format!(
+            "there is no `api_key`, and {} answers nobody without one",
+            provider.word()
+        ),
+        is_certain: false,
+    })
+}
+
+/// Budgets that nobody could hold: every call that they count would be refused.
+fn of_budgets<'a>(manifest: &'a Manifest, folder: &Path, table: &PriceTable) -> Vec<Unusable<'a>> {
+    let unknown = |section: &'static str, name: &'a str, model: &str| Unusable {
+        field: vec![section, name, "budget"],
+        message: format!(
+            "the price of the model `{model}` is not known, so every call would be refused; \
+             give it a `price`, or say `if_price_unknown: allow`"
+        ),
+        is_certain: true,
+    };
+    let models = manifest.models.iter().filter(|(_, model)| {
+        model.budget.is_some() && matches!(prices::pricing(model, table), Pricing::Unknown)
+    });
+    let agents = manifest.agents.iter().filter(|(_, agent)| {
+        let has_budget =
+            agent.budget.is_some() || agent.session_budget.is_some() || agent.own_budget.is_some();
+        let model = manifest.models.get(&agent.model);
+        let price = model.map(|model| prices::of_turn(manifest, folder, model));
+        has_budget && matches!(price, Some(Ok(None)))
+    });
+    let models = models.map(|(name, _)| unknown("models", name, name));
+    let agents = agents.map(|(name, agent)| unknown("agents", name.as_str(), &agent.model));
+    models.chain(agents).collect()
 }
 
 /// Keys that can be read and let nobody in all the same.

@@ -141,9 +141,20 @@ impl Models {
         self.probers.known().await;
     }
 
-    /// Why a model cannot be used as it stands in the manifest; nothing where it can.
-    pub(crate) fn unusable(&self, name: &str) -> Option<String> {
-        self.lock().opened.unusable(name).cloned()
+    /// Why a model cannot be used as it stands in the manifest, or its key not be read; nothing where both can.
+    pub(crate) fn unusable(&self, name: &str, file: &ManifestFile) -> Option<String> {
+        let known = self.lock();
+        let reason = known.opened.unusable(name).cloned();
+        let manifest = known.manifest.clone();
+        drop(known);
+        let without_key = || {
+            let manifest = manifest?;
+            let key = manifest.models.get(name)?.provider.api_key()?;
+            let source = manifest.secrets.get(&key.secret)?;
+            let read = secrets::read(&key.secret, source, file.path()?.parent()?);
+            read.err().map(|report| report.message)
+        };
+        reason.or_else(without_key)
     }
 
     /// Asks no more servers for their health.

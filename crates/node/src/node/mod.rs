@@ -182,8 +182,12 @@ impl Node {
         let with_source = |model: ModelStatus| {
             let worker = self.inner.models.local_status(&model.name);
             let health = self.inner.models.health(&model.name);
-            let unusable = self.inner.models.unusable(&model.name);
+            let unusable = self
+                .inner
+                .models
+                .unusable(&model.name, &self.inner.manifest);
             let model = ModelStatus {
+                ready: model.ready && unusable.is_none(),
                 health,
                 unusable,
                 ..model
