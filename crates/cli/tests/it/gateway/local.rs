@@ -125,6 +125,21 @@ async fn a_worker_that_dies_fails_what_it_had_begun_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_request_that_hangs_is_the_callers_and_costs_nobody_else() {
+    let local = Local::open(ECHO, &[]);
+    for _ in 0..8 {
+        let before = local.ask("echo", "one").await;
+        assert!(before.ok().text().contains("one"), "{before:?}");
+        let told = local.ask("echo", "hang").await;
+        told.failed("inference.bad_request", 400);
+        let attempts = told.headers.get("x-mainstay-attempts").unwrap();
+        assert_eq!(attempts, "1");
+    }
+    let (_, models) = local.server.get("/api/models").await;
+    assert_eq!(models[0]["breaker"], "closed", "{models}");
+}
+
+#[tokio::test]
 async fn a_poisoned_device_costs_the_worker_and_not_the_node() {
     let library = tempfile::tempdir().unwrap();
     let source = concat!(
