@@ -1,11 +1,14 @@
 //! The circuit breaker (M. Nygard, "Release It!"): closed while calls go well, open after too many
 //! failures in a window, half-open while a few probes find out whether calls go well again.
 //!
-//! Failures are counted, not rated: a success does not make earlier failures of the window undone.
+//! It opens where enough calls failed and these are a large enough share of those that ended: under
+//! load the failures of a provider in good health are many, but its successes are more. Where nothing
+//! succeeds any more, it does not wait until earlier successes have left the window.
 //! A call that began before the breaker opened says nothing about the time after, so its outcome
 //! is dropped; the permit knows when it was given. Each failed probe doubles the time that the
 //! breaker stays open, to at most eight times the configured one; closing forgets the doubling.
 
+use crate::window::Window;
 use mainstay_contract::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -16,9 +19,12 @@ const DOUBLINGS_MAX: u32 = 3;
 /// When a breaker opens and how it closes. Times in whole milliseconds; a count of zero means one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakerConfig {
-    /// This many failures open it; as many moments are kept.
+    /// This many failures open it, if they are a large enough share.
     pub failures: u32,
-    /// How recent they must be to count.
+    /// So many of a hundred calls that ended in the window must have failed, or all that ended since the
+    /// last success, if there are `failures` of them and it is a thirtieth of the window ago.
+    pub failure_percent: u32,
+    /// How recent calls must be to count, give or take a thirtieth.
     pub window: Duration,
     /// How long it stays open at first.
     pub open_for: Duration,
@@ -32,6 +38,7 @@ impl Default for BreakerConfig {
     fn default() -> Self {
         Self {
             failures: 5,
+            failure_percent: 50,
             window: Duration::from_secs(30),
             open_for: Duration::from_secs(15),
             probes: 1,
@@ -94,7 +101,7 @@ pub enum BreakerState {
 
 #[derive(Debug)]
 enum Phase {
-    Closed(Vec<Timestamp>),
+    Closed(Window),
     Open { since: Timestamp },
     HalfOpen { probes: Vec<Probe>, successes: u32 },
 }
@@ -123,7 +130,7 @@ impl Breaker {
     pub fn new(config: BreakerConfig) -> Self {
         Self {
             config,
-            phase: Phase::Closed(Vec::new()),
+            phase: Phase::Closed(Window::default()),
             generation: 0,
             doublings: 0,
             probe_last: 0,
@@ -154,13 +161,19 @@ impl Breaker {
     /// Tells how an admitted call ended.
     pub fn record(&mut self, now: Timestamp, permit: Permit, outcome: Outcome) {
         match (permit, &mut self.phase) {
-            (Permit::Ordinary { generation }, Phase::Closed(failures))
-                if generation == self.generation && outcome == Outcome::Failure =>
+            (Permit::Ordinary { generation }, Phase::Closed(window))
+                if generation == self.generation && outcome != Outcome::Neutral =>
             {
-                failures.push(now);
-                failures.iter_mut().for_each(|time| *time = now.min(*time));
-                failures.retain(|time| now.since(*time) < self.config.window);
-                if failures.len() >= count(self.config.failures) {
+                let BreakerConfig {
+                    failures,
+                    failure_percent,
+                    window: length,
+                    ..
+                } = self.config;
+                window.record(now, length, outcome);
+                if outcome == Outcome::Failure
+                    && window.is_bad(now, length, failures.max(1), failure_percent)
+                {
                     self.open(now);
                 }
             }
@@ -220,7 +233,7 @@ impl Breaker {
     pub fn close(&mut self) {
         self.generation += 1;
         self.doublings = 0;
-        self.phase = Phase::Closed(Vec::new());
+        self.phase = Phase::Closed(Window::default());
     }
 
     fn open(&mut self, now: Timestamp) {

@@ -11,6 +11,7 @@ mod rate;
 mod retry;
 mod retry_after;
 mod retry_budget;
+mod window;
 
 pub use breaker::{Breaker, BreakerConfig, BreakerState, Outcome, Permit, Refused};
 pub use budget::{Budget, Exceeded, Hold, Spent};

@@ -28,6 +28,7 @@
 //! | `overloaded-mid` | an error within a stream after two pieces; 529 without one |
 //! | `badjson` · `badjson-mid` · `empty` | what is no JSON, at once or after two pieces; no body |
 //! | `flaky-N` · `limited-N` · `limited-N-SECS` | so many 500 or 429 for each key, then `ok` |
+//! | `ill-N` | one request in so many fails with 500 |
 //! | `rotate` | 401 unless the key is the one of the last `POST /key` |
 //!
 //! Any other model does not exist. Below `/open/v1` no key is asked for, and unknown

@@ -11,6 +11,8 @@ pub(super) enum Scenario {
     Fail(Trouble),
     /// So many failures for each key, then `ok`.
     First(u64, Trouble),
+    /// One request in so many fails.
+    Each(u64, Trouble),
     /// 401 unless the key is the one that a control call named.
     Rotate,
     /// The headers of a stream or nothing at all, then silence.
@@ -150,6 +152,7 @@ fn numbered(name: &str) -> Option<Scenario> {
     Some(match kind {
         "slow" => Scenario::Answer(Content::Count, Pace::EachAfter(time)),
         "ttft" => Scenario::Answer(Content::Count, Pace::FirstAfter(time)),
+        "ill" => Scenario::Each(number.max(1), Trouble::Internal),
         "flaky" => Scenario::First(number, Trouble::Internal),
         "limited" => {
             let wait = Duration::from_secs(seconds);

@@ -264,6 +264,10 @@ impl Play<'_> {
                     false => Scenario::Fail(trouble),
                 }
             }
+            Scenario::Each(count, trouble) if self.number.is_multiple_of(count) => {
+                Scenario::Fail(trouble)
+            }
+            Scenario::Each(..) => Scenario::Answer(Content::Ok, Pace::AtOnce),
             Scenario::Rotate if self.state.is_key(&asked.model, &asked.key) => {
                 Scenario::Answer(Content::Ok, Pace::AtOnce)
             }

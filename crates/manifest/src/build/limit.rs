@@ -58,6 +58,7 @@ pub(super) fn breaker(object: Option<&Object>) -> Option<BreakerConfig> {
     let count = |key| u32::try_from(object.integer(key)?).ok();
     Some(BreakerConfig {
         failures: count("failures")?,
+        failure_percent: count("failure_percent")?,
         window: object.duration("window")?,
         open_for: object.duration("open_for")?,
         probes: count("probes")?,

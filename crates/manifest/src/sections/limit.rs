@@ -65,13 +65,19 @@ pub(super) static BREAKER: Shape = Shape {
                 max: 10_000,
             },
             "5",
-            "This many failures open it.",
+            "This many failures open it, if they are a large enough share.",
+        ),
+        Field::default(
+            "failure_percent",
+            Kind::Integer { min: 1, max: 100 },
+            "50",
+            "The share: so many of a hundred calls in the window, or all in its last thirtieth.",
         ),
         Field::default(
             "window",
             Kind::Format(&DURATION),
             "\"30s\"",
-            "How recent they must be to count.",
+            "How recent calls must be to count.",
         ),
         Field::default(
             "open_for",

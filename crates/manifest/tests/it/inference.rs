@@ -157,7 +157,7 @@ const RULES: &[&str] = &[
     "  m: {provider: openai, model: x, limits: {requests_per_minute: 0, tokens_per_minute: -1, concurrency: many}}",
     "  m: {provider: openai, model: x, limits: {queue: 3, queue_timeout: 1s}}",
     "  m: {provider: openai, model: x, limits: {concurrency: 1, queue: 0, queue_timeout: 1s}}",
-    "  m: {provider: openai, model: x, breaker: {failures: 0, windows: 3s}}",
+    "  m: {provider: openai, model: x, breaker: {failures: 0, failure_percent: 101, windows: 3s}}",
     "  m: {provider: openai, model: x, ca_file: '', proxy_url: 'https://p:1'}",
     "  m: {provider: openai, model: x, proxy_url: 'http://p:1/path'}",
     "  m: {provider: openai, model: x, proxy_url: 'http://me:12345@p:1'}",

@@ -12,6 +12,7 @@ const fn ms(ms: u64) -> Duration {
 fn config(failures: u32, probes: u32) -> BreakerConfig {
     BreakerConfig {
         failures,
+        failure_percent: 50,
         window: ms(1_000),
         open_for: ms(500),
         probes,
@@ -94,10 +95,62 @@ fn a_clock_set_back_does_not_keep_it_open() {
     assert!(breaker.admit(Timestamp(1_500)).is_ok());
 }
 
+/// Calls one after another, so many a second, of which some fail; whether it was ever open, and when first.
+fn opened_after(
+    breaker: &mut Breaker,
+    begin: u64,
+    rate: u64,
+    fails: impl Fn(u64) -> bool,
+) -> Option<u64> {
+    (0..rate * 60).find_map(|number| {
+        let now = Timestamp(begin + number * 1_000 / rate);
+        let Ok(permit) = breaker.admit(now) else {
+            return Some(now.0 - begin);
+        };
+        let outcome = if fails(number) {
+            Outcome::Failure
+        } else {
+            Outcome::Success
+        };
+        breaker.record(now, permit, outcome);
+        None
+    })
+}
+
+#[test]
+fn failures_among_many_successes_leave_it_closed() {
+    for (rate, one_in) in [(400, 1_000), (400, 10), (4_000, 4), (10, 10), (1, 3)] {
+        let mut breaker = Breaker::new(BreakerConfig::default());
+        let opened = opened_after(&mut breaker, 0, rate, |number| number % one_in == 0);
+        assert_eq!(opened, None, "every {one_in}th of {rate} a second");
+    }
+    for (rate, one_in, opens_at) in [(400, 2, 23), (1, 2, 9_000), (1, 1, 5_000)] {
+        let mut breaker = Breaker::new(BreakerConfig::default());
+        let opened = opened_after(&mut breaker, 0, rate, |number| number % one_in == 0);
+        let opened = opened.unwrap();
+        assert!(
+            opened <= opens_at,
+            "every {one_in}th of {rate} a second: {opened} ms"
+        );
+    }
+}
+
+#[test]
+fn who_goes_down_after_good_days_is_noticed_at_once() {
+    for (rate, within) in [(1, 5_000), (3, 1_667), (20, 1_001), (400, 1_003)] {
+        let mut breaker = Breaker::new(BreakerConfig::default());
+        assert_eq!(opened_after(&mut breaker, 0, rate, |_| false), None);
+        let opened = opened_after(&mut breaker, 60_000, rate, |_| true).unwrap();
+        assert!(opened <= within, "{opened} ms at {rate} a second");
+    }
+}
+
 /// The same rules over complete histories.
 #[derive(Default)]
 struct Model {
-    failures: Vec<u64>,
+    /// When each call counts as having ended, and whether it failed.
+    ended: Vec<(u64, bool)>,
+    succeeded: Option<u64>,
     opened: Option<u64>,
     probes: Vec<(u64, u64)>,
     successes: u32,
@@ -139,6 +192,13 @@ impl Model {
         };
     }
 
+    /// A call counts with the first of its thirtieth of the window.
+    fn end(&mut self, now: u64, is_failure: bool) {
+        let last = self.ended.last().map(|(time, _)| *time);
+        let time = last.filter(|time| (now - time) * 30 < 1_000).unwrap_or(now);
+        self.ended.push((time, is_failure));
+    }
+
     fn record(&mut self, now: u64, call: &Call, outcome: Outcome, config: &BreakerConfig) {
         if call.era != self.era {
             return;
@@ -146,10 +206,20 @@ impl Model {
         self.probes.retain(|(id, _)| *id != call.id);
         match (outcome, call.is_probe) {
             (Outcome::Failure, true) => self.open(now, self.doublings + 1),
+            (Outcome::Success, false) => {
+                self.end(now, false);
+                self.succeeded = Some(now);
+            }
             (Outcome::Failure, false) => {
-                self.failures.push(now);
-                let recent = self.failures.iter().filter(|time| now - **time < 1_000);
-                if recent.count() >= config.failures as usize {
+                self.end(now, true);
+                let recent = self.ended.iter().filter(|(time, _)| now - time < 1_000);
+                let recent: Vec<bool> = recent.map(|(_, is_failure)| *is_failure).collect();
+                let failed = recent.iter().filter(|is_failure| **is_failure).count();
+                let in_a_row = self.ended.iter().rev().take_while(|(_, failed)| *failed);
+                let is_quiet = self.succeeded.is_none_or(|at| (now - at) * 30 >= 1_000);
+                let is_down = is_quiet && in_a_row.count() >= config.failures as usize;
+                let is_share = failed * 100 >= recent.len() * config.failure_percent as usize;
+                if failed >= config.failures as usize && (is_share || is_down) {
                     self.open(now, 0);
                 }
             }
@@ -184,13 +254,13 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let outcome = prop_oneof![
-        Just(Outcome::Success),
-        Just(Outcome::Failure),
-        Just(Outcome::Failure),
-        Just(Outcome::Neutral)
+        2 => Just(Outcome::Success),
+        2 => Just(Outcome::Failure),
+        1 => Just(Outcome::Neutral)
     ];
     prop_oneof![
-        2 => (0..400u64).prop_map(Step::Pass),
+        1 => (0..400u64).prop_map(Step::Pass),
+        1 => (0..40u64).prop_map(Step::Pass),
         3 => Just(Step::Admit),
         3 => (any::<prop::sample::Index>(), outcome).prop_map(|(which, how)| Step::End(which, how)),
     ]
@@ -199,9 +269,10 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn it_follows_the_model(
-        failures in 1..4u32, probes in 1..4u32, steps in proptest::collection::vec(step(), 1..150),
+        failures in 1..4u32, percent in 1..=100u32, probes in 1..4u32,
+        steps in proptest::collection::vec(step(), 1..150),
     ) {
-        let config = config(failures, probes);
+        let config = BreakerConfig { failure_percent: percent, ..config(failures, probes) };
         let (mut breaker, mut model) = (Breaker::new(config), Model::default());
         let mut calls: Vec<Call> = Vec::new();
         let mut now = 1_000_000;

@@ -29,6 +29,19 @@ async fn after_five_failures_nobody_is_sent_there() {
 }
 
 #[tokio::test]
+async fn failures_among_many_successes_shut_nobody_out() {
+    let more = "retry: {max: 0}, breaker: {failures: 5, window: 60s, open_for: 60s}";
+    let gate = Gate::open(&model("m", "openai", "ill-10", more));
+    for _ in 0..10 {
+        let told = gate.chats("m", 10).await;
+        let failed: Vec<_> = told.iter().filter(|told| told.status != 200).collect();
+        assert_eq!(failed.len(), 1, "{failed:?}");
+        failed[0].failed("inference.server_error", 502);
+    }
+    assert_eq!(gate.upstream.hits("ill-10"), 100);
+}
+
+#[tokio::test]
 async fn one_call_alone_tries_it_again() {
     let gate = Gate::open(&model("m", "openai", "flaky-5", MORE));
     open(&gate).await;

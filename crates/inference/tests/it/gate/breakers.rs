@@ -196,3 +196,24 @@ fn a_configuration_with_another_breaker_keeps_it_open() {
     world.pass(15_000);
     assert_eq!(state(&world), BreakerState::Open { remaining: secs(5) });
 }
+
+#[test]
+fn failures_among_many_successes_are_repeated_and_no_more() {
+    let mut world = World::new(one(plain()));
+    for _ in 0..50 {
+        world.ask_many(&once(), 10);
+        let first = world.open[0];
+        world.fail(first, broken());
+        world.answer_all();
+        assert_eq!(state(&world), BreakerState::Closed);
+        world.pass(10);
+    }
+    // Down for good: what came before is no excuse for longer than a second.
+    let before = world.calls.len();
+    while state(&world) == BreakerState::Closed {
+        world.ask(once());
+        world.fail_all(&broken());
+        world.pass(10);
+    }
+    assert!(world.calls.len() - before <= 101);
+}

@@ -189,6 +189,7 @@ fn deployment(chance: &mut Chance) -> DeploymentConfig {
         },
         breaker: BreakerConfig {
             failures: u32::try_from(chance.range(1, 6)).unwrap(),
+            failure_percent: u32::try_from(chance.range(1, 101)).unwrap(),
             window: secs(30),
             open_for,
             probes: u32::try_from(chance.range(1, 3)).unwrap(),
