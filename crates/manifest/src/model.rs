@@ -237,7 +237,7 @@ pub struct Fallback {
 pub enum FailureClass {
     /// A limit of the provider or of our own, overload, or an open breaker.
     Limited,
-    /// The provider failed, did not answer in time, or could not be reached.
+    /// The provider failed, did not answer in time, could not be reached, or has no word for the request.
     Failed,
     /// The conversation is too long for the model.
     ContextLength,

@@ -53,7 +53,7 @@ pub struct Fallback {
 pub enum FailureClass {
     /// A limit, of the provider or our own; an open breaker; overload.
     Limited,
-    /// The provider failed, did not answer in time, or could not be reached.
+    /// The provider failed, did not answer in time, could not be reached, or has no word for the request.
     Failed,
     /// The conversation is too long for the model.
     ContextLength,

@@ -45,6 +45,11 @@ impl GateError {
     }
 }
 
+/// Whether the deployment cannot be asked for this at all: its wire has no word for it, or its model no way.
+pub(super) fn is_refused_unsent(error: &InferenceError) -> bool {
+    matches!(error, InferenceError::Unsupported { origin, .. } if !origin.answering)
+}
+
 /// Which failures another deployment may help against; none says that it cannot.
 pub(super) fn class(error: &InferenceError) -> Option<FailureClass> {
     Some(match error {
@@ -57,6 +62,7 @@ pub(super) fn class(error: &InferenceError) -> Option<FailureClass> {
         | InferenceError::Timeout { .. }
         | InferenceError::BadResponse { .. }
         | InferenceError::CudaContextPoisoned { .. } => FailureClass::Failed,
+        error if is_refused_unsent(error) => FailureClass::Failed,
         InferenceError::ContextLengthExceeded { .. } => FailureClass::ContextLength,
         InferenceError::ContentFiltered { .. } => FailureClass::ContentFiltered,
         InferenceError::Unauthorized { .. }

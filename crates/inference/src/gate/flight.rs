@@ -1,5 +1,6 @@
 //! One request of a caller.
 
+use super::failure::is_refused_unsent;
 use super::{BudgetKey, FailureClass, Pricing, Spender};
 use crate::{InferenceError, TimeoutPhase, Tokens};
 use mainstay_contract::{Timestamp, Usd};
@@ -225,6 +226,15 @@ impl Flight {
         let mut rest = self.chain.iter().enumerate().skip(self.at + 1);
         let (at, _) = rest.find(|(_, link)| link.on.has(class) && !link.is_spent)?;
         Some(at)
+    }
+
+    /// Which of the earlier failures led to a deployment that cannot be asked for this.
+    pub(super) fn reason(&self, error: &InferenceError) -> Option<usize> {
+        let mut earlier = self.earlier.iter();
+        match is_refused_unsent(error) {
+            true => earlier.rposition(|(_, earlier)| !is_refused_unsent(earlier)),
+            false => None,
+        }
     }
 
     /// The place for its next call, wherever it is made.

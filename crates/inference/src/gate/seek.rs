@@ -3,7 +3,7 @@
 use super::arrive::{SOME_TIME, pressed};
 use super::call::Order;
 use super::failure::class;
-use super::flight::{Flight, State};
+use super::flight::{Flight, Link, State};
 use super::money::Payment;
 use super::pace::Pace;
 use super::{AttemptId, BudgetKey, FailureClass, FlightId, Gate};
@@ -36,6 +36,7 @@ impl Gate {
             if let Some(error) = failed.take() {
                 let next = self.stand_in(&flight, &error).filter(|_| !is_late);
                 let Some(next) = next else {
+                    let error = self.told(&mut flight, error);
                     self.conclude(now, id, flight, Err(error));
                     return;
                 };
@@ -62,10 +63,25 @@ impl Gate {
         self.flights.insert(id, flight);
     }
 
+    /// What is told where nobody is left to ask. That one who was to stand in cannot be asked for this makes
+    /// the failure that led there neither the caller's fault nor final.
+    fn told(&self, flight: &mut Flight, error: InferenceError) -> InferenceError {
+        let Some(place) = flight.reason(&error) else {
+            return error;
+        };
+        let (name, reason) = flight.earlier.remove(place);
+        let own = Arc::clone(&self.deployments[flight.deployment()].name);
+        flight.earlier.push((own, error));
+        let is_it = |link: &Link| self.deployments[link.deployment].name == name;
+        flight.at = flight.chain.iter().position(is_it).unwrap_or(flight.at);
+        reason
+    }
+
     /// Who may help after a failure. What is not ready counts as failed too: whoever stands in for the one
-    /// stands in for the other.
+    /// stands in for the other. Where a stand-in cannot be asked, the next stands in for the same failure.
     fn stand_in(&self, flight: &Flight, error: &InferenceError) -> Option<usize> {
-        let class = class(error);
+        let reason = flight.reason(error).and_then(|at| flight.earlier.get(at));
+        let class = class(reason.map_or(error, |(_, reason)| reason));
         let next = flight.next_link(class);
         let is_shut = !self.deployments[flight.deployment()].is_open();
         if !is_shut || class != Some(FailureClass::Limited) {

@@ -47,7 +47,7 @@ static FAILURES: &[Word] = &[
     ),
     word(
         "failed",
-        "The provider failed, did not answer in time, or could not be reached.",
+        "The provider failed, did not answer in time, could not be reached, or has no word for the request.",
     ),
     word(
         "context_length",

@@ -277,3 +277,48 @@ async fn an_address_that_leads_elsewhere_is_the_operators_and_has_a_fallback() {
         assert_eq!(told.ok().header("x-mainstay-model"), "spare");
     }
 }
+
+#[tokio::test]
+async fn a_stand_in_that_has_no_word_for_a_field_does_not_hide_the_failure() {
+    let models = [
+        model(
+            "m",
+            "openai_compatible",
+            "500",
+            "retry: {max: 0}, fallback: [other]",
+        ),
+        model(
+            "busy",
+            "openai_compatible",
+            "429-7",
+            "retry: {max: 0}, fallback: [other]",
+        ),
+        model("other", "anthropic", "other/ok", "fallback: [spare]"),
+        model(
+            "able",
+            "openai_compatible",
+            "503",
+            "retry: {max: 0}, fallback: [other, spare]",
+        ),
+        model("spare", "openai", "spare/ok", ""),
+    ];
+    let gate = Gate::open(&models.concat());
+    let seeded = |name: &str| {
+        let mut body = Route::Chat.body(name, "x", false);
+        body["seed"] = 1.into();
+        body
+    };
+    let told = gate.post(Route::Chat, &seeded("m")).await;
+    told.failed("inference.server_error", 502);
+    assert_eq!(told.header("x-mainstay-responsible"), "provider");
+    assert_eq!(told.header("x-mainstay-retry"), "after");
+    let told = gate.post(Route::Chat, &seeded("busy")).await;
+    told.failed("inference.rate_limited", 429);
+    let wait: u64 = told.header("retry-after").parse().unwrap();
+    assert!((6..=7).contains(&wait), "{told:?}");
+    for name in ["able", "other"] {
+        let told = gate.post(Route::Chat, &seeded(name)).await;
+        assert_eq!(told.ok().header("x-mainstay-model"), "spare", "{name}");
+    }
+    assert_eq!(gate.upstream.hits("other/ok"), 0);
+}

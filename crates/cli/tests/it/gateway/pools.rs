@@ -37,6 +37,30 @@ async fn a_pool_shares_by_weight_and_goes_round_what_fails() {
 }
 
 #[tokio::test]
+async fn a_member_that_has_no_word_for_a_field_is_passed_over() {
+    let models = [
+        model("able", "openai_compatible", "able/ok", ""),
+        model("other", "anthropic", "other/ok", ""),
+        model("third", "anthropic", "third/ok", ""),
+        "  shared: {pool: {able: 1, other: 1}}\n".to_owned(),
+        "  unable: {pool: {other: 1, third: 1}}\n".to_owned(),
+    ];
+    let gate = Gate::open(&models.concat());
+    let mut body = Route::Chat.body("shared", "x", false);
+    body["seed"] = 1.into();
+    for _ in 0..20 {
+        let told = gate.post(Route::Chat, &body).await;
+        assert_eq!(told.ok().header("x-mainstay-model"), "able");
+    }
+    body["model"] = "unable".into();
+    let told = gate.post(Route::Chat, &body).await;
+    told.failed("inference.bad_request", 400);
+    assert_eq!(told.json()["error"]["param"], "seed");
+    let asked = ["able/ok", "other/ok", "third/ok"].map(|name| gate.upstream.hits(name));
+    assert_eq!(asked, [20, 0, 0]);
+}
+
+#[tokio::test]
 async fn whoever_waits_is_served_in_order_and_the_urgent_first() {
     let more = "retry: {max: 0}, limits: {concurrency: 1, queue: 16}";
     let keys = "keys:\n  urgent: {secret: urgent, priority: high}\nsecrets:\n  urgent: {file: urgent.key}\n";

@@ -143,3 +143,77 @@ fn members_share_by_their_weights() {
     called.sort_unstable();
     assert_eq!(called, ["a", "c", "d"]);
 }
+
+#[test]
+fn a_stand_in_that_cannot_be_asked_does_not_hide_the_failure() {
+    for error in [broken(), limited_for(Some(7)), refused()] {
+        let mut world = World::new(chain(&[("a", at("1")), ("b", at("2"))]));
+        let flight = world.ask(once());
+        world.fail(world.only(), error.clone());
+        world.fail(world.only(), unsayable());
+        let told = world.error(flight);
+        assert_eq!(
+            (&told.error, told.deployment.as_deref()),
+            (&error, Some("a"))
+        );
+        assert_eq!(told.earlier, [("b".into(), unsayable())]);
+        world.assert_idle();
+    }
+    let mut world = World::new(chain(&[("a", at("1")), ("b", at("2"))]));
+    for _ in 0..5 {
+        world.ask(once());
+        world.fail(world.only(), broken());
+        world.fail(world.only(), unsayable());
+    }
+    let flight = world.ask(ask());
+    world.fail(world.only(), unsayable());
+    let told = &world.error(flight).error;
+    assert!(
+        matches!(told, InferenceError::CircuitOpen { .. }),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn who_cannot_be_asked_is_passed_over() {
+    use FailureClass::{Failed, Limited};
+    let mut world = World::new(chain(&[("a", at("1")), ("b", at("2")), ("c", at("3"))]));
+    let flight = world.ask(ask());
+    world.fail(world.only(), unsayable());
+    world.fail(world.only(), unsayable());
+    world.answer(world.only(), tokens(1, 1));
+    assert_eq!(world.called(), ["a", "b", "c"]);
+    assert_eq!(&*world.success(flight).deployment, "c");
+    // Where nobody can, it is the caller's.
+    let flight = world.ask(ask());
+    world.fail_all(&unsayable());
+    assert_eq!(world.error(flight).error, unsayable());
+    assert_eq!(world.error(flight).earlier.len(), 2);
+    // The next stands in for what failed, not for its stand-in; and what it saw is told.
+    for (on, called, told) in [
+        ([Limited, Failed], vec!["a", "b"], limited_for(None)),
+        ([Limited, Limited], vec!["a", "b", "c"], broken()),
+    ] {
+        let mut world = World::new(three(on));
+        let flight = world.ask(once());
+        world.fail(world.only(), limited_for(None));
+        world.fail(world.only(), unsayable());
+        world.fail_all(&broken());
+        assert_eq!(world.called(), called);
+        assert_eq!(world.error(flight).error, told);
+        world.assert_idle();
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_told_is_not_asked_for_again() {
+    let mut error = unsayable();
+    if let InferenceError::Unsupported { origin, .. } = &mut error {
+        origin.answering = true;
+    }
+    let mut world = World::new(chain(&[("a", at("1")), ("b", at("2"))]));
+    let flight = world.ask(ask());
+    world.fail(world.only(), error.clone());
+    assert_eq!(world.error(flight).error, error);
+    world.assert_idle();
+}

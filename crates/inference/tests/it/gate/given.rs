@@ -257,3 +257,12 @@ pub(crate) fn bad_request() -> InferenceError {
         message: String::new(),
     }
 }
+
+/// The wire has no word for what is asked.
+pub(crate) fn unsayable() -> InferenceError {
+    InferenceError::Unsupported {
+        origin: origin(),
+        param: "seed".to_owned(),
+        message: String::new(),
+    }
+}

@@ -310,6 +310,7 @@ fn error(chance: &mut Chance) -> InferenceError {
         refused(),
         bad_request(),
         internal(),
+        unsayable(),
         too_long,
     ])
 }
