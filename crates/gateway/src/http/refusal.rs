@@ -82,7 +82,11 @@ impl Refusal {
 /// How a flow failed, with all that led to it and what it cost.
 #[must_use]
 pub fn flow_report(error: &FlowError, model: &str) -> ErrorReport {
-    let mut report = error.error.report().about("model", model);
+    let mut report = error
+        .error
+        .report()
+        .about("model", model)
+        .effect(error.effect());
     for (deployment, earlier) in error.earlier.iter().rev() {
         report = report.cause(Some(earlier.code()), format!("{deployment}: {earlier}"));
     }

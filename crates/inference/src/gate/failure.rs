@@ -2,7 +2,7 @@
 
 use super::FailureClass;
 use crate::{InferenceError, Origin, Tokens};
-use mainstay_contract::Usd;
+use mainstay_contract::{EffectState, Usd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,15 @@ pub struct GateError {
 }
 
 impl GateError {
+    /// Whether it took effect, as far as anybody knows: what was never sent did not.
+    #[must_use]
+    pub const fn effect(&self) -> EffectState {
+        match self.attempts {
+            0 => EffectState::None,
+            _ => self.error.effect(),
+        }
+    }
+
     /// A failure of our own, in which nothing was spent that anybody knows of.
     #[must_use]
     pub fn internal(message: &str, elapsed: Duration) -> Self {

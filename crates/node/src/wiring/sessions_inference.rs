@@ -86,7 +86,7 @@ pub(crate) async fn ask_model(
 }
 
 fn report(error: &FlowError) -> Box<ErrorReport> {
-    let report = error.error.report();
+    let report = error.error.report().effect(error.effect());
     let causes = error.earlier.iter().rev();
     Box::new(causes.fold(report, |report, (deployment, earlier)| {
         report.cause(Some(earlier.code()), format!("{deployment}: {earlier}"))

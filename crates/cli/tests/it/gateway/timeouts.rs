@@ -98,6 +98,31 @@ async fn a_clients_wait_for_bytes_ends_no_stream() {
 }
 
 #[tokio::test]
+async fn whoever_waited_in_vain_for_a_place_knows_that_nothing_was_sent() {
+    let gate = Gate::open(&model(
+        "m",
+        "openai",
+        "stall",
+        "retry: {max: 0}, limits: {concurrency: 1}",
+    ));
+    let first = gate.request(Route::Chat, &Route::Chat.body("m", "x", false));
+    let first = tokio::spawn(first.send());
+    gate.until("the place is taken", || gate.upstream.hits("stall") == 1)
+        .await;
+    for route in ROUTES {
+        let request = gate.request(route, &route.body("m", "x", false));
+        let told = gate
+            .send(route, request.header("x-mainstay-timeout-ms", "200"))
+            .await;
+        told.failed("inference.timeout", 504);
+        assert_eq!(told.header("x-mainstay-attempts"), "0");
+        assert_eq!(told.header("x-mainstay-effect"), "none");
+    }
+    assert_eq!(gate.upstream.hits("stall"), 1);
+    first.abort();
+}
+
+#[tokio::test]
 async fn whoever_leaves_ends_the_call() {
     let models = [
         model("slow", "openai", "slow-200", ""),

@@ -2,7 +2,7 @@
 
 use super::given::*;
 use super::world::*;
-use mainstay_contract::{Code, Coded, Responsible};
+use mainstay_contract::{Code, Coded, EffectState, Responsible};
 use mainstay_inference::{Ask, FlightId, InferenceError, Input, Limits, TimeoutPhase};
 use mainstay_resilience::Priority;
 
@@ -86,6 +86,7 @@ fn waiting_ends_by_patience_or_by_the_deadline() {
             elapsed: secs(10),
         }
     );
+    assert_eq!(world.error(hasty).effect(), EffectState::None);
     world.pass_to(29_999);
     assert!(!world.ended(patient));
     world.pass_to(30_000);
