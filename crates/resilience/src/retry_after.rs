@@ -10,18 +10,23 @@ const SECOND_NANOS: u128 = 1_000_000_000;
 
 /// What an answer's headers ask for: `retry-after-ms` (Azure, OpenAI) before `retry-after`, which
 /// holds seconds, whole (RFC 9110, section 10.2.3) or with decimals, or a date. A date in the past
-/// means now; what cannot be read counts as absent. Never more than a year. `header` is asked with
-/// lower-case names.
+/// means now; what cannot be read counts as absent, and of several the longest counts. Never more
+/// than a year. `header` is asked for all values of a lower-case name.
 #[must_use]
-pub fn retry_after<'headers>(
-    header: impl Fn(&str) -> Option<&'headers str>,
+pub fn retry_after<'headers, Values>(
+    header: impl Fn(&'static str) -> Values,
     now: Timestamp,
-) -> Option<Duration> {
-    let in_ms = header("retry-after-ms").and_then(|ms| decimal(ms.trim(), SECOND_NANOS / 1_000));
-    if in_ms.is_some() {
-        return in_ms;
-    }
-    let value = header("retry-after")?.trim();
+) -> Option<Duration>
+where
+    Values: Iterator<Item = &'headers str>,
+{
+    let in_ms = header("retry-after-ms");
+    let in_ms = in_ms.filter_map(|ms| decimal(ms.trim(), SECOND_NANOS / 1_000));
+    let waits = header("retry-after").filter_map(|value| seconds_or_date(value.trim(), now));
+    in_ms.max().or_else(|| waits.max())
+}
+
+fn seconds_or_date(value: &str, now: Timestamp) -> Option<Duration> {
     decimal(value, SECOND_NANOS).or_else(|| {
         let date = httpdate::parse_http_date(value).ok()?;
         let now = UNIX_EPOCH.checked_add(Duration::from_millis(now.0))?;
@@ -95,7 +100,10 @@ mod tests {
     fn parse(headers: &[(&str, &str)]) -> Option<u128> {
         let now = httpdate::parse_http_date("Wed, 21 Oct 2026 07:28:00 GMT").unwrap();
         let now = now.duration_since(UNIX_EPOCH).unwrap();
-        let find = |name: &str| Some(headers.iter().find(|(known, _)| *known == name)?.1);
+        let find = |name: &'static str| {
+            let named = headers.iter().filter(move |(known, _)| *known == name);
+            named.map(|(_, value)| *value)
+        };
         let wait = retry_after(find, Timestamp::default().after(now));
         wait.map(|wait| wait.as_millis())
     }
@@ -107,6 +115,13 @@ mod tests {
         assert_eq!(parse(&[("retry-after", ".25")]), Some(250));
         let both = [("retry-after-ms", "137.9"), ("retry-after", "9")];
         assert_eq!(parse(&both), Some(137));
+        let twice = [
+            ("retry-after", "1"),
+            ("retry-after", "3"),
+            ("retry-after", "soon"),
+            ("retry-after", "2"),
+        ];
+        assert_eq!(parse(&twice), Some(3_000));
         let unread = [("retry-after-ms", "soon"), ("retry-after", "9")];
         assert_eq!(parse(&unread), Some(9_000));
         let future = [("retry-after", "Wed, 21 Oct 2026 07:28:30 GMT")];
@@ -149,7 +164,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_breaks_the_readers(text in "[0-9a-zµ. :,+-]{0,40}|\\PC{0,20}") {
-            let waits = [reset_duration(&text), retry_after(|_| Some(&text), Timestamp(u64::MAX))];
+            let waits = [reset_duration(&text), retry_after(|_| std::iter::once(&*text), Timestamp(u64::MAX))];
             prop_assert!(waits.into_iter().flatten().all(|wait| wait <= WAIT_MAX));
         }
 

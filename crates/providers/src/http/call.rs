@@ -236,8 +236,11 @@ fn refused(
 ) -> InferenceError {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.map_or(Timestamp(0), |since| Timestamp(0).after(since));
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let wait = retry_after(text, now);
+    let texts = |name: &'static str| {
+        let values = headers.get_all(name).into_iter();
+        values.filter_map(|value| value.to_str().ok())
+    };
+    let wait = retry_after(texts, now);
     fault(origin, status.as_u16(), wait, body, is_cut, &keyed.cleaner)
 }
 

@@ -179,6 +179,7 @@ async fn the_advice_of_the_provider_reaches_the_report() {
     for (header, expected) in [
         ("retry-after: 2\r\n", Some(2000)),
         ("retry-after: 0.5\r\n", Some(500)),
+        ("retry-after: 1\r\nretry-after: 3\r\n", Some(3000)),
         ("retry-after-ms: 137\r\nretry-after: 60\r\n", Some(137)),
         ("retry-after: Wed, 21 Oct 2015 07:28:00 GMT\r\n", Some(0)),
         ("retry-after: soon\r\n", None),
