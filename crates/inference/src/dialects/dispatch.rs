@@ -2,8 +2,9 @@
 
 use super::call_proof::{self, ProofsInIds};
 use super::caller_place::as_caller_counts;
+use super::foreign::drop_once;
 use super::mend::mended;
-use super::{anthropic, gemini, openai_chat, openai_embeddings, openai_responses};
+use super::{anthropic, gemini, openai_chat, openai_embeddings, openai_responses, understood};
 use crate::{
     Answer, AnswerContext, DecodeError, Dialect, EmbeddingEncoding, EmbeddingRequest, Embeddings,
     EncodedRequest, Failure, InvalidRequest, Request, StreamDecoder, StreamEncoder, Unsupported,
@@ -45,6 +46,8 @@ impl Dialect {
         options: &WriteOptions<'_>,
     ) -> Result<EncodedRequest, Unsupported> {
         let model = options.model;
+        let (said, left_out) = understood::for_target(request, self);
+        let request = said.as_ref();
         let written = match self {
             Self::OpenAiChat => {
                 let flavour = match options.is_compatible {
@@ -60,7 +63,11 @@ impl Dialect {
             }
             Self::Gemini => gemini::write_request(request, &gemini::Options::of_model(model)),
         };
-        written.map_err(|refused| as_caller_counts(refused, request))
+        let mut written = written.map_err(|refused| as_caller_counts(refused, request))?;
+        for name in &left_out {
+            drop_once(&mut written.dropped, name);
+        }
+        Ok(written)
     }
 
     /// Reads a whole answer to a request.

@@ -22,6 +22,7 @@ mod openai_responses;
 mod proof;
 mod reading;
 mod strict_schema;
+mod understood;
 mod user;
 
 pub use dispatch::{

@@ -1,6 +1,6 @@
 //! Whole answers.
 
-use super::block_read::read_block;
+use super::block_read::read_answered;
 use super::block_write::Block;
 use super::ids::{seal, seal_data, with_proof};
 use super::usage::{Usage, Written};
@@ -37,7 +37,7 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, DecodeError> {
     };
     let mut parts = Vec::with_capacity(wire.content.len());
     for (at, block) in wire.content.iter().enumerate() {
-        read_block(block, &|| format!("content[{at}]"), &mut parts).map_err(unreadable)?;
+        read_answered(block, &|| format!("content[{at}]"), &mut parts).map_err(unreadable)?;
     }
     let mut ids = HashSet::new();
     for part in &parts {

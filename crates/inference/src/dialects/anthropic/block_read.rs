@@ -10,6 +10,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What `content` and `system` may be.
@@ -48,7 +49,6 @@ impl<'de> Visitor<'de> for ContentVisitor {
 
 /// A mark for the prompt cache.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct CacheControl {
     #[serde(rename = "type")]
     kind: Ephemeral,
@@ -146,20 +146,102 @@ fn read_blocks(blocks: &[&RawValue], place: &str) -> Result<Vec<Part>, InvalidRe
     Ok(parts)
 }
 
-/// Reads one block, and adds it with the mark that may follow it.
-pub(super) fn read_block(
+/// Reads one block, and adds it with the mark that may follow it. An unknown field that says something keeps
+/// the block as it is; null says nothing.
+fn read_block(
     raw: &RawValue,
     place: &dyn Fn() -> String,
     parts: &mut Vec<Part>,
 ) -> Result<(), InvalidRequest> {
-    let Ok(mut block) = serde_json::from_str::<Block<'_>>(raw.get()) else {
-        parts.push(unusual(raw, &place())?);
+    if let Ok(block) = serde_json::from_str::<Block<'_>>(raw.get()) {
+        return add(block, raw.get(), place, parts);
+    }
+    let fields = fields_of(raw, &place())?;
+    if fields.iter().any(says_more) {
+        parts.push(of_value(read_at(raw.get().as_bytes(), &place())?));
         return Ok(());
+    }
+    read_known(raw, fields, place, parts)
+}
+
+/// Reads one block of an answer. Unknown fields are left out, as they are of a stream.
+pub(super) fn read_answered(
+    raw: &RawValue,
+    place: &dyn Fn() -> String,
+    parts: &mut Vec<Part>,
+) -> Result<(), InvalidRequest> {
+    if let Ok(block) = serde_json::from_str::<Block<'_>>(raw.get()) {
+        return add(block, raw.get(), place, parts);
+    }
+    read_known(raw, fields_of(raw, &place())?, place, parts)
+}
+
+/// What is understood of a block that says more, and the names of the fields that are not; nothing where the
+/// block has no neutral form.
+pub(crate) fn understood(block: &Value) -> Option<(Vec<Part>, Vec<String>)> {
+    let raw = serde_json::value::to_raw_value(block).ok()?;
+    let mut parts = Vec::new();
+    read_answered(&raw, &String::new, &mut parts).ok()?;
+    let more = fields_of(&raw, "").ok()?;
+    let more = more
+        .into_iter()
+        .filter(|(name, value)| says_more((name, value)));
+    let is_neutral = !parts.iter().any(|part| matches!(part, Part::Opaque(_)));
+    is_neutral.then(|| (parts, more.map(|(name, _)| name).collect()))
+}
+
+type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
+fn fields_of<'a>(raw: &'a RawValue, place: &str) -> Result<Fields<'a>, InvalidRequest> {
+    let fields: Fields<'_> = read_at(raw.get().as_bytes(), place)?;
+    let wrong = |message: &str| InvalidRequest::at(format!("{place}.type"), message);
+    match fields.get("type") {
+        Some(kind) if kind.get().starts_with('"') => Ok(fields),
+        Some(_) => Err(wrong("expected a string")),
+        None => Err(wrong("the field is required")),
+    }
+}
+
+fn is_known(field: &str) -> bool {
+    FIELDS.contains(&field)
+}
+
+/// Whether a field says what the neutral form cannot.
+fn says_more((name, value): (&String, &&RawValue)) -> bool {
+    !is_known(name) && value.get() != "null"
+}
+
+/// Reads the known fields of a block.
+fn read_known(
+    raw: &RawValue,
+    mut fields: Fields<'_>,
+    place: &dyn Fn() -> String,
+    parts: &mut Vec<Part>,
+) -> Result<(), InvalidRequest> {
+    let kind = fields.get("type").map(|kind| kind.get().trim_matches('"'));
+    if !kind.is_some_and(|kind| KINDS.contains(&kind)) {
+        parts.push(of_value(read_at(raw.get().as_bytes(), &place())?));
+        return Ok(());
+    }
+    let count = fields.len();
+    fields.retain(|name, _| is_known(name));
+    let json = match serde_json::to_string(&fields) {
+        Ok(json) if fields.len() < count => Cow::Owned(json),
+        _ => Cow::Borrowed(raw.get()),
     };
+    add(read_at(json.as_bytes(), &place())?, &json, place, parts)
+}
+
+fn add(
+    mut block: Block<'_>,
+    json: &str,
+    place: &dyn Fn() -> String,
+    parts: &mut Vec<Part>,
+) -> Result<(), InvalidRequest> {
     let cache = block.cache_control.take().map(CacheControl::time);
     let part = known(block, place)?;
     match (part, cache) {
-        (None, _) => parts.push(opaque(raw, &place())?),
+        (None, _) => parts.push(of_value(read_at(json.as_bytes(), &place())?)),
         (Some(Part::Text { text, .. }), cache) => parts.push(Part::Text { text, cache }),
         (Some(part), cache) => {
             parts.push(part);
@@ -167,29 +249,6 @@ pub(super) fn read_block(
         }
     }
     Ok(())
-}
-
-/// A block that is not of the known form: one of another kind, one that says more, or a mistake.
-fn unusual(raw: &RawValue, place: &str) -> Result<Part, InvalidRequest> {
-    let value: serde_json::Map<String, Value> = read_at(raw.get().as_bytes(), place)?;
-    let field = |name: &str| format!("{place}.{name}");
-    let kind = match value.get("type") {
-        Some(Value::String(kind)) => kind,
-        Some(_) => return Err(InvalidRequest::at(field("type"), "expected a string")),
-        None => return Err(InvalidRequest::at(field("type"), "the field is required")),
-    };
-    let says_more = value.keys().any(|name| !FIELDS.contains(&name.as_str()));
-    if says_more || !KINDS.contains(&kind.as_str()) {
-        return Ok(of_value(Value::Object(value)));
-    }
-    match read_at::<Block<'_>>(raw.get().as_bytes(), place) {
-        Err(error) => Err(error),
-        Ok(_) => Ok(of_value(Value::Object(value))),
-    }
-}
-
-fn opaque(raw: &RawValue, place: &str) -> Result<Part, InvalidRequest> {
-    read_at(raw.get().as_bytes(), place).map(of_value)
 }
 
 fn of_value(value: Value) -> Part {
@@ -273,7 +332,6 @@ fn thought(text: String, signature: Option<String>) -> Part {
 /// Whether the model itself calls the tool, not code that it runs.
 pub(super) fn is_direct(caller: &RawValue) -> bool {
     #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
     struct Caller<'a> {
         #[serde(rename = "type", borrow)]
         kind: Cow<'a, str>,

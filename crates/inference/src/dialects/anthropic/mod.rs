@@ -40,6 +40,7 @@ mod usage;
 mod tests;
 
 pub(crate) use answer::{read_answer, write_answer};
+pub(crate) use block_read::understood;
 pub(crate) use count::{read_count_request, write_count};
 pub(crate) use failure::write_failure;
 pub(crate) use request_read::read_request;

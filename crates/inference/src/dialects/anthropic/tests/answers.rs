@@ -191,3 +191,23 @@ fn failures_have_anthropics_names() {
         assert_eq!(written, told);
     }
 }
+
+#[test]
+fn unknown_fields_change_nothing_of_an_answer() {
+    let more = |mut block: Value| {
+        block["toolset_name"] = Value::Null;
+        block["latency_ms"] = json!(5);
+        block
+    };
+    let thought = json!({"type": "thinking", "thinking": "hm", "signature": "s"});
+    let call = json!({"type": "tool_use", "id": "t", "name": "f", "input": {}, "caller": {"type": "direct"}});
+    let text = json!({"type": "text", "text": "x"});
+    let plain = [thought, text, call];
+    let told = plain.clone().map(more);
+    let plain = read(&answer(json!(plain), "tool_use")).unwrap();
+    assert!(matches!(
+        &plain.parts[..],
+        [Part::Reasoning { .. }, Part::Text { .. }, Part::ToolCall(_)]
+    ));
+    assert_eq!(read(&answer(json!(told), "tool_use")).unwrap(), plain);
+}
