@@ -175,14 +175,42 @@ pub(crate) fn foreign_part<'a>(
             }
             Ok(text)
         }
-        None => Err(Unsupported {
-            param: param.to_owned(),
-            message: format!(
-                "the model's provider does not know `{}`",
-                kind.and_then(Value::as_str).unwrap_or("it")
-            ),
-        }),
+        None => Err(refused(opaque, param)),
     }
+}
+
+fn refused(opaque: &Opaque, place: &str) -> Unsupported {
+    if let Some(field) = decisive_field(opaque) {
+        return Unsupported {
+            param: format!("{place}.{field}"),
+            message: "the model's provider has nothing like it".to_owned(),
+        };
+    }
+    let kind = opaque.value.get("type").and_then(Value::as_str);
+    Unsupported {
+        param: place.to_owned(),
+        message: format!(
+            "the model's provider does not know `{}`",
+            kind.unwrap_or("it")
+        ),
+    }
+}
+
+/// The field for which a piece of a common kind cannot be said.
+fn decisive_field(opaque: &Opaque) -> Option<&'static str> {
+    let fields = match (opaque.dialect, opaque.value.get("type")?.as_str()?) {
+        (Dialect::Anthropic, "document") => ["context", "citations"].as_slice(),
+        (Dialect::Anthropic, "tool_use") => &["caller"],
+        (Dialect::OpenAiResponses, "function_call") => &["namespace", "caller"],
+        _ => &[],
+    };
+    let is_told = |name: &&&str| {
+        opaque
+            .value
+            .get(**name)
+            .is_some_and(|value| !value.is_null())
+    };
+    fields.iter().find(is_told).copied()
 }
 
 /// Names what is left out, once however often it stands there.
@@ -293,6 +321,10 @@ mod tests {
         );
         let aside = json!({"annotations": [{"type": "url_citation"}]});
         assert_eq!(read(aside), (Ok(None), vec!["annotations".to_owned()]));
+        let named = json!({"type": "document", "source": {}, "citations": {"enabled": true}});
+        let refused = read(named).0.unwrap_err();
+        assert_eq!(refused.param, "messages[0].citations");
+        assert!(!refused.message.contains("document"), "{}", refused.message);
         for decisive in [json!({"type": "search_result", "text": "x"}), json!("x")] {
             assert_eq!(read(decisive).0.unwrap_err().param, "messages[0]");
         }

@@ -113,6 +113,31 @@ mod tests {
     }
 
     #[test]
+    fn a_document_is_refused_only_for_what_it_asks() {
+        let document = |field: &str, value: Value| {
+            let source = json!({"type": "text", "media_type": "text/plain", "data": "x"});
+            let block = json!({"type": "document", "source": source, field: value});
+            let body = json!({"model": "m", "max_tokens": 9, "messages": [
+                {"role": "user", "content": [block]},
+            ]});
+            let request = Dialect::Anthropic.read_request(body.to_string().as_bytes());
+            let options = WriteOptions {
+                model: "m",
+                is_compatible: false,
+            };
+            let written = Dialect::Gemini.write_request(&request.unwrap(), &options);
+            written.map(drop).map_err(|refused| refused.param)
+        };
+        for off in [json!({"enabled": false}), json!({}), json!(null)] {
+            assert_eq!(document("citations", off), Ok(()));
+        }
+        let place = |field: &str| Err(format!("messages[0].content[0].{field}"));
+        let asked = document("citations", json!({"enabled": true}));
+        assert_eq!(asked, place("citations"));
+        assert_eq!(document("context", json!("of old")), place("context"));
+    }
+
+    #[test]
     fn their_own_provider_gets_them() {
         let more = json!({"toolset_name": "x", "latency_ms": 5});
         let told = second_turn(Dialect::Anthropic, &more).unwrap();

@@ -264,9 +264,7 @@ fn known(block: Block<'_>, place: &dyn Fn() -> String) -> Result<Option<Part>, I
         let field = format!("{}.{name}", place());
         InvalidRequest::at(field, "the field is required")
     };
-    let has_citations = block
-        .citations
-        .is_some_and(|citations| citations.get() != "[]");
+    let has_citations = block.citations.is_some_and(asks_or_has);
     let is_plain = !has_citations && block.context.is_none();
     let is_called_directly = block.caller.is_none_or(is_direct);
     Ok(match block.kind.as_ref() {
@@ -314,6 +312,18 @@ fn known(block: Block<'_>, place: &dyn Fn() -> String) -> Result<Option<Part>, I
         }
         _ => None,
     })
+}
+
+/// Whether a text has citations, or a document is to be cited.
+fn asks_or_has(citations: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wish {
+        enabled: Option<bool>,
+    }
+    let json = citations.get();
+    let is_off = |wish: Wish| wish.enabled != Some(true);
+    json != "[]" && !serde_json::from_str::<Wish>(json).is_ok_and(is_off)
 }
 
 fn thought(text: String, signature: Option<String>) -> Part {
