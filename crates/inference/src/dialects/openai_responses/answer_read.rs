@@ -1,7 +1,7 @@
 //! Whole answers of providers.
 
 use super::super::openai::{CallIds, Text, fault_in, malformed, signature_of};
-use super::items::{opaque, thought_text};
+use super::items::{has_origin, opaque, thought_text};
 use super::sealed;
 use super::usage::Usage;
 use crate::{Answer, DecodeError, FinishReason, Part, ToolCall};
@@ -117,18 +117,12 @@ pub(super) fn item_parts(
             }
         }
         Some("reasoning") => parts.push(thought(&mut fields)),
-        Some("function_call") if !is_of_namespace(&fields) => {
+        Some("function_call") if !has_origin(&fields) => {
             parts.push(Part::ToolCall(tool_call(&mut fields, ids)?));
         }
         _ => parts.push(opaque(fields.into())),
     }
     Ok(())
-}
-
-/// Calls of tools in name spaces or of programs mean nothing without their origin.
-pub(super) fn is_of_namespace(fields: &Map<String, Value>) -> bool {
-    let has = |key: &str| fields.get(key).is_some_and(|value| !value.is_null());
-    has("namespace") || has("caller")
 }
 
 fn said(mut part: Value, parts: &mut Vec<Part>) {

@@ -3,7 +3,7 @@
 use super::super::openai::{
     Object, Path, array, cache_mark, file_source, object, optional_text, signature_of, text_of,
 };
-use super::items::{is_of_caller, opaque, thought_text};
+use super::items::{has_origin, is_of_caller, opaque, thought_text};
 use super::sealed;
 use crate::{FileSource, InvalidRequest, Message, Part, Role, ToolCall};
 use serde_json::{Value, json};
@@ -72,8 +72,7 @@ fn item(mut fields: Object, at: &Path<'_>) -> Result<(Turn, Role, Vec<Part>), In
     };
     match kind {
         "message" => message(fields, at),
-        // Calls of tools in name spaces or of programs mean nothing without their origin.
-        "function_call" if has(&fields, "namespace") || has(&fields, "caller") => {
+        "function_call" if has_origin(&fields) => {
             Ok((Turn::Model, Role::Assistant, vec![opaque(fields.into())]))
         }
         "function_call" => {
@@ -102,10 +101,6 @@ fn item(mut fields: Object, at: &Path<'_>) -> Result<(Turn, Role, Vec<Part>), In
         kind if is_of_caller(kind) => Ok((Turn::Results, Role::User, vec![opaque(fields.into())])),
         _ => Ok((Turn::Model, Role::Assistant, vec![opaque(fields.into())])),
     }
-}
-
-fn has(fields: &Object, key: &str) -> bool {
-    fields.get(key).is_some_and(|value| !value.is_null())
 }
 
 fn message(mut fields: Object, at: &Path<'_>) -> Result<(Turn, Role, Vec<Part>), InvalidRequest> {

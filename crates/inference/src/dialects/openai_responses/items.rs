@@ -193,6 +193,15 @@ pub(super) fn is_of_caller(kind: &str) -> bool {
         )
 }
 
+/// Whether a call is of a tool in a name space or of a program: it means nothing without its origin. What the
+/// model calls directly is an ordinary call.
+pub(super) fn has_origin(call: &Map<String, Value>) -> bool {
+    let caller = call.get("caller").filter(|caller| !caller.is_null());
+    let is_direct = |caller: &Value| caller.get("type").is_some_and(|kind| kind == "direct");
+    let has_namespace = call.get("namespace").is_some_and(|value| !value.is_null());
+    has_namespace || caller.is_some_and(|caller| !is_direct(caller))
+}
+
 /// Whether a piece that only this dialect knows stands inside of a message.
 pub(super) fn is_content(value: &Value) -> bool {
     let kind = value.get("type").and_then(Value::as_str);
@@ -221,4 +230,33 @@ pub(super) const fn opaque(value: Value) -> Part {
         dialect: Dialect::OpenAiResponses,
         value,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_the_model_calls_directly_has_no_origin() {
+        for (origin, expected) in [
+            (json!({}), false),
+            (json!({"caller": null, "namespace": null}), false),
+            (json!({"caller": {"type": "direct"}}), false),
+            (
+                json!({"caller": {"type": "program", "caller_id": "p"}}),
+                true,
+            ),
+            (
+                json!({"caller": {"type": "direct"}, "namespace": "n"}),
+                true,
+            ),
+        ] {
+            assert_eq!(
+                has_origin(origin.as_object().unwrap()),
+                expected,
+                "{origin}"
+            );
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! Streams of providers.
 
 use super::super::openai::{CallIds, Text, malformed};
-use super::answer_read::{Head, is_of_namespace, item_parts, tool_call};
+use super::answer_read::{Head, item_parts, tool_call};
 use super::frames::{Frame, fault, is_unknown, item_of};
 use super::items::BETWEEN_SUMMARIES;
+use super::items::has_origin;
 use super::sealed;
 use crate::{Answer, DecodeError, Event, FinishReason, Part, PartKind, Sse, StreamDecoder};
 use serde_json::Value;
@@ -154,7 +155,7 @@ impl StreamReader {
                 let id = sealed::provider_id(id);
                 self.begin(item, None, PartKind::Reasoning { id }, events);
             }
-            Some("function_call") if !is_of_namespace(&fields) => {
+            Some("function_call") if !has_origin(&fields) => {
                 let call = tool_call(&mut fields, &mut self.ids)?;
                 self.begin(item, None, PartKind::of_call(&call), events);
             }
