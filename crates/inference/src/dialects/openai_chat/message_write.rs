@@ -16,6 +16,8 @@ use std::borrow::Cow;
 pub(super) struct Messages<'a, 'd> {
     flavour: Flavour,
     messages: Vec<WireMessage<'a>>,
+    /// What tools answered beside text, where their results cannot hold it: the user shows it behind them.
+    shown: Vec<WirePart<'a>>,
     dropped: &'d mut Vec<String>,
 }
 
@@ -25,6 +27,7 @@ impl<'a, 'd> Messages<'a, 'd> {
         Self {
             flavour: *flavour,
             messages: Vec::new(),
+            shown: Vec::new(),
             dropped,
         }
     }
@@ -39,6 +42,10 @@ impl<'a, 'd> Messages<'a, 'd> {
     ) -> Result<Vec<WireMessage<'a>>, Unsupported> {
         self.messages.reserve(messages.len());
         for (index, message) in messages.iter().enumerate() {
+            let goes_on = matches!(message.parts.first(), Some(Part::ToolResult { .. }));
+            if message.role != Role::User || !goes_on {
+                self.show();
+            }
             match message.role {
                 Role::User => self.user(message, index)?,
                 Role::Assistant => self.assistant(message, index)?,
@@ -49,6 +56,7 @@ impl<'a, 'd> Messages<'a, 'd> {
                 Role::Developer => self.instructions("system", message, index)?,
             }
         }
+        self.show();
         Ok(self.messages)
     }
 
@@ -82,7 +90,7 @@ impl<'a, 'd> Messages<'a, 'd> {
             if !said.is_empty() {
                 self.push("user", message, std::mem::take(&mut said));
             }
-            let mut content = self.result(content, index, at)?;
+            let mut content = self.result(call_id, content, index, at)?;
             if *is_error {
                 tell_failure(&mut content);
             }
@@ -95,6 +103,7 @@ impl<'a, 'd> Messages<'a, 'd> {
             });
         }
         if !said.is_empty() || message.parts.is_empty() {
+            said.splice(0..0, self.shown.drain(..));
             self.push("user", message, said);
         }
         Ok(())
@@ -102,22 +111,47 @@ impl<'a, 'd> Messages<'a, 'd> {
 
     fn result(
         &mut self,
+        call_id: &str,
         content: &'a [Part],
         index: usize,
         at: usize,
     ) -> Result<Vec<WirePart<'a>>, Unsupported> {
-        let mut parts = Vec::with_capacity(content.len());
+        let (mut parts, mut shown) = (Vec::with_capacity(content.len()), Vec::new());
         for part in content {
-            let is_text = matches!(part, Part::Text { .. } | Part::Opaque(_));
-            if !is_text && !self.flavour.result_images {
-                return Err(not_sayable(
-                    format!("messages[{index}].content[{at}]"),
-                    "the model's provider takes only text as a tool's result",
+            let is_text = !matches!(
+                part,
+                Part::Image { .. } | Part::File { .. } | Part::Audio { .. }
+            );
+            let place = match is_text || self.flavour.result_images {
+                true => &mut parts,
+                false => &mut shown,
+            };
+            place.extend(self.part(part, index, at)?);
+        }
+        if !shown.is_empty() {
+            if parts.is_empty() {
+                parts.push(own_text(
+                    "The result is in the next message of the user.".to_owned(),
                 ));
             }
-            parts.extend(self.part(part, index, at)?);
+            self.shown
+                .push(own_text(format!("The result of the call {call_id}:")));
+            self.shown.append(&mut shown);
         }
         Ok(parts)
+    }
+
+    /// Shows what tools answered beside text. All results of a turn have to stand together before it.
+    fn show(&mut self) {
+        if self.shown.is_empty() {
+            return;
+        }
+        let content = content_of(std::mem::take(&mut self.shown));
+        self.messages.push(WireMessage {
+            role: "user",
+            content: Some(content),
+            ..WireMessage::default()
+        });
     }
 
     fn push(&mut self, role: &'static str, message: &'a Message, parts: Vec<WirePart<'a>>) {
@@ -259,11 +293,14 @@ fn tell_failure(parts: &mut Vec<WirePart<'_>>) {
         *text = as_failure(std::mem::take(text));
         return;
     }
-    let alone = TypedPart::Text {
-        text: as_failure(Cow::default()),
+    parts.insert(0, own_text(as_failure(Cow::default()).into_owned()));
+}
+
+fn own_text(text: String) -> WirePart<'static> {
+    WirePart::Typed(TypedPart::Text {
+        text: Cow::Owned(text),
         cache_control: None,
-    };
-    parts.insert(0, WirePart::Typed(alone));
+    })
 }
 
 /// Text alone stands there as such: some servers know nothing else.

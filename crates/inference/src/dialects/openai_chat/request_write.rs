@@ -26,7 +26,7 @@ pub(crate) struct Flavour {
     pub(crate) call_signatures: bool,
     /// `top_k` is known.
     pub(crate) top_k: bool,
-    /// Results of tools may hold images.
+    /// Results of tools may hold images; otherwise the user shows them behind the results.
     pub(crate) result_images: bool,
     /// How places for the prompt cache are marked.
     pub(crate) cache_marks: CacheMarks,

@@ -400,3 +400,52 @@ fn what_responses_have_alike_goes_to_openai_and_to_no_other() {
     let compatible = write_request(&request, "m", &Flavour::compatible()).unwrap();
     assert_eq!(compatible.dropped, ["store", "service_tier", "text"]);
 }
+
+#[test]
+fn pictures_of_results_are_shown_behind_the_results_of_the_turn() {
+    let url = "data:image/png;base64,AA==";
+    let picture = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}});
+    let result = |id: &str, content: Value| json!({"type": "tool_result", "tool_use_id": id, "content": content});
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let call = |id: &str| json!({"type": "tool_use", "id": id, "name": "look", "input": {}});
+    let body = json!({"model": "m", "max_tokens": 9, "messages": [
+        {"role": "assistant", "content": [call("a"), call("b")]},
+        {"role": "user", "content": [result("a", json!([text("seen"), picture]))]},
+        {"role": "user", "content": [result("b", json!([picture])), text("So?")]},
+        {"role": "assistant", "content": [call("c")]},
+        {"role": "user", "content": [result("c", json!([picture]))]},
+    ]});
+    let request = Dialect::Anthropic.read_request(body.to_string().as_bytes());
+    let request = request.unwrap();
+    let sent = written(&request, &Flavour::openai());
+    let image = json!({"type": "image_url", "image_url": {"url": url}});
+    let next = "The result is in the next message of the user.";
+    assert_eq!(
+        sent["messages"].as_array().unwrap()[1..],
+        [
+            json!({"role": "tool", "tool_call_id": "a", "content": "seen"}),
+            json!({"role": "tool", "tool_call_id": "b", "content": next}),
+            json!({"role": "user", "content": [
+                text("The result of the call a:"), image,
+                text("The result of the call b:"), image, text("So?"),
+            ]}),
+            json!({"role": "assistant", "content": null, "tool_calls": [
+                {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}},
+            ]}),
+            json!({"role": "tool", "tool_call_id": "c", "content": next}),
+            json!({"role": "user", "content": [text("The result of the call c:"), image]}),
+        ]
+    );
+    let sent = written(&request, &Flavour::compatible());
+    assert_eq!(sent["messages"][1]["content"], json!([text("seen"), image]));
+    let options = crate::WriteOptions {
+        model: "m",
+        is_compatible: false,
+    };
+    let sent = Dialect::OpenAiResponses.write_request(&request, &options);
+    let sent: Value = serde_json::from_slice(&sent.unwrap().body).unwrap();
+    assert_eq!(
+        sent["input"][3]["output"],
+        json!([{"type": "input_image", "image_url": url}])
+    );
+}
