@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 /// One request for an answer.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Request {
+    /// The caller's dialect; absent where this runtime asks by itself.
+    pub caller: Option<Dialect>,
     /// The model, as the caller named it.
     pub model: String,
     /// The conversation. Instructions stand in it as messages of the system or developer, where they

@@ -1,14 +1,27 @@
-//! Where a refusal is, as the caller counts.
+//! Where a field is, in the caller's words.
 
-use crate::{Request, Unsupported};
+use crate::{Dialect, Request};
 
-/// A refusal of a request, with the place as the caller counts its messages.
-pub(super) fn as_caller_counts(refused: Unsupported, request: &Request) -> Unsupported {
-    if !request.is_first_apart {
-        return refused;
+/// The caller's name of a field, or of a place in its messages as the caller counts them.
+pub(super) fn caller_field(field: &str, request: &Request) -> String {
+    if request.is_first_apart
+        && let Some(place) = counted_without_first(field)
+    {
+        return place;
     }
-    let param = counted_without_first(&refused.param).unwrap_or_else(|| refused.param.clone());
-    Unsupported { param, ..refused }
+    let (head, rest) = match field.split_once('.') {
+        Some((head, rest)) => (head, format!(".{rest}")),
+        None => (field, String::new()),
+    };
+    let name = match (head, request.caller) {
+        ("response_format", Some(Dialect::OpenAiResponses)) => "text.format",
+        ("response_format", Some(Dialect::Anthropic)) => "output_config.format",
+        ("parallel_tool_calls", Some(Dialect::Anthropic)) => {
+            "tool_choice.disable_parallel_tool_use"
+        }
+        _ => head,
+    };
+    format!("{name}{rest}")
 }
 
 /// The place without the first message; nothing where it is in no message.
@@ -25,6 +38,38 @@ fn counted_without_first(param: &str) -> Option<String> {
 mod tests {
     use crate::{Dialect, WriteOptions};
     use serde_json::json;
+
+    #[test]
+    fn what_is_changed_is_named_in_the_callers_words() {
+        let schema = json!({"type": "object", "properties": {}});
+        let format = json!({"type": "json_schema", "name": "n", "schema": schema});
+        let said = json!([{"role": "user", "content": "x"}]);
+        let options = WriteOptions {
+            model: "m",
+            is_compatible: false,
+        };
+        for (caller, body, name) in [
+            (
+                Dialect::OpenAiChat,
+                json!({"model": "m", "messages": said,
+                    "response_format": {"type": "json_schema", "json_schema": format}}),
+                "response_format.additionalProperties",
+            ),
+            (
+                Dialect::OpenAiResponses,
+                json!({"model": "m", "input": said, "text": {"format": format}}),
+                "text.format.additionalProperties",
+            ),
+        ] {
+            let request = caller.read_request(body.to_string().as_bytes()).unwrap();
+            let written = Dialect::Anthropic.write_request(&request, &options);
+            let written = written.unwrap();
+            assert_eq!(written.dropped, [name]);
+            let body: serde_json::Value = serde_json::from_slice(&written.body).unwrap();
+            let sent = &body["output_config"]["format"]["schema"];
+            assert_eq!(sent["additionalProperties"], false);
+        }
+    }
 
     #[test]
     fn a_refusal_is_placed_as_the_caller_counts() {

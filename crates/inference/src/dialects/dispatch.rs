@@ -1,7 +1,7 @@
 //! Each dialect's reading and writing, by its name.
 
 use super::call_proof::{self, ProofsInIds};
-use super::caller_place::as_caller_counts;
+use super::caller_place::caller_field;
 use super::foreign::drop_once;
 use super::mend::mended;
 use super::{anthropic, gemini, openai_chat, openai_embeddings, openai_responses, understood};
@@ -25,7 +25,7 @@ impl Dialect {
     /// # Errors
     /// [`InvalidRequest`], with the field.
     pub fn read_request(self, body: &[u8]) -> Result<Request, InvalidRequest> {
-        match self {
+        let request = match self {
             Self::OpenAiChat => openai_chat::read_request(body).map(call_proof::take_out),
             Self::OpenAiResponses => openai_responses::read_request(body).map(call_proof::take_out),
             Self::Anthropic => anthropic::read_request(body),
@@ -33,7 +33,11 @@ impl Dialect {
                 param: None,
                 message: "requests are not read in Gemini's dialect".to_owned(),
             }),
-        }
+        };
+        request.map(|request| Request {
+            caller: Some(self),
+            ..request
+        })
     }
 
     /// Writes a request for a provider.
@@ -63,11 +67,22 @@ impl Dialect {
             }
             Self::Gemini => gemini::write_request(request, &gemini::Options::of_model(model)),
         };
-        let mut written = written.map_err(|refused| as_caller_counts(refused, request))?;
-        for name in &left_out {
-            drop_once(&mut written.dropped, name);
+        match written {
+            Ok(EncodedRequest {
+                body,
+                dropped: fields,
+            }) => {
+                let mut dropped = Vec::with_capacity(fields.len());
+                for name in fields.iter().chain(&left_out) {
+                    drop_once(&mut dropped, &caller_field(name, request));
+                }
+                Ok(EncodedRequest { body, dropped })
+            }
+            Err(Unsupported { param, message }) => Err(Unsupported {
+                param: caller_field(&param, request),
+                message,
+            }),
         }
-        Ok(written)
     }
 
     /// Reads a whole answer to a request.

@@ -146,6 +146,7 @@ pub(crate) fn request(limits: Limits) -> BoxedStrategy<Request> {
             Request {
                 model,
                 messages,
+                caller: None,
                 is_first_apart: false,
                 // Providers refuse a choice among no tools.
                 tool_choice: tool_choice.filter(|_| !tools.is_empty()),

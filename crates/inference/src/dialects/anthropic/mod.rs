@@ -18,12 +18,15 @@
 //!   would end a conversation for a mistake that the model can correct.
 //! - Thoughts without Anthropic's signature are left out. Towards clients, what other providers want back
 //!   with a thought (its id, its sealed form) rides in the signature.
+//! - Objects of a schema for the answer that do not say whether they take other properties take none, because
+//!   the provider refuses all others.
 //! - An effort becomes adaptive thinking, or a budget: see [`Thinking`].
 //! - The proof of a tool call, which some providers want back, rides in the call's id towards clients.
 
 mod answer;
 mod block_read;
 mod block_write;
+mod closed_schema;
 mod count;
 mod failure;
 mod ids;

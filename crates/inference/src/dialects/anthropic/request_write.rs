@@ -1,6 +1,7 @@
 //! Requests, written.
 
 use super::block_write::{Block, Blocks, Content};
+use super::closed_schema::close_objects;
 use super::thinking::{self, Thinking};
 use super::tools_write::{WireTool, tool_choice, tools};
 use crate::dialects::foreign::foreign_fields;
@@ -94,7 +95,7 @@ pub(crate) fn write_request(
         tools: tools(request)?,
         tool_choice: tool_choice(request),
         thinking: thinking.thinking,
-        output_config: output_config(request, thinking.effort),
+        output_config: output_config(request, thinking.effort, &mut dropped),
         stop_sequences: &sampling.stop,
         temperature: sampling.temperature,
         top_p: sampling.top_p,
@@ -267,13 +268,22 @@ fn closed(mut turn: Open<'_>) -> Option<Turn<'_>> {
     Some(Turn { role, content })
 }
 
-fn output_config(request: &Request, effort: Option<&'static str>) -> Option<Value> {
+fn output_config(
+    request: &Request,
+    effort: Option<&'static str>,
+    dropped: &mut Vec<String>,
+) -> Option<Value> {
     let left = own_field(request, "output_config").and_then(Value::as_object);
     let mut config = left.cloned().unwrap_or_default();
     if let Some(effort) = effort {
         let _ = config.insert("effort".to_owned(), json!(effort));
     }
     if let Some(OutputFormat::JsonSchema { schema, .. }) = &request.format {
+        let mut schema = schema.clone();
+        // The provider refuses objects that do not say it; its own callers may want to hear that.
+        if request.caller != Some(Dialect::Anthropic) && close_objects(&mut schema) {
+            dropped.push("response_format.additionalProperties".to_owned());
+        }
         let format = json!({"type": "json_schema", "schema": schema});
         let _ = config.insert("format".to_owned(), format);
     }

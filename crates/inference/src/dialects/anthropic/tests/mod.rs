@@ -24,7 +24,10 @@ fn body(messages: Value) -> Value {
 }
 
 fn read(body: &Value) -> Request {
-    read_request(body.to_string().as_bytes()).unwrap()
+    Request {
+        caller: Some(crate::Dialect::Anthropic),
+        ..read_request(body.to_string().as_bytes()).unwrap()
+    }
 }
 
 fn write(request: &Request) -> Value {
