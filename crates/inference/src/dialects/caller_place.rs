@@ -72,6 +72,54 @@ mod tests {
     }
 
     #[test]
+    fn a_wish_for_one_call_is_refused_only_where_there_are_several_to_make() {
+        let tool = |name: &str| json!({"name": name, "input_schema": {"type": "object"}});
+        let asked = |names: &[&str], mut choice: serde_json::Value| {
+            choice["disable_parallel_tool_use"] = json!(true);
+            let tools: Vec<_> = names.iter().map(|name| tool(name)).collect();
+            let body = json!({"model": "m", "max_tokens": 9, "tools": tools,
+                "tool_choice": choice, "messages": [{"role": "user", "content": "x"}]});
+            let request = Dialect::Anthropic.read_request(body.to_string().as_bytes());
+            let options = WriteOptions {
+                model: "m",
+                is_compatible: false,
+            };
+            let written = Dialect::Gemini.write_request(&request.unwrap(), &options);
+            written
+                .map(|written| written.dropped)
+                .map_err(|refused| refused.param)
+        };
+        let name = "tool_choice.disable_parallel_tool_use".to_owned();
+        let any = json!({"type": "any"});
+        let forced = json!({"type": "tool", "name": "f"});
+        assert_eq!(asked(&["f", "g"], forced), Ok(vec![name.clone()]));
+        assert_eq!(asked(&["f"], any.clone()), Ok(vec![name.clone()]));
+        assert_eq!(asked(&["f", "g"], any), Err(name));
+    }
+
+    #[test]
+    fn instructions_that_lose_their_place_are_named() {
+        let said = |role: &str| json!({"role": role, "content": role});
+        let roles = ["system", "developer", "user", "assistant", "system", "user"];
+        let messages: Vec<_> = roles.iter().map(|role| said(role)).collect();
+        let body = json!({"model": "m", "messages": messages});
+        let request = Dialect::OpenAiChat.read_request(body.to_string().as_bytes());
+        let request = request.unwrap();
+        let options = WriteOptions {
+            model: "m",
+            is_compatible: false,
+        };
+        for (target, expected) in [
+            (Dialect::Anthropic, ["messages[4]"].as_slice()),
+            (Dialect::Gemini, &["messages[4]"]),
+            (Dialect::OpenAiResponses, &[]),
+        ] {
+            let written = target.write_request(&request, &options).unwrap();
+            assert_eq!(written.dropped, expected, "{target:?}");
+        }
+    }
+
+    #[test]
     fn a_refusal_is_placed_as_the_caller_counts() {
         let block = json!([{"type": "text", "text": "x"}, {"type": "hologram"}]);
         let said = |content| json!({"role": "user", "content": content});

@@ -199,6 +199,9 @@ fn conversation<'a>(
         let blocks = message_blocks(at, message, dropped)?;
         let role = match message.role {
             Role::System | Role::Developer if turns.is_empty() || !options.system_in_place => {
+                if !turns.is_empty() && !blocks.is_empty() {
+                    dropped.push(format!("messages[{at}]"));
+                }
                 system.extend(blocks);
                 continue;
             }

@@ -67,6 +67,9 @@ pub(crate) fn write_request(
         generation_config: generation_config(request, options),
         extra: own_fields(request, &mut dropped)?,
     };
+    if asks_for_one_call(request) {
+        dropped.push("parallel_tool_calls".to_owned());
+    }
     if request.user.is_some() {
         dropped.push("user".to_owned());
     }
@@ -82,13 +85,15 @@ fn refuse(request: &Request) -> Result<(), Unsupported> {
     let seed = sampling
         .seed
         .is_some_and(|seed| i32::try_from(seed).is_err());
-    let is_alone = request.parallel_tool_calls == Some(false) && !request.tools.is_empty();
     let refused = [
         ("logit_bias", !sampling.logit_bias.is_empty()),
         ("n", request.choices.is_some_and(|choices| choices != 1)),
         ("logprobs", request.logprobs.is_some()),
         ("seed", seed),
-        ("parallel_tool_calls", is_alone),
+        (
+            "parallel_tool_calls",
+            asks_for_one_call(request) && may_choose(request),
+        ),
     ];
     match refused.into_iter().find(|(_, is_refused)| *is_refused) {
         None => Ok(()),
@@ -97,6 +102,17 @@ fn refuse(request: &Request) -> Result<(), Unsupported> {
             message: "Gemini cannot be asked for it".to_owned(),
         }),
     }
+}
+
+fn asks_for_one_call(request: &Request) -> bool {
+    let is_off = request.tools.is_empty() || request.tool_choice == Some(ToolChoice::None);
+    request.parallel_tool_calls == Some(false) && !is_off
+}
+
+/// Whether the model has several tools to call at once. Where it has one, clients for structured output wish for
+/// one call as a matter of course.
+fn may_choose(request: &Request) -> bool {
+    request.tools.len() > 1 && !matches!(request.tool_choice, Some(ToolChoice::Tool(_)))
 }
 
 #[derive(Serialize)]
@@ -144,6 +160,9 @@ fn conversation<'a>(
             Role::Assistant => Some("model"),
         };
         let place = |index| move || format!("messages[{at}].content[{index}]");
+        if role.is_none() && !turns.is_empty() && !message.parts.is_empty() {
+            parts.dropped.push(format!("messages[{at}]"));
+        }
         let written = match (role, turns.last_mut()) {
             (None, _) => &mut system,
             (role, Some(last)) if last.role == role => &mut last.parts,
