@@ -1,10 +1,14 @@
 //! Proofs of thoughts and calls. Each provider knows only its own and refuses a foreign one, so Gemini's are
-//! marked when they are read: base64 has no colon.
+//! marked when they are read, and so are those of OpenRouter's `reasoning_details`: base64 has no colon.
 
 use super::Dialect;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::memmem;
+use serde_json::{Map, Value};
 
 const MARK: &str = "gemini:";
+const DETAILS_MARK: &str = "details:";
 
 /// A proof of Gemini's in the neutral form.
 pub(super) fn of_gemini(proof: &str) -> String {
@@ -16,9 +20,21 @@ pub(super) fn to_gemini(proof: &str) -> Option<&str> {
     proof.strip_prefix(MARK)
 }
 
-/// Whether it is Gemini's.
-pub(super) fn is_geminis(proof: &str) -> bool {
-    proof.starts_with(MARK)
+/// An entry of `reasoning_details` without its text, in the neutral form.
+pub(super) fn of_details(entry: &Map<String, Value>) -> String {
+    let json = serde_json::to_vec(entry).unwrap_or_default();
+    format!("{DETAILS_MARK}{}", URL_SAFE_NO_PAD.encode(json))
+}
+
+/// The entry; nothing where it is another provider's proof.
+pub(super) fn to_details(proof: &str) -> Option<Map<String, Value>> {
+    let json = URL_SAFE_NO_PAD.decode(proof.strip_prefix(DETAILS_MARK)?);
+    serde_json::from_slice(&json.ok()?).ok()
+}
+
+/// Whether it is of a provider whose proofs are marked.
+pub(super) fn is_marked(proof: &str) -> bool {
+    proof.starts_with(MARK) || proof.starts_with(DETAILS_MARK)
 }
 
 /// What only this gateway writes, for callers of a dialect to bring back: other providers' proofs and
@@ -34,6 +50,7 @@ const fn marks(dialect: Dialect) -> &'static [&'static str] {
         ],
         Dialect::Anthropic => &[
             "\"gemini:",
+            "\"details:",
             "\"sealed:",
             "__proof__",
             "\"signature\":\"\"",

@@ -172,7 +172,7 @@ impl<'a> Blocks<'a, '_> {
                 sealed,
                 id,
             } => match (signature, sealed, id) {
-                (Some(signature), ..) if proof::is_geminis(signature) => {
+                (Some(signature), ..) if proof::is_marked(signature) => {
                     self.dropped.push(place());
                     return Ok(());
                 }

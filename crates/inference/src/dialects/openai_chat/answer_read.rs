@@ -1,8 +1,9 @@
 //! Whole answers of providers.
 
 use super::super::openai::{CallIds, Content, Text, fault_in, malformed, signature_of};
+use super::details;
 use super::message_read::opaque;
-use super::thoughts::{self, Block};
+use super::thoughts::Block;
 use super::usage::Usage;
 use crate::{Answer, DecodeError, FinishReason, Part, Request, ToolCall};
 use serde::Deserialize;
@@ -84,6 +85,8 @@ struct WireMessage<'a> {
     #[serde(borrow, default)]
     reasoning_blocks: Option<Vec<Block<'a>>>,
     #[serde(default)]
+    reasoning_details: Option<Value>,
+    #[serde(default)]
     tool_calls: Option<Vec<WireCall>>,
     #[serde(default)]
     annotations: Option<Value>,
@@ -125,11 +128,11 @@ fn parts(message: WireMessage<'_>, mut ids: CallIds) -> Result<Vec<Part>, Decode
     let content = message.content.unwrap_or_default();
     let thought = message.reasoning_content.or(message.reasoning);
     let thought = thought.unwrap_or_default() + &content.thought;
+    let details = details::entries(message.reasoning_details);
     let mut parts = Vec::new();
     match message.reasoning_blocks {
         Some(blocks) => parts.extend(blocks.into_iter().map(Block::into_part)),
-        None if thought.is_empty() => {}
-        None => parts.push(thoughts::plain(thought)),
+        None => parts.extend(details::thoughts(details, thought)),
     }
     if !content.text.is_empty() {
         parts.push(Part::text(content.text));

@@ -25,6 +25,8 @@ pub(super) struct WireMessage<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) reasoning_blocks: Vec<Block<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) reasoning_details: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) tool_calls: Vec<WireCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) audio: Option<&'a Value>,

@@ -3,6 +3,7 @@
 use super::super::failed_result::as_failure;
 use super::super::foreign::{drop_once, foreign_part};
 use super::super::openai::{not_sayable, source_url};
+use super::details;
 use super::message_wire::{
     ImageUrl, InputAudio, TypedPart, WireCall, WireContent, WireFile, WireMessage, WirePart,
     is_call,
@@ -175,7 +176,11 @@ impl<'a, 'd> Messages<'a, 'd> {
                 Part::Reasoning { .. } if self.flavour.thoughts == Thoughts::LeftOut => {
                     drop_once(self.dropped, "reasoning_content");
                 }
-                Part::Reasoning { text, .. } => {
+                Part::Reasoning {
+                    text, signature, ..
+                } => {
+                    let entry = details::entry_of(text, signature.as_deref());
+                    wire.reasoning_details.extend(entry);
                     wire.reasoning_content
                         .get_or_insert_default()
                         .push_str(text);
@@ -202,6 +207,8 @@ impl<'a, 'd> Messages<'a, 'd> {
         }
         if self.flavour.thoughts != Thoughts::Blocks || !Block::are_needed(&wire.reasoning_blocks) {
             wire.reasoning_blocks.clear();
+        } else {
+            wire.reasoning_details.clear();
         }
         wire.reasoning_content = wire.reasoning_content.filter(|text| !text.is_empty());
         match parts.as_slice() {

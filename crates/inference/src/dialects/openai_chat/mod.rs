@@ -3,6 +3,7 @@
 //! Beyond OpenAI's own fields:
 //!
 //! - Thoughts are read from `reasoning_content` and `reasoning`, and written as `reasoning_content`.
+//!   `reasoning_details` of OpenRouter go before both, and go back to a server that follows OpenAI.
 //! - `reasoning_blocks`, beside a message's content, is ours: `[{"text", "signature", "sealed", "id"}]`.
 //!   It is written where a thought has a proof, a sealed form or an id, or is one of several, so that a client that sends the
 //!   message back loses nothing of it. In deltas each block has an `index`; its text comes whole, with the
@@ -18,6 +19,7 @@
 mod answer_read;
 mod answer_write;
 mod deltas;
+mod details;
 mod message_read;
 mod message_wire;
 mod message_write;

@@ -6,13 +6,15 @@
 //! as long as they say text alone.
 
 use super::super::openai::{Content, Text, fault_in, malformed};
+use super::super::proof;
 use super::answer_read::{aside, finish_reason, no_reason, said, stop_text};
+use super::details;
 use super::stream_calls::{Calls, WireCall};
 use super::thoughts::Block;
 use super::usage::Usage;
 use crate::{DecodeError, Event, FinishReason, PartKind, Request, Sse, StreamDecoder};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Reads a stream of Chat Completions.
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ pub(crate) struct StreamReader {
     is_complete: bool,
     parts: Parts,
     thoughts: Vec<Thought>,
+    /// The entry of `reasoning_details` that is arriving, without its text, and its part.
+    detail: Option<(usize, Map<String, Value>)>,
     calls: Calls,
     end: Option<(FinishReason, Option<String>)>,
 }
@@ -121,16 +125,23 @@ impl StreamReader {
         for block in delta.reasoning_blocks.unwrap_or_default() {
             self.block(block, events)?;
         }
+        let details = details::entries(delta.reasoning_details);
+        let is_shown = details.iter().any(details::shows_text);
         let content = delta.content.unwrap_or_default();
-        if let Some(thought) = delta.reasoning_content.or(delta.reasoning) {
+        let thought = delta.reasoning_content.or(delta.reasoning);
+        if let Some(thought) = thought.filter(|_| !is_shown) {
             self.thought(thought.0.into_owned(), events)?;
         }
         self.thought(content.thought, events)?;
+        for entry in details {
+            self.detail(entry, events)?;
+        }
         self.said(Open::Text, content.text.into_owned(), events)?;
         if let Some(refusal) = delta.refusal {
             self.said(Open::Refusal, refusal.0.into_owned(), events)?;
         }
         for call in delta.tool_calls.unwrap_or_default() {
+            self.prove(events);
             self.calls.piece(call, &mut self.parts, events)?;
         }
         if let Some(audio) = delta.audio.filter(|audio| !audio.is_null()) {
@@ -148,6 +159,7 @@ impl StreamReader {
     }
 
     fn close(&mut self, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        self.prove(events);
         self.calls.close(&mut self.parts, events)?;
         self.parts.close(events);
         Ok(())
@@ -207,6 +219,29 @@ impl StreamReader {
             has_text: false,
         });
         Ok(part)
+    }
+
+    /// A piece of an entry: pieces of one follow each other.
+    fn detail(
+        &mut self,
+        mut entry: Map<String, Value>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), DecodeError> {
+        let text = details::take_text(&mut entry);
+        let open = self.detail.as_mut();
+        if !open.is_some_and(|(_, open)| details::join(open, &entry)) {
+            let part = self.new_thought(None, events)?;
+            self.detail = Some((part, entry));
+        }
+        self.thought(text, events)
+    }
+
+    /// Tells the proof of the entry that has arrived.
+    fn prove(&mut self, events: &mut Vec<Event>) {
+        if let Some((part, entry)) = self.detail.take() {
+            let signature = proof::of_details(&entry);
+            events.push(Event::Signature { part, signature });
+        }
     }
 
     /// A block repeats the text that came before in pieces, and adds its proof.
@@ -330,6 +365,8 @@ struct Delta<'a> {
     reasoning: Option<Text<'a>>,
     #[serde(borrow, default)]
     reasoning_blocks: Option<Vec<Block<'a>>>,
+    #[serde(default)]
+    reasoning_details: Option<Value>,
     #[serde(borrow, default)]
     tool_calls: Option<Vec<WireCall<'a>>>,
     #[serde(default)]

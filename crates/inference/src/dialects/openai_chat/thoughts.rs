@@ -1,10 +1,13 @@
 //! Thoughts beside a message's content.
 
 use super::super::openai::{Object, Path, array, object, optional_text};
+use super::details;
 use crate::{InvalidRequest, Part};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
+
+const DETAILS: &str = "reasoning_details";
 
 /// A thought with what has to come back unchanged: an entry of `reasoning_blocks`.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -97,7 +100,13 @@ pub(super) fn of_message(fields: &mut Object, at: &Path<'_>) -> Result<Vec<Part>
             .map(|(index, value)| block(value, &at.index(index)))
             .collect();
     }
-    let text = text.or(other).filter(|text| !text.is_empty());
+    let text = text.or(other).unwrap_or_default();
+    let details = details::entries(fields.get(DETAILS).cloned());
+    if !details.is_empty() {
+        fields.shift_remove(DETAILS);
+        return Ok(details::thoughts(details, text));
+    }
+    let text = (!text.is_empty()).then_some(text);
     Ok(text.map(plain).into_iter().collect())
 }
 
