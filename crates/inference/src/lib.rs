@@ -22,9 +22,9 @@ pub use chat::{
 };
 pub use dialects::{
     AnswerContext, DecodeError, Dialect, EncodedRequest, Failure, InvalidRequest, StreamDecoder,
-    StreamEncoder, Unsupported, WriteOptions, answer_abroad, kept_conversation, read_count_request,
-    read_embedding_request, read_embeddings, whole_escapes, write_count, write_embedding_request,
-    write_embeddings,
+    StreamEncoder, Unsupported, WriteOptions, answer_abroad, caller_field, kept_conversation,
+    read_count_request, read_embedding_request, read_embeddings, whole_escapes, write_count,
+    write_embedding_request, write_embeddings,
 };
 
 pub use embeddings::{EmbeddingEncoding, EmbeddingInput, EmbeddingRequest, Embeddings};

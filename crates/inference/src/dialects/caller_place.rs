@@ -2,8 +2,9 @@
 
 use crate::{Dialect, Request};
 
-/// The caller's name of a field, or of a place in its messages as the caller counts them.
-pub(super) fn caller_field(field: &str, request: &Request) -> String {
+/// The caller's name of a field of Chat Completions, or of a place in its messages as the caller counts them.
+#[must_use]
+pub fn caller_field(field: &str, request: &Request) -> String {
     if request.is_first_apart
         && let Some(place) = counted_without_first(field)
     {

@@ -31,6 +31,7 @@ pub use dispatch::{
 };
 
 pub use abroad::answer_abroad;
+pub use caller_place::caller_field;
 pub use foreign::kept_conversation;
 pub use mend::whole_escapes;
 

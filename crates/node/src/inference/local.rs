@@ -5,7 +5,7 @@ use mainstay_contract::{Code, ErrorReport};
 use mainstay_inference::{
     Answering, BoxFuture, Dialect, EmbeddingInput, EmbeddingRequest, Embeddings, Event,
     FinishReason, InferenceError, Origin, OutputFormat, PartKind, Piece, Provider, ProviderCall,
-    Request, Tokens, WriteOptions,
+    Request, Tokens, WriteOptions, caller_field,
 };
 use mainstay_local::{
     DeviceChoice, GenerateRequest, Generation, Limits, LocalConfig, LocalError, LocalEvent,
@@ -101,10 +101,13 @@ impl LocalProvider {
 
     fn generate(&self, request: &Request) -> Result<Playing, InferenceError> {
         let asked = self.request(request)?;
+        let format_field = caller_field("response_format", request);
         let generation = self.model.generate(asked);
-        let generation = generation.map_err(|error| failure(self.origin(false), error))?;
+        let generation = generation
+            .map_err(|error| failure(self.origin(false), in_callers_words(error, &format_field)))?;
         Ok(Playing {
             origin: self.origin(false),
+            format_field,
             generation,
             has_begun: false,
             is_over: false,
@@ -226,6 +229,8 @@ impl Provider for LocalProvider {
 /// An answer on its way from the worker.
 struct Playing {
     origin: Origin,
+    /// What the caller calls the form of its answer.
+    format_field: String,
     generation: Generation,
     has_begun: bool,
     is_over: bool,
@@ -259,6 +264,7 @@ impl Playing {
                     answering: self.has_begun,
                     ..self.origin.clone()
                 };
+                let error = in_callers_words(error, &self.format_field);
                 return Err(failure(origin, error));
             }
             None => {
@@ -298,6 +304,16 @@ fn tokens(usage: Usage) -> Tokens {
         cache_read: usage.cached_input,
         output: usage.output,
         ..Tokens::default()
+    }
+}
+
+/// A refusal of the worker, with the caller's field in the place of the worker's.
+fn in_callers_words(error: LocalError, format_field: &str) -> LocalError {
+    match error {
+        LocalError::BadRequest { field, message } if field == "json_schema" => {
+            LocalError::bad_request(format_field, message)
+        }
+        error => error,
     }
 }
 

@@ -175,6 +175,34 @@ async fn a_poisoned_device_costs_the_worker_and_not_the_node() {
 }
 
 #[tokio::test]
+async fn a_schema_is_refused_by_the_callers_own_field() {
+    let local = Local::open(ECHO, &[]);
+    local.ask("echo", "one").await.ok();
+    let schema = (0..101).fold(json!({}), |inner, _| json!({ "items": inner }));
+    let named = json!({"type": "json_schema", "name": "n", "schema": schema});
+    for (route, field, format, param) in [
+        (
+            Route::Chat,
+            "response_format",
+            json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}),
+            "response_format",
+        ),
+        (
+            Route::Responses,
+            "text",
+            json!({ "format": named }),
+            "text.format",
+        ),
+    ] {
+        let mut body = route.body("echo", "one", false);
+        body[field] = format;
+        let told = local.post(route, &body).await;
+        told.failed("inference.bad_request", 400);
+        assert_eq!(told.json()["error"]["param"], param, "{told:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_device_that_is_not_there_is_no_other() {
     let models = ECHO.replace("cpu", "cuda");
     let local = Local::open(&models, &[("LD_LIBRARY_PATH", "/nowhere".to_owned())]);
