@@ -118,8 +118,16 @@ impl Call {
             .map_err(|_| Problem::invalid(format!("`Last-Event-ID` must be {wanted}")))
     }
 
-    /// Refuses query parameters that are not in this list.
+    /// Refuses query parameters that are not in this list, and those that stand twice.
     pub(super) fn known_query(self, names: &[&str]) -> Result<Self, Problem> {
+        let stands_twice = |name: &&&str| {
+            let all = self.query.iter();
+            all.filter(|(known, _)| known == **name).count() > 1
+        };
+        if let Some(name) = names.iter().find(stands_twice) {
+            let message = format!("the query has the parameter `{name}` more than once");
+            return Err(Problem::invalid(message));
+        }
         let unknown = self
             .query
             .iter()

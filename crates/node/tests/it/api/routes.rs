@@ -84,9 +84,14 @@ async fn queries_and_ids_that_make_no_sense() {
         "/api/sessions/s/events?aftr=1",
         "/api/sessions/s/events?until=never",
         "/api/turns/%ff",
+        "/api/sessions/s?messages=true&messages=false",
     ] {
         served.get(path).await.refused("runtime.invalid_request");
     }
+    let twice = served.get("/api/usage?key=alice&day=2026-11-21&key=bob");
+    let report = twice.await.refused("runtime.invalid_request");
+    let message = "the query has the parameter `key` more than once";
+    assert_eq!(report["message"], message);
     let report = served.get("/api/sessions/s/events?aftr=1").await.json();
     assert!(report["hints"].to_string().contains("`after`"), "{report}");
     for path in [
