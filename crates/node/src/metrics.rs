@@ -6,12 +6,35 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::HashSet;
 
-/// Two texts that Prometheus reads as one: each ends with a mark, and only the last may.
+/// Two texts of OpenMetrics as one: each ends with a mark, and only the last may.
 pub(crate) fn one_text(mut first: String, second: &str) -> String {
     first.truncate(first.trim_end().trim_end_matches("# EOF").len());
     first.push_str(second);
     first
+}
+
+/// The same in the text format of Prometheus: there a counter is called by the name that its samples have, and
+/// neither units nor an end are told.
+pub(crate) fn classic_text(open_metrics: &str) -> String {
+    let counters: HashSet<&str> = open_metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+        .collect();
+    let mut classic = String::with_capacity(open_metrics.len());
+    for line in open_metrics.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("EOF" | "UNIT"), ..) => continue,
+            (Some("#"), Some(kind), Some(name), Some(rest)) if counters.contains(name) => {
+                classic.extend(["# ", kind, " ", name, "_total ", rest]);
+            }
+            _ => classic.push_str(line),
+        }
+        classic.push('\n');
+    }
+    classic
 }
 
 /// The counters of one node. They begin at zero with each process.
@@ -105,12 +128,27 @@ impl Metrics {
         }
     }
 
-    /// The text that Prometheus reads.
+    /// The text in the OpenMetrics format.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
             tracing::error!("the metrics could not be written");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::classic_text;
+
+    #[test]
+    fn the_classic_format_calls_counters_by_the_names_of_their_samples() {
+        let open_metrics = "# HELP a Some # UNIT.\n# TYPE a counter\na_total{m=\"# EOF\"} 1\n\
+            # HELP b_seconds Time.\n# TYPE b_seconds histogram\n# UNIT b_seconds seconds\n\
+            b_seconds_count 2\n# EOF\n";
+        let classic = "# HELP a_total Some # UNIT.\n# TYPE a_total counter\na_total{m=\"# EOF\"} 1\n\
+            # HELP b_seconds Time.\n# TYPE b_seconds histogram\nb_seconds_count 2\n";
+        assert_eq!(classic_text(open_metrics), classic);
     }
 }

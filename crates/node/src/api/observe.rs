@@ -11,6 +11,8 @@ use serde_json::json;
 
 /// The text format of Prometheus.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text";
+const OPEN_METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Whether the node answers. Needs no key and tells nothing else.
 pub(super) async fn health(_: Call) -> Answer {
@@ -38,8 +40,16 @@ pub(super) async fn doctor(call: Call) -> Answer {
     Ok(Json(call.node.doctor().await?).into_response())
 }
 
-/// Figures for Prometheus.
+/// Figures for Prometheus, as OpenMetrics to whoever accepts it by name.
 pub(super) async fn metrics(call: Call) -> Answer {
     let call = call.known_query(&[])?;
-    Ok(([(header::CONTENT_TYPE, METRICS)], call.node.metrics_text()).into_response())
+    let (kind, text) = match call.accepts(OPEN_METRICS) {
+        true => (OPEN_METRICS_TYPE, call.node.open_metrics_text()),
+        false => (METRICS, call.node.metrics_text()),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::VARY, header::ACCEPT.as_str()),
+    ];
+    Ok((headers, text).into_response())
 }

@@ -168,11 +168,17 @@ impl Node {
         doctor::examine(&self.inner).await
     }
 
-    /// What the node counted, for Prometheus.
+    /// What the node counted, in the OpenMetrics format.
     #[must_use]
-    pub fn metrics_text(&self) -> String {
+    pub fn open_metrics_text(&self) -> String {
         let own = self.inner.metrics.text();
         metrics::one_text(own, &self.inner.models.metrics_text())
+    }
+
+    /// The same in the text format of Prometheus, version 0.0.4.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        metrics::classic_text(&self.open_metrics_text())
     }
 
     /// The models of the manifest as they are now, by name.

@@ -167,6 +167,11 @@ fn node() -> Vec<Entry> {
     .done();
     let metrics = Operation::new("metrics", "Figures for Prometheus")
         .also("200", "text/plain", json!({ "type": "string" }))
+        .also(
+            "200",
+            "application/openmetrics-text",
+            json!({ "type": "string" }),
+        )
         .done();
     vec![
         ("/api/doctor", "get", doctor),

@@ -123,24 +123,46 @@ async fn the_node_describes_itself() {
     let health = served.get("/healthz").await.json();
     assert_eq!(health["status"], "ok");
     served.turn("t").await;
-    let metrics = served.get("/metrics").await;
-    assert!(
-        metrics
-            .head
-            .header("content-type")
-            .unwrap()
-            .starts_with("text/plain")
-    );
-    assert!(
-        metrics.body.contains("mainstay_turns_completed_total 1"),
-        "{}",
-        metrics.body
-    );
     let doctor = served.get("/api/doctor").await.json();
     assert!(
         doctor["checks"].is_array() && doctor["sound"].is_boolean(),
         "{doctor}"
     );
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn figures_come_in_the_format_that_is_accepted() {
+    let place = Place::new(SCRIPT);
+    let served = place.serve().await;
+    served.turn("t").await;
+    served.settled("t", "completed").await;
+    let classic = served.get("/metrics").await;
+    let kind = classic.head.header("content-type");
+    assert_eq!(kind, Some("text/plain; version=0.0.4; charset=utf-8"));
+    let line = served.line("GET", "/metrics");
+    let accept = "accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2";
+    let open = served.raw(format!("{line}{accept}\r\n\r\n")).await;
+    let kind = open.head.header("content-type");
+    let wanted = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(kind, Some(wanted));
+    let has = |text: &str, wanted: &str| text.lines().any(|line| line == wanted);
+    for (text, name) in [
+        (&classic.body, "mainstay_turns_completed_total"),
+        (&open.body, "mainstay_turns_completed"),
+    ] {
+        assert!(has(text, &format!("# TYPE {name} counter")), "{text}");
+        assert!(
+            has(text, &format!("# HELP {name} Turns that ended well.")),
+            "{text}"
+        );
+        assert!(has(text, "mainstay_turns_completed_total 1"), "{text}");
+    }
+    assert!(open.body.ends_with("\n# EOF\n"), "{}", open.body);
+    assert!(has(&open.body, "# UNIT mainstay_commit_seconds seconds"));
+    for mark in ["# EOF", "# UNIT"] {
+        assert!(!classic.body.contains(mark), "{}", classic.body);
+    }
     served.stop().await;
 }
 
