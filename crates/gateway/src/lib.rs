@@ -14,6 +14,7 @@ mod log;
 mod mail;
 mod meter;
 mod metrics;
+mod request_id;
 mod settings;
 mod telemetry;
 mod trace;
@@ -24,4 +25,5 @@ pub use http::{
     Caller, flow_report, is_below, lost, patience, router, routes, turned_away, unserved,
 };
 pub use ledger::{Ledger, LedgerError, UsageRow};
+pub use request_id::{request_id, request_id_and_random};
 pub use settings::{ModelInfo, Settings};

@@ -3,6 +3,7 @@
 use super::refusal::{Refusal, refuse};
 use super::room::{Claim, Room, UNIT};
 use super::said::{Said, text};
+use crate::request_id::request_id_and_random;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
@@ -149,17 +150,6 @@ impl Arrival {
         let pair = |name: &&'static str| Some((*name, self.text(name)?.to_owned()));
         names.iter().filter_map(pair).collect()
     }
-}
-
-/// A fresh id, which the log, the headers and the body of a failure share.
-pub(super) fn request_id() -> String {
-    request_id_and_random().0
-}
-
-/// The same, and its random half: each asking of the system for random bytes costs more than the rest of it.
-fn request_id_and_random() -> (String, u64) {
-    let id = uuid::Uuid::now_v7();
-    (format!("req_{}", id.simple()), id.as_u64_pair().1)
 }
 
 /// Where a body is put.

@@ -2,8 +2,9 @@
 
 use super::Shared;
 use super::answer::{json, unknown, usable};
-use super::arrival::{Caller, request_id};
+use super::arrival::Caller;
 use super::refusal::refuse;
+use crate::request_id::request_id;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;

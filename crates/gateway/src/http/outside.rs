@@ -1,8 +1,9 @@
 //! Who is told something before any route is reached: without a key, on a wrong path, at a wrong moment.
 
-use super::arrival::{discard, request_id};
+use super::arrival::discard;
 use super::refusal::{Refusal, refuse};
 use super::{dialect_of, routes};
+use crate::request_id::request_id;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;

@@ -7,12 +7,14 @@ use crate::ModelCall;
 use crate::inference::{Calling, Said};
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::http::header;
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::IntoResponse;
 use futures_util::stream::unfold;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::time::Instant;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Every model, by name.
 pub(super) async fn list(call: Call) -> Answer {
@@ -20,11 +22,23 @@ pub(super) async fn list(call: Call) -> Answer {
     Ok(Json(call.node.models()).into_response())
 }
 
-/// Asks a model.
+/// Asks a model. Its id is told whatever comes of it, because the log and the trace have it.
 pub(super) async fn call(call: Call) -> Answer {
+    let id = mainstay_gateway::request_id();
+    let answer = ask(call, id.clone()).await;
+    let mut answer = answer.map_err(|problem| problem.header(REQUEST_ID, &id))?;
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        answer.headers_mut().insert(REQUEST_ID, id);
+    }
+    Ok(answer)
+}
+
+async fn ask(call: Call, request_id: String) -> Answer {
     let began = Instant::now();
     let call = call.known_query(&[])?;
     let patience = mainstay_gateway::patience(call.request.headers()).map_err(Problem::invalid)?;
+    let trace_parent = call.request.headers().get("traceparent");
+    let trace_parent = trace_parent.and_then(|value| Some(value.to_str().ok()?.to_owned()));
     let is_stream = call.accepts(sse::MEDIA_TYPE);
     let model = call.text("model").to_owned();
     let Call { node, request, .. } = call;
@@ -36,6 +50,8 @@ pub(super) async fn call(call: Call) -> Answer {
         Some(value) => Some(value.as_u64().filter(|most| *most > 0).ok_or_else(rule)?),
     };
     let question = ModelCall {
+        request_id,
+        trace_parent,
         model,
         input: fields.require_string("input")?,
         system: fields.take_string("system")?,

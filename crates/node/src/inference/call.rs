@@ -15,6 +15,10 @@ use std::time::Duration;
 /// A question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelCall {
+    /// By which the log and the trace tell of it.
+    pub request_id: String,
+    /// The caller's own span (`traceparent`).
+    pub trace_parent: Option<String>,
     /// The model, as the manifest names it.
     pub model: String,
     /// What is asked.
@@ -104,8 +108,10 @@ impl Calling {
             attempt: 0,
             hops: 0,
         };
+        let mut flow = Flow::new(gateway, ask, provider_call);
+        flow.named(&call.request_id, call.trace_parent.as_deref());
         let mut calling = Self {
-            flow: Flow::new(gateway, ask, provider_call),
+            flow,
             asked: call.model.clone(),
             assembly: Assembly::default(),
         };

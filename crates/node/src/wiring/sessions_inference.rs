@@ -2,7 +2,7 @@
 //! everybody else. The session repeats what failed, because it writes down that it does.
 
 use mainstay_contract::{Coded, ErrorReport, Usd};
-use mainstay_gateway::{Flow, FlowError, Gateway};
+use mainstay_gateway::{Flow, FlowError, Gateway, request_id_and_random};
 use mainstay_inference::{
     Ask, Assembly, Event, InferenceError, Origin, ProviderCall, ResponseProblem, Spender,
     estimate_tokens,
@@ -27,6 +27,7 @@ pub(crate) async fn ask_model(
     asked: &Asked<'_>,
     on_text: &mut (dyn FnMut(&str) + Send),
 ) -> Result<ModelAnswer, Box<ErrorReport>> {
+    let (request_id, random) = request_id_and_random();
     let request = Arc::new(turn_request(asked.model, asked.request));
     let ask = Ask {
         model: Arc::from(asked.model),
@@ -43,7 +44,7 @@ pub(crate) async fn ask_model(
         deadline: None,
         patience: None,
         is_retried: false,
-        random: uuid::Uuid::now_v7().as_u64_pair().1,
+        random,
     };
     let call = ProviderCall {
         request,
@@ -52,6 +53,7 @@ pub(crate) async fn ask_model(
         hops: 0,
     };
     let mut flow = Flow::new(gateway, ask, call);
+    flow.named(&request_id, None);
     let origin = Origin {
         model: asked.model.to_owned(),
         ..Origin::default()
