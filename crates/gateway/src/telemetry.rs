@@ -11,9 +11,10 @@ use opentelemetry::trace::{
     SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceId,
     TraceState, Tracer, TracerProvider,
 };
-use opentelemetry::{Context, KeyValue, StringValue, Value};
+use opentelemetry::{Context, Key, KeyValue, StringValue, Value};
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::{EnvResourceDetector, ResourceDetector};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use std::sync::Arc;
 
@@ -81,7 +82,9 @@ impl Telemetry {
             .with_http()
             .with_http_client(http)
             .build()?;
-        let resource = Resource::builder().with_service_name(SCOPE).build();
+        let resource = Resource::builder()
+            .with_service_name(service_name())
+            .build();
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_resource(resource)
@@ -150,6 +153,18 @@ impl Telemetry {
             attempt.ended.unwrap_or(trace.ended),
         );
     }
+}
+
+/// What the environment calls the service: `OTEL_SERVICE_NAME`, or else `service.name` among
+/// `OTEL_RESOURCE_ATTRIBUTES`.
+fn service_name() -> Value {
+    let own = std::env::var("OTEL_SERVICE_NAME").ok();
+    let own = own.filter(|name| !name.is_empty()).map(Value::from);
+    let among_others = || {
+        let others = EnvResourceDetector::new().detect();
+        others.get(&Key::from_static_str("service.name"))
+    };
+    own.or_else(among_others).unwrap_or_else(|| SCOPE.into())
 }
 
 /// What the request asks for, as far as it says nothing of its content.
