@@ -4,6 +4,7 @@ use crate::deadline::{self, Deadline};
 use crate::flow::FlowError;
 use crate::gateway::Gateway;
 use crate::mail::{Directive, Receiver};
+use crate::trace::{FlowTrace, Question};
 use futures_util::FutureExt;
 use mainstay_inference::{
     Ask, AttemptId, EmbeddingRequest, Embeddings, Ending, FlightId, GateError, InferenceError,
@@ -15,18 +16,33 @@ use std::time::Instant;
 
 const BROKEN: &str = "the provider's adapter broke a promise";
 
-/// A flight that leaves when it is dropped before its end.
-struct Leaving<'a> {
-    gateway: &'a Gateway,
-    flight: FlightId,
-    is_over: bool,
+/// How a request for vectors is called: its id, and the caller's own span (`traceparent`).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named<'a> {
+    pub(crate) request_id: &'a str,
+    pub(crate) parent: Option<&'a str>,
 }
 
-impl Drop for Leaving<'_> {
+/// A request on its way. Dropping it before its end is leaving.
+struct Flight<'a> {
+    gateway: &'a Gateway,
+    id: FlightId,
+    request: Arc<EmbeddingRequest>,
+    request_id: &'a str,
+    /// What it is likely to be, where the provider counts nothing.
+    estimated: Tokens,
+    made: Option<Embeddings>,
+    ending: Option<Ending>,
+    /// Absent where nobody wants to be told.
+    trace: Option<Box<FlowTrace>>,
+}
+
+impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        if !self.is_over {
+        self.tell_trace();
+        if self.ending.is_none() {
             let came = Tokens::default();
-            let flight = self.flight;
+            let flight = self.id;
             self.gateway.tell(Input::Left { flight, came });
         }
     }
@@ -37,10 +53,11 @@ impl Gateway {
     ///
     /// # Errors
     /// How the request failed.
-    pub async fn embed(
+    pub(crate) async fn embed(
         &self,
         ask: Ask,
         request: Arc<EmbeddingRequest>,
+        named: Named<'_>,
     ) -> Result<(Embeddings, Success), FlowError> {
         let estimated = Tokens {
             input: ask.input_tokens,
@@ -48,23 +65,32 @@ impl Gateway {
         };
         let began = Instant::now();
         let deadline = Deadline::of(self, &ask);
-        let (flight, mut mail) = self.ask(ask);
-        let mut leaving = Leaving {
+        let trace = self.telemetry().map(|_| {
+            let mut trace = Box::new(FlowTrace::new(ask.spender.key.clone()));
+            trace.named(named.request_id, named.parent);
+            trace
+        });
+        let (id, mut mail) = self.ask(ask);
+        let mut flight = Flight {
             gateway: self,
-            flight,
-            is_over: false,
+            id,
+            request,
+            request_id: named.request_id,
+            estimated,
+            made: None,
+            ending: None,
+            trace,
         };
-        let mut made = None;
         let ending = tokio::select! {
             biased;
-            ending = self.follow(&mut mail, &request, estimated, &mut made) => ending,
+            ending = flight.follow(&mut mail) => ending,
             deadline = deadline::over(deadline) => {
-                self.expire(flight, deadline, &request.model);
-                self.follow(&mut mail, &request, estimated, &mut made).await
+                flight.expire(deadline);
+                flight.follow(&mut mail).await
             }
         };
-        leaving.is_over = ending.is_some();
-        match (ending, made) {
+        flight.ending.clone_from(&ending);
+        match (ending, flight.made.take()) {
             (Some(Ok(success)), Some(embeddings)) => {
                 self.metrics().took(&success.deployment, began.elapsed());
                 Ok((embeddings, success))
@@ -73,65 +99,74 @@ impl Gateway {
             (Some(Ok(_)) | None, _) => Err(Box::new(GateError::internal(BROKEN, began.elapsed()))),
         }
     }
+}
 
+impl Flight<'_> {
     /// Does what the gate asks for until it says how the flight ended; nothing where the gate has gone.
-    async fn follow(
-        &self,
-        mail: &mut Receiver,
-        request: &Arc<EmbeddingRequest>,
-        estimated: Tokens,
-        made: &mut Option<Embeddings>,
-    ) -> Option<Ending> {
+    async fn follow(&mut self, mail: &mut Receiver) -> Option<Ending> {
         loop {
             match mail.recv().await? {
                 Directive::Call {
                     attempt,
                     deployment,
                     ..
-                } => {
-                    let new = self.vectors(attempt, &deployment, request, estimated).await;
-                    *made = new.or(made.take());
-                }
+                } => self.call(attempt, &deployment).await,
                 Directive::Cancel(_) => {}
                 Directive::Finish(ending) => return Some(ending),
             }
         }
     }
 
-    fn expire(&self, flight: FlightId, deadline: Deadline, model: &str) {
-        self.tell(Input::Expired {
-            flight,
+    fn expire(&self, deadline: Deadline) {
+        self.gateway.tell(Input::Expired {
+            flight: self.id,
             came: Tokens::default(),
-            error: deadline.passed(model, false),
+            error: deadline.passed(&self.request.model, false),
         });
     }
 
-    async fn vectors(
-        &self,
-        attempt: AttemptId,
-        deployment: &str,
-        request: &Arc<EmbeddingRequest>,
-        estimated: Tokens,
-    ) -> Option<Embeddings> {
-        let made = match self.provider(deployment) {
+    async fn call(&mut self, attempt: AttemptId, deployment: &Arc<str>) {
+        if let Some(trace) = &mut self.trace {
+            trace.attempt_began(attempt.number, deployment, &self.gateway.settings());
+        }
+        let made = match self.gateway.provider(deployment) {
             Some(provider) => {
-                let call = AssertUnwindSafe(provider.embed(Arc::clone(request)));
+                let call = AssertUnwindSafe(provider.embed(Arc::clone(&self.request)));
                 call.catch_unwind().await.unwrap_or_else(|_| Err(broken()))
             }
             None => Err(broken()),
         };
-        let (outcome, made) = match made {
+        let outcome = match made {
             Ok(embeddings) => {
-                let tokens = embeddings.tokens.or(Some(estimated));
-                (Outcome::Answered { tokens }, Some(embeddings))
+                let tokens = embeddings.tokens.or(Some(self.estimated));
+                if let Some(trace) = &mut self.trace {
+                    trace.response = Some((String::new(), embeddings.model.clone()));
+                }
+                self.made = Some(embeddings);
+                Outcome::Answered { tokens }
             }
             Err(error) => {
+                let log = self.gateway.log();
+                log.call(self.request_id, deployment, attempt.number, &error);
                 let tokens = Tokens::default();
-                (Outcome::Failed { error, tokens }, None)
+                Outcome::Failed { error, tokens }
             }
         };
-        self.tell(Input::Ended { attempt, outcome });
-        made
+        if let Some(trace) = &mut self.trace {
+            trace.attempt_ended(attempt.number, &outcome);
+        }
+        self.gateway.tell(Input::Ended { attempt, outcome });
+    }
+
+    /// Tells the trace, where somebody wants it.
+    fn tell_trace(&mut self) {
+        let (Some(mut trace), Some(telemetry)) = (self.trace.take(), self.gateway.telemetry())
+        else {
+            return;
+        };
+        let settings = self.gateway.settings();
+        trace.over(self.ending.as_ref(), &self.request.model, &settings);
+        telemetry.request(&trace, Question::Embeddings(&self.request));
     }
 }
 

@@ -4,10 +4,10 @@ use crate::deadline::{self, Deadline};
 use crate::gateway::Gateway;
 use crate::mail::{Directive, Receiver};
 use crate::meter::Meter;
-use crate::trace::FlowTrace;
+use crate::trace::{FlowTrace, Question};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use mainstay_contract::{Coded, Timestamp, Usd};
+use mainstay_contract::{Timestamp, Usd};
 use mainstay_inference::{
     Answer, Answering, Ask, Assembly, AssemblyError, AttemptId, BoxFuture, Ending, Event,
     FailureClass, FinishReason, FlightId, GateError, InferenceError, Input, Origin, Outcome, Piece,
@@ -16,7 +16,7 @@ use mainstay_inference::{
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 /// How a flow fails.
 pub type FlowError = Box<GateError>;
@@ -95,7 +95,7 @@ impl Flow {
             fallback.any(|fallback| fallback.on.contains(&FailureClass::ContentFiltered));
         let trace = gateway
             .telemetry()
-            .map(|_| Box::new(FlowTrace::new("chat", ask.spender.key.clone())));
+            .map(|_| Box::new(FlowTrace::new(ask.spender.key.clone())));
         let (id, mail) = gateway.ask(ask);
         Self {
             gateway: gateway.clone(),
@@ -121,7 +121,7 @@ impl Flow {
     pub fn named(&mut self, request_id: &str, parent: Option<&str>) {
         request_id.clone_into(&mut self.request_id);
         if let Some(trace) = &mut self.trace {
-            trace.parent = parent.map(str::to_owned);
+            trace.named(request_id, parent);
         }
     }
 
@@ -150,11 +150,7 @@ impl Flow {
                 Opened::Failed { error, tokens } => {
                     let log = self.gateway.log();
                     log.call(&self.request_id, &deployment, attempt.number, &error);
-                    if let Some(trace) = &mut self.trace {
-                        trace.attempt_ended(attempt.number, Some(error.code().to_string()));
-                    }
-                    let outcome = Outcome::Failed { error, tokens };
-                    self.gateway.tell(Input::Ended { attempt, outcome });
+                    self.attempt_ended(attempt, Outcome::Failed { error, tokens });
                 }
                 Opened::Begun {
                     answering,
@@ -227,8 +223,16 @@ impl Flow {
             },
         };
         current.answering = None;
-        self.gateway.tell(Input::Ended { attempt, outcome });
+        self.attempt_ended(attempt, outcome);
         self.ended().await.map(|_| None)
+    }
+
+    /// Tells the gate and the trace how a call ended.
+    fn attempt_ended(&mut self, attempt: AttemptId, outcome: Outcome) {
+        if let Some(trace) = &mut self.trace {
+            trace.attempt_ended(attempt.number, &outcome);
+        }
+        self.gateway.tell(Input::Ended { attempt, outcome });
     }
 
     /// How the gate says that the flight ended.
@@ -310,27 +314,10 @@ impl Flow {
         else {
             return;
         };
-        trace.ended = SystemTime::now();
-        trace.request_id = std::mem::take(&mut self.request_id);
-        match &self.ending {
-            Some(Ok(success)) => {
-                trace.deployment = Some(Arc::clone(&success.deployment));
-                (trace.tokens, trace.usd) = (success.tokens, success.usd);
-            }
-            Some(Err(error)) => {
-                trace.deployment.clone_from(&error.deployment);
-                (trace.tokens, trace.usd) = (error.tokens, error.usd);
-                trace.code = Some(error.error.code().to_string());
-            }
-            None => trace.code = Some("cancelled".to_owned()),
-        }
+        let question = Question::Chat(&self.call.request);
         let settings = self.gateway.settings();
-        let config = trace
-            .deployment
-            .as_ref()
-            .and_then(|name| settings.gate.deployments.get(name));
-        trace.provider = config.map(|config| config.provider.to_string());
-        telemetry.request(&trace, &self.call.request);
+        trace.over(self.ending.as_ref(), question.model(), &settings);
+        telemetry.request(&trace, question);
     }
 
     /// Ends because the caller's time is over. What came is paid for; the provider is not to blame.
@@ -367,7 +354,7 @@ impl Flow {
                 let answers_filter = self.answers_filter;
                 let name = Arc::clone(&deployment);
                 if let Some(trace) = &mut self.trace {
-                    trace.attempt_began(attempt.number, &name);
+                    trace.attempt_began(attempt.number, &name, &self.gateway.settings());
                 }
                 self.opening.push(Box::pin(async move {
                     let opened = open(provider, &name, call, meter, answers_filter).await;

@@ -5,8 +5,8 @@
 //! Traces are sent where the standard variables say (`OTEL_EXPORTER_OTLP_ENDPOINT` or
 //! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`), as protobuf over HTTP, and nowhere without them.
 
-use crate::trace::{AttemptTrace, FlowTrace};
-use mainstay_inference::{FinishReason, Request, Tokens};
+use crate::trace::{AttemptTrace, FlowTrace, Question};
+use mainstay_inference::{EmbeddingEncoding, EmbeddingRequest, FinishReason, Request, Tokens};
 use opentelemetry::trace::{
     SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceId,
     TraceState, Tracer, TracerProvider,
@@ -103,18 +103,19 @@ impl Telemetry {
     }
 
     /// Tells of a request that is over.
-    pub(crate) fn request(&self, trace: &FlowTrace, request: &Request) {
+    pub(crate) fn request(&self, trace: &FlowTrace, question: Question<'_>) {
         let parent = trace.parent.as_deref().and_then(remote);
         let parent = parent.map_or_else(Context::new, |parent| {
             Context::new().with_remote_span_context(parent)
         });
-        let mut attributes = asked(request);
+        let mut attributes = asked(question);
         attributes.extend(answered(trace));
+        attributes.extend(usage(question, trace.tokens));
         if let Some(key) = &trace.key {
             attributes.push(text("mainstay.key", key));
         }
         attributes.push(text("mainstay.request_id", &trace.request_id));
-        let name = format!("{} {}", trace.operation, request.model);
+        let name = format!("{} {}", question.operation(), question.model());
         let span = SpanBuilder::from_name(name)
             .with_kind(SpanKind::Server)
             .with_start_time(trace.started)
@@ -122,7 +123,7 @@ impl Telemetry {
         let span = self.tracer.build_with_context(span, &parent);
         let context = parent.with_span(span);
         for attempt in &trace.attempts {
-            self.attempt(trace, attempt, &context);
+            self.attempt(trace, attempt, question, &context);
         }
         let span = context.span();
         if let Some(code) = &trace.code {
@@ -131,16 +132,29 @@ impl Telemetry {
         span.end_with_timestamp(trace.ended);
     }
 
-    fn attempt(&self, trace: &FlowTrace, attempt: &AttemptTrace, context: &Context) {
+    fn attempt(
+        &self,
+        trace: &FlowTrace,
+        attempt: &AttemptTrace,
+        question: Question<'_>,
+        context: &Context,
+    ) {
+        let operation = question.operation();
         let mut attributes = vec![
-            text("gen_ai.operation.name", trace.operation),
-            text("gen_ai.request.model", &attempt.deployment),
+            text("gen_ai.operation.name", operation),
+            text("gen_ai.request.model", &attempt.model),
+            text("mainstay.model", &attempt.deployment),
             KeyValue::new("mainstay.attempt", i64::from(attempt.number)),
         ];
-        if let Some(code) = &attempt.code {
-            attributes.push(text("error.type", code));
+        attributes.extend(provided(attempt.provider.as_deref()));
+        if let Some(tokens) = attempt.tokens {
+            attributes.extend(usage(question, tokens));
         }
-        let span = SpanBuilder::from_name(format!("{} {}", trace.operation, attempt.deployment))
+        match &attempt.code {
+            Some(code) => attributes.push(text("error.type", code)),
+            None => attributes.extend(response(trace)),
+        }
+        let span = SpanBuilder::from_name(format!("{operation} {}", attempt.model))
             .with_kind(SpanKind::Client)
             .with_start_time(attempt.started)
             .with_attributes(attributes);
@@ -167,10 +181,34 @@ fn service_name() -> Value {
     own.or_else(among_others).unwrap_or_else(|| SCOPE.into())
 }
 
-/// What the request asks for, as far as it says nothing of its content.
-fn asked(request: &Request) -> Vec<KeyValue> {
+/// What is asked for, as far as it says nothing of its content.
+fn asked(question: Question<'_>) -> Vec<KeyValue> {
+    let mut attributes = vec![
+        text("gen_ai.operation.name", question.operation()),
+        text("gen_ai.request.model", question.model()),
+    ];
+    attributes.extend(match question {
+        Question::Chat(request) => sampling(request),
+        Question::Embeddings(request) => vectors(request),
+    });
+    attributes
+}
+
+fn vectors(request: &EmbeddingRequest) -> Vec<KeyValue> {
+    let encoding = match request.encoding {
+        EmbeddingEncoding::Float => "float",
+        EmbeddingEncoding::Base64 => "base64",
+    };
+    let mut attributes = vec![list("gen_ai.request.encoding_formats", encoding)];
+    let dimensions = request.dimensions.map(integer);
+    attributes
+        .extend(dimensions.map(|count| KeyValue::new("gen_ai.embeddings.dimension.count", count)));
+    attributes
+}
+
+fn sampling(request: &Request) -> Vec<KeyValue> {
     let sampling = &request.sampling;
-    let mut attributes = vec![text("gen_ai.request.model", &request.model)];
+    let mut attributes = Vec::new();
     let mut number = |name: &'static str, value: Option<f64>| {
         attributes.extend(value.map(|value| KeyValue::new(name, value)));
     };
@@ -197,32 +235,49 @@ fn asked(request: &Request) -> Vec<KeyValue> {
 
 /// What came of it.
 fn answered(trace: &FlowTrace) -> Vec<KeyValue> {
-    let Tokens { input, output, .. } = trace.tokens;
-    let mut attributes = vec![
-        text("gen_ai.operation.name", trace.operation),
-        KeyValue::new("gen_ai.usage.input_tokens", integer(input)),
-        KeyValue::new("gen_ai.usage.output_tokens", integer(output)),
-        text("mainstay.cost_usd", &trace.usd.to_string()),
-    ];
-    if let Some(provider) = &trace.provider {
-        attributes.push(text("gen_ai.provider.name", provider_name(provider)));
-    }
+    let mut attributes = vec![text("mainstay.cost_usd", &trace.usd.to_string())];
+    attributes.extend(provided(trace.provider.as_deref()));
     if let Some(deployment) = &trace.deployment {
         attributes.push(text("mainstay.model", deployment));
     }
-    if let Some((id, model)) = &trace.response {
-        attributes.push(text("gen_ai.response.id", id));
-        attributes.push(text("gen_ai.response.model", model));
+    if trace.is_kept {
+        attributes.push(KeyValue::new("mainstay.cache_hit", true));
     }
-    if let Some(reason) = trace.reason {
-        let reasons = vec![StringValue::from(reason_name(reason))];
-        let reasons = Value::Array(reasons.into());
-        attributes.push(KeyValue::new("gen_ai.response.finish_reasons", reasons));
-    }
+    attributes.extend(response(trace));
     if let Some(code) = &trace.code {
         attributes.push(text("error.type", code));
     }
     attributes
+}
+
+/// What was counted. Vectors are no tokens.
+fn usage(question: Question<'_>, tokens: Tokens) -> Vec<KeyValue> {
+    let Tokens { input, output, .. } = tokens;
+    let mut attributes = vec![KeyValue::new("gen_ai.usage.input_tokens", integer(input))];
+    if let Question::Chat(_) = question {
+        let output = integer(output);
+        attributes.push(KeyValue::new("gen_ai.usage.output_tokens", output));
+    }
+    attributes
+}
+
+/// What the provider tells of its answer.
+fn response(trace: &FlowTrace) -> Vec<KeyValue> {
+    let mut attributes = Vec::new();
+    if let Some((id, model)) = &trace.response {
+        let told = [("gen_ai.response.id", id), ("gen_ai.response.model", model)];
+        let told = told.into_iter().filter(|(_, value)| !value.is_empty());
+        attributes.extend(told.map(|(name, value)| text(name, value)));
+    }
+    if let Some(reason) = trace.reason {
+        let reason = reason_name(reason);
+        attributes.push(list("gen_ai.response.finish_reasons", reason));
+    }
+    attributes
+}
+
+fn provided(provider: Option<&str>) -> Option<KeyValue> {
+    provider.map(|provider| text("gen_ai.provider.name", provider_name(provider)))
 }
 
 /// The name of a provider by the conventions.
@@ -269,6 +324,12 @@ fn remote(header: &str) -> Option<SpanContext> {
 
 fn text(name: &'static str, value: &str) -> KeyValue {
     KeyValue::new(name, value.to_owned())
+}
+
+/// A list of one.
+fn list(name: &'static str, value: &'static str) -> KeyValue {
+    let values = vec![StringValue::from(value)];
+    KeyValue::new(name, Value::Array(values.into()))
 }
 
 fn integer(value: u64) -> i64 {

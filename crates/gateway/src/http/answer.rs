@@ -6,6 +6,7 @@ use super::cache::{self, CacheKey, Keeper, Told, Wish};
 use super::headers::{ATTEMPTS, CACHE, COST, MODEL, WARNING};
 use super::refusal::{Refusal, mark, refuse};
 use super::{Shared, apart};
+use crate::trace::{FlowTrace, Question};
 use crate::{Flow, FlowError, Gateway, ModelInfo, Settings, Start};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -48,6 +49,7 @@ pub(super) async fn answer(
         Err(response) => return *response,
     };
     if let Some(kept) = asked.kept() {
+        asked.trace_kept(&kept);
         return asked.again(kept);
     }
     let mut flow = Flow::new(&asked.shared.gateway, asked.ask(), asked.call());
@@ -173,6 +175,19 @@ impl Asked {
         let kept = self.shared.cache.get(&key)?;
         gateway.metrics().cache_hits.inc();
         Some(kept)
+    }
+
+    /// Traces a request whose answer was kept.
+    fn trace_kept(&self, told: &Told) {
+        let gateway = &self.shared.gateway;
+        let Some(telemetry) = gateway.telemetry() else {
+            return;
+        };
+        let mut trace = FlowTrace::new(self.arrival.caller.key.clone());
+        let parent = self.arrival.text("traceparent");
+        trace.named(&self.arrival.request_id, parent);
+        trace.given_again(&told.deployment, &self.request.model, &gateway.settings());
+        telemetry.request(&trace, Question::Chat(&self.request));
     }
 
     fn ask(&self) -> Ask {

@@ -5,6 +5,7 @@ use super::arrival::Arrival;
 use super::headers::{COST, MODEL};
 use super::refusal::{Refusal, refuse};
 use super::{Shared, apart};
+use crate::embed::Named;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use mainstay_inference::{Ask, Dialect, EmbeddingInput, EmbeddingRequest, estimate_text};
@@ -38,7 +39,12 @@ async fn answer(shared: &Shared, arrival: &Arrival) -> Result<Response, Box<Refu
         random: arrival.random,
     };
     let request: Arc<EmbeddingRequest> = Arc::new(request);
-    let made = shared.gateway.embed(ask, Arc::clone(&request)).await;
+    let named = Named {
+        request_id: &arrival.request_id,
+        parent: arrival.text("traceparent"),
+    };
+    let made = shared.gateway.embed(ask, Arc::clone(&request), named);
+    let made = made.await;
     let (embeddings, success) = made.map_err(|error| {
         let log = shared.gateway.log();
         log.request(&arrival.request_id, &request.model, &error);
