@@ -70,6 +70,8 @@ pub enum ResponseProblem {
     DuplicateToolId,
     /// A tool call lacks a part.
     IncompleteToolCall,
+    /// The model ended it without an answer, with a reason of the provider's: a call that it could not write, most often.
+    BrokenOff,
     /// It is larger than accepted.
     TooLarge,
     /// It has another content type, or no content.

@@ -89,6 +89,9 @@ pub enum DecodeError {
     /// It is not JSON, or of another shape.
     #[error("{0}")]
     Malformed(String),
+    /// The model ended it without an answer, for a reason of the provider's.
+    #[error("{0}")]
+    BrokenOff(String),
     /// The stream ended before the dialect's own end.
     #[error("the stream ended before its end")]
     Cut,

@@ -124,6 +124,11 @@ impl InferenceError {
     #[must_use]
     pub const fn circuit_class(&self) -> CircuitClass {
         match self {
+            // That lies with the question; the next may be answered.
+            Self::BadResponse {
+                problem: ResponseProblem::BrokenOff,
+                ..
+            } => CircuitClass::None,
             Self::ServerError { .. }
             | Self::Timeout { .. }
             | Self::NetworkError { .. }

@@ -341,6 +341,7 @@ impl HttpAnswering {
                 return stream_fault(self.provider().origin(answering), value, cleaner);
             }
             DecodeError::Malformed(_) => ResponseProblem::Malformed,
+            DecodeError::BrokenOff(_) => ResponseProblem::BrokenOff,
             DecodeError::Cut => ResponseProblem::CutStream,
             DecodeError::DuplicateToolId(_) => ResponseProblem::DuplicateToolId,
             DecodeError::IncompleteToolCall => ResponseProblem::IncompleteToolCall,

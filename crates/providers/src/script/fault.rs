@@ -95,6 +95,7 @@ pub(super) const PROBLEMS: &[(&str, ResponseProblem)] = &[
     ("error_body", ResponseProblem::ErrorBody),
     ("duplicate_tool_id", ResponseProblem::DuplicateToolId),
     ("incomplete_tool_call", ResponseProblem::IncompleteToolCall),
+    ("broken_off", ResponseProblem::BrokenOff),
     ("too_large", ResponseProblem::TooLarge),
     ("not_an_answer", ResponseProblem::NotAnAnswer),
 ];

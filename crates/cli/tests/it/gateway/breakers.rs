@@ -60,6 +60,17 @@ async fn one_call_alone_tries_it_again() {
     gate.chat("m").await.ok();
 }
 
+/// One caller's question that no model can answer is not everybody's outage.
+#[tokio::test]
+async fn an_answer_that_the_model_broke_off_opens_no_breaker() {
+    let more = "retry: {max: 0}, breaker: {failures: 1, window: 60s, open_for: 60s}";
+    let gate = Gate::open(&model("m", "gemini", "abort", more));
+    for _ in 0..3 {
+        gate.chat("m").await.failed("inference.bad_response", 502);
+    }
+    assert_eq!(gate.upstream.hits("abort"), 3);
+}
+
 #[tokio::test]
 async fn a_probe_that_hangs_keeps_the_others_out() {
     let slow = "retry: {max: 0}, timeout: {first_token: 300ms, total: 300ms}, \

@@ -263,5 +263,5 @@ fn malformed(error: &serde_json::Error) -> DecodeError {
 
 fn failed(reason: &str, message: &str) -> DecodeError {
     let text = format!("the model ended with {reason}: {message}");
-    DecodeError::Malformed(text.trim_end_matches([' ', ':']).to_owned())
+    DecodeError::BrokenOff(text.trim_end_matches([' ', ':']).to_owned())
 }

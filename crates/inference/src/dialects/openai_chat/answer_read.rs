@@ -218,9 +218,13 @@ pub(super) fn finish_reason(word: &str, has_calls: bool) -> Result<FinishReason,
         "length" | "max_tokens" | "model_length" => Ok(FinishReason::Length),
         "content_filter" => Ok(FinishReason::ContentFilter),
         "insufficient_system_resource" => Err(broken_off(word, "server_overloaded")),
-        "abort" | "aborted" | "cancelled" | "canceled" | "error" | "function_call_filter" => {
+        "abort" | "aborted" | "cancelled" | "canceled" | "error" => {
             Err(broken_off(word, "server_error"))
         }
+        // Gemini's, behind its own server for this dialect.
+        "function_call_filter" => Err(DecodeError::BrokenOff(format!(
+            "the model ended with {word}"
+        ))),
         _ if has_calls => Ok(FinishReason::ToolCalls),
         _ => Ok(FinishReason::Stop),
     }

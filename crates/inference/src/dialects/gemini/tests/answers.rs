@@ -88,7 +88,7 @@ fn every_reason_is_known() {
     ] {
         for parts in [text(), json!([])] {
             let read = read(&answer(parts, name));
-            assert!(matches!(read, Err(DecodeError::Malformed(text)) if text.contains(name)));
+            assert!(matches!(read, Err(DecodeError::BrokenOff(text)) if text.contains(name)));
         }
     }
     let unsaid = read(&answer(text(), "FINISH_REASON_UNSPECIFIED"));

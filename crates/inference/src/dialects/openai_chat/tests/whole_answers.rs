@@ -134,13 +134,15 @@ fn an_answer_that_broke_off_is_none() {
         "canceled",
         "error",
         "insufficient_system_resource",
-        "function_call_filter: MALFORMED_FUNCTION_CALL",
     ] {
         for message in [&json!({"content": "half"}), &call] {
             let broken = read(&of_message(message.clone(), json!(word)));
             assert!(matches!(broken, Err(DecodeError::Fault(_))), "{word}");
         }
     }
+    let word = "function_call_filter: MALFORMED_FUNCTION_CALL";
+    let broken = read(&of_message(call.clone(), json!(word)));
+    assert!(matches!(broken, Err(DecodeError::BrokenOff(text)) if text.contains(word)));
     let silent = Err(DecodeError::Malformed(
         "the answer ended without saying why".to_owned(),
     ));
