@@ -9,6 +9,7 @@ use crate::embed::Named;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use mainstay_inference::{Ask, Dialect, EmbeddingInput, EmbeddingRequest, estimate_text};
+use serde_json::Value;
 use std::sync::Arc;
 
 pub(super) async fn embeddings(State(shared): State<Shared>, request: Request) -> Response {
@@ -62,8 +63,13 @@ async fn read(arrival: &Arrival) -> Result<(EmbeddingRequest, u64), Box<Refusal>
     let body = arrival.body.clone();
     let reading = move || {
         let request = mainstay_inference::read_embedding_request(&body)?;
-        let tokens = request.inputs.iter().map(tokens).sum();
-        Ok((request, tokens))
+        let inputs: u64 = request.inputs.iter().map(tokens).sum();
+        // Nobody knows what a provider makes of these.
+        let extra = match request.extra.is_empty() {
+            true => 0,
+            false => estimate_text(&Value::Object(request.extra.clone()).to_string()),
+        };
+        Ok((request, inputs.saturating_add(extra)))
     };
     let read = apart::read(arrival.body.clone(), reading).await;
     let read = read.map_err(|report| Refusal::of(&report))?;

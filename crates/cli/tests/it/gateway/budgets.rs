@@ -182,6 +182,15 @@ async fn nobody_asks_for_more_than_was_reserved() {
         let told = gate.post(route, &body).await;
         told.failed("inference.budget_exceeded", 402);
     }
+    let vectors = json!({"model": "m", "input": "x", "unheard_of": "words ".repeat(10_000)});
+    let vectors = gate
+        .server
+        .client()
+        .post(format!("{}/v1/embeddings", gate.server.url))
+        .json(&vectors);
+    let vectors = gate.shown(vectors, &gate.server.key);
+    let told = gate.send(Route::Chat, vectors).await;
+    told.failed("inference.budget_exceeded", 402);
     assert_eq!(gate.upstream.hits("ok"), 0);
     gate.post(Route::Chat, &bound("m")).await.ok();
 }
