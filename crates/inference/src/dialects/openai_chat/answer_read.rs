@@ -3,7 +3,7 @@
 use super::super::openai::{CallIds, Content, Text, fault_in, malformed, signature_of};
 use super::details;
 use super::message_read::opaque;
-use super::thoughts::Block;
+use super::thoughts::{self, Block};
 use super::usage::Usage;
 use crate::{Answer, DecodeError, FinishReason, Part, Request, ToolCall};
 use serde::Deserialize;
@@ -132,7 +132,10 @@ fn parts(message: WireMessage<'_>, mut ids: CallIds) -> Result<Vec<Part>, Decode
     let mut parts = Vec::new();
     match message.reasoning_blocks {
         Some(blocks) => parts.extend(blocks.into_iter().map(Block::into_part)),
-        None => parts.extend(details::thoughts(details, thought)),
+        None => {
+            let thought = (!thought.is_empty()).then(|| thoughts::plain(thought));
+            parts.extend(details::thoughts(details, thought));
+        }
     }
     if !content.text.is_empty() {
         parts.push(Part::text(content.text));

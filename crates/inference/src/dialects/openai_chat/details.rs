@@ -4,7 +4,6 @@
 //! wire's, and only this wire gets it back.
 
 use super::super::proof;
-use super::thoughts;
 use crate::Part;
 use serde_json::{Map, Value};
 
@@ -24,9 +23,9 @@ pub(super) fn entries(value: Option<Value>) -> Vec<Entry> {
 }
 
 /// The thoughts of a message: those of the entries, and `plain` where they show no text.
-pub(super) fn thoughts(entries: Vec<Entry>, plain: String) -> Vec<Part> {
-    let is_shown = entries.iter().any(shows_text) || plain.is_empty();
-    let shown = (!is_shown).then(|| thoughts::plain(plain));
+pub(super) fn thoughts(entries: Vec<Entry>, plain: Option<Part>) -> Vec<Part> {
+    let is_shown = entries.iter().any(shows_text);
+    let shown = plain.filter(|_| !is_shown);
     let of_entry = |mut entry: Entry| Part::Reasoning {
         text: take_text(&mut entry),
         signature: Some(proof::of_details(&entry)),

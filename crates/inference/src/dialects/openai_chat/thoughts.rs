@@ -100,14 +100,13 @@ pub(super) fn of_message(fields: &mut Object, at: &Path<'_>) -> Result<Vec<Part>
             .map(|(index, value)| block(value, &at.index(index)))
             .collect();
     }
-    let text = text.or(other).unwrap_or_default();
+    let text = text.or(other).filter(|text| !text.is_empty()).map(plain);
     let details = details::entries(fields.get(DETAILS).cloned());
     if !details.is_empty() {
         fields.shift_remove(DETAILS);
         return Ok(details::thoughts(details, text));
     }
-    let text = (!text.is_empty()).then_some(text);
-    Ok(text.map(plain).into_iter().collect())
+    Ok(text.into_iter().collect())
 }
 
 fn block(value: Value, at: &Path<'_>) -> Result<Part, InvalidRequest> {
