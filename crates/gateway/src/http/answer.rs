@@ -62,8 +62,8 @@ pub(super) async fn answer(
 
 async fn read(shared: Shared, arrival: Arrival) -> Result<Asked, Box<Response>> {
     let (dialect, id) = (arrival.dialect, arrival.request_id.clone());
-    let body = arrival.body.clone();
-    let asked = apart::read(body, || Asked::read(shared, arrival)).await;
+    let length = arrival.body.len();
+    let asked = apart::read(length, || Asked::read(shared, arrival)).await;
     asked.unwrap_or_else(|report| Err(Box::new(refuse(dialect, &Refusal::of(&report), &id))))
 }
 
@@ -89,7 +89,7 @@ async fn count(gateway: &Gateway, arrival: &Arrival) -> Result<u64, Box<Refusal>
         let tokens = estimate_tokens(&request, Dialect::Anthropic);
         Ok((request.model, tokens))
     };
-    let counted = apart::read(arrival.body.clone(), counting).await;
+    let counted = apart::read(arrival.body.len(), counting).await;
     let counted = counted.map_err(|report| Refusal::of(&report))?;
     let (model, tokens) = counted.map_err(Refusal::unread)?;
     known(gateway, &arrival.caller, &model)?;

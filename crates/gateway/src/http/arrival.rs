@@ -1,7 +1,7 @@
 //! A request as it comes in: who sends it, its id, its body, its deadline.
 
 use super::refusal::{Refusal, refuse};
-use super::room::{Claim, Room, UNIT};
+use super::room::{Claim, Room, UNIT, ValueCount};
 use super::said::{Said, text};
 use crate::request_id::request_id_and_random;
 use axum::body::{Body, Bytes};
@@ -19,6 +19,10 @@ use tokio::time::Instant;
 
 /// The largest body, in bytes: pictures and documents travel in it.
 const BYTES_MAX: usize = 64 << 20;
+/// More values than any question has.
+const VALUES_MAX: usize = 500_000;
+/// How long a large body waits for room before its sender is told to come back.
+const ROOM_WAIT: Duration = Duration::from_secs(2);
 /// How long a body may take to arrive, unless its caller has less time.
 const ARRIVAL: Duration = Duration::from_secs(120);
 /// How long it may pause on its way.
@@ -152,18 +156,66 @@ impl Arrival {
     }
 }
 
+/// A body on its way.
+#[derive(Default)]
+struct Growing {
+    first: Option<Bytes>,
+    joined: Vec<u8>,
+    /// Of a large one: its room, and how many values it holds.
+    large: Option<(Claim, ValueCount)>,
+}
+
+impl Growing {
+    /// Takes what came next.
+    async fn add(&mut self, data: Bytes, place: &Place<'_>) -> Result<(), Refusal> {
+        let length = self.joined.len() + self.first.as_ref().map_or(0, Bytes::len) + data.len();
+        if length > BYTES_MAX {
+            return Err(too_large(&format!("{BYTES_MAX} bytes")));
+        }
+        if self.first.is_none() && self.joined.is_empty() && length <= UNIT {
+            self.first = Some(data);
+            return Ok(());
+        }
+        self.joined
+            .extend_from_slice(&self.first.take().unwrap_or_default());
+        self.joined.extend_from_slice(&data);
+        if length <= UNIT {
+            return Ok(());
+        }
+        let (claim, count) = match &mut self.large {
+            Some((claim, count)) => {
+                count.add(&data);
+                (claim, count)
+            }
+            large => {
+                let mut count = ValueCount::default();
+                count.add(&self.joined);
+                let (claim, count) = large.insert((place.room.claim(place.key), count));
+                (claim, count)
+            }
+        };
+        if count.values > VALUES_MAX {
+            return Err(too_large(&format!("{VALUES_MAX} values")));
+        }
+        let growing = claim.grow(length, count.values);
+        match tokio::time::timeout(ROOM_WAIT, growing).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(crowded()),
+        }
+    }
+
+    fn whole(self) -> Bytes {
+        match (self.large, self.first) {
+            (Some((claim, _)), _) => claim.hold(self.joined),
+            (None, first) => first.unwrap_or_else(|| Bytes::from(self.joined)),
+        }
+    }
+}
+
 /// Where a body is put.
 struct Place<'a> {
     room: &'a Room,
     key: Option<&'a Arc<str>>,
-}
-
-impl Place<'_> {
-    async fn claim(&self, bytes: usize, end: Instant) -> Result<Claim, Refusal> {
-        let claiming = self.room.claim(self.key, bytes);
-        let claimed = tokio::time::timeout_at(end, claiming).await;
-        claimed.ok().flatten().ok_or_else(crowded)
-    }
 }
 
 async fn read_body(
@@ -176,52 +228,25 @@ async fn read_body(
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > BYTES_MAX) {
         discard(headers, body);
-        return Err(too_large());
+        return Err(too_large(&format!("{BYTES_MAX} bytes")));
     }
-    let mut claim = match announced {
-        Some(length) if length > UNIT => match place.claim(length, end).await {
-            Ok(claim) => Some(claim),
-            Err(refusal) => {
-                discard(headers, body);
-                return Err(refusal);
-            }
-        },
-        _ => None,
-    };
-    let mut first: Option<Bytes> = None;
-    let mut joined = Vec::new();
+    let mut growing = Growing::default();
     loop {
         let next = tokio::time::timeout_at(end.min(Instant::now() + PAUSE), body.frame());
         let data = match next.await {
             Err(_) => return Err(late()),
-            Ok(None) => break,
+            Ok(None) => return Ok(growing.whole()),
             Ok(Some(Err(_))) => return Err(Refusal::invalid("the body broke off", None)),
             Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) => data,
                 Err(_trailers) => continue,
             },
         };
-        let length = joined.len() + first.as_ref().map_or(0, Bytes::len) + data.len();
-        if length > BYTES_MAX {
+        if let Err(refusal) = growing.add(data, place).await {
             discard(headers, body);
-            return Err(too_large());
-        }
-        if length > UNIT && claim.is_none() {
-            claim = Some(place.claim(BYTES_MAX, end).await?);
-        }
-        match first.take() {
-            None if joined.is_empty() => first = Some(data),
-            before => {
-                joined.extend_from_slice(&before.unwrap_or_default());
-                joined.extend_from_slice(&data);
-            }
+            return Err(refusal);
         }
     }
-    Ok(match (claim, first) {
-        (None, first) => first.unwrap_or_else(|| Bytes::from(joined)),
-        (Some(claim), Some(only)) => claim.hold(only.to_vec()),
-        (Some(claim), None) => claim.hold(joined),
-    })
 }
 
 /// There are too many large bodies.
@@ -246,8 +271,8 @@ fn late() -> Refusal {
     }
 }
 
-fn too_large() -> Refusal {
-    let message = format!("the body is larger than {BYTES_MAX} bytes");
+fn too_large(limit: &str) -> Refusal {
+    let message = format!("the body is larger than {limit}");
     Refusal::of(&ErrorReport::new(Code::RequestTooLarge, message))
 }
 

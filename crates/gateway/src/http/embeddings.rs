@@ -71,7 +71,7 @@ async fn read(arrival: &Arrival) -> Result<(EmbeddingRequest, u64), Box<Refusal>
         };
         Ok((request, inputs.saturating_add(extra)))
     };
-    let read = apart::read(arrival.body.clone(), reading).await;
+    let read = apart::read(arrival.body.len(), reading).await;
     let read = read.map_err(|report| Refusal::of(&report))?;
     Ok(read.map_err(Refusal::unread)?)
 }

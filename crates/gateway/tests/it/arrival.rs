@@ -175,3 +175,36 @@ async fn a_body_of_very_many_values_is_refused_before_it_is_read() {
     }
     assert_eq!(provider.calls(), 0);
 }
+
+/// Who sends much and never ends it takes half of the room at the most, and is told once there is none left.
+#[tokio::test(start_paused = true)]
+async fn large_bodies_of_one_caller_leave_room_for_those_of_others() {
+    let provider = Fake::saying("hi");
+    let wire = Wire::new(&narrow(&provider));
+    // 450,000 values on less than a MiB: read, each such body would take more than a hundred.
+    let many = Bytes::from(format!("[{}", "1,".repeat(450_000)));
+    let unfinished =
+        || Body::from_stream(iter([Ok::<_, Infallible>(many.clone())]).chain(pending()));
+    let sent: Vec<_> = (0..8)
+        .map(|_| {
+            let mut wire = wire.clone();
+            let body = by("narrow", request("POST", CHAT, unfinished()));
+            tokio::spawn(async move { wire.send(body).await.status })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let refused = sent.iter().filter(|sent| sent.is_finished()).count();
+    assert_eq!(refused, 4, "four of them fill its half");
+    let mut question = chat(false);
+    question["messages"][0]["content"] = "long ".repeat(50_000).into();
+    let reply = wire.clone().post(CHAT, &question).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let mut statuses = Vec::new();
+    for sent in sent {
+        statuses.push(sent.await.unwrap());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [408, 408, 408, 408, 503, 503, 503, 503]);
+    let reply = wire.clone().send(by("narrow", post(CHAT, &question))).await;
+    assert_eq!(reply.status, 200, "all of it came back: {reply:?}");
+}

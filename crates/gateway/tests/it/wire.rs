@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tower_service::Service;
 
 /// The routes of a gateway.
+#[derive(Clone)]
 pub(crate) struct Wire {
     router: Router,
 }
