@@ -278,20 +278,22 @@ impl Asked {
         }
         let is_raw = matches!(pieces.as_slice(), [piece] if !piece.raw.is_empty())
             && self.is_same_dialect(&start.deployment);
+        let mut keeper = self.keeper(&start, JSON);
+        if let Some(keeper) = &mut keeper {
+            let events = pieces.iter().map(|piece| &piece.events);
+            events.for_each(|events| keeper.add(events, b""));
+        }
         let body = match is_raw {
             true => std::mem::take(&mut pieces[0].raw),
             false => {
-                let events = pieces.iter_mut().flat_map(|piece| &piece.events).cloned();
+                let events = pieces.into_iter().flat_map(|piece| piece.events);
                 let Some(answer) = assemble(events) else {
                     return Ok(self.not_put_together());
                 };
                 Bytes::from(self.arrival.dialect.write_answer(&answer, &self.context()))
             }
         };
-        if let Some(mut keeper) = self.keeper(&start, JSON) {
-            pieces
-                .iter()
-                .for_each(|piece| keeper.add(&piece.events, b""));
+        if let Some(mut keeper) = keeper {
             keeper.add(&[], &body);
             keeper.finish();
         }

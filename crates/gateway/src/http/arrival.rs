@@ -161,8 +161,9 @@ impl Arrival {
 struct Growing {
     first: Option<Bytes>,
     joined: Vec<u8>,
-    /// Of a large one: its room, and how many values it holds.
+    /// Of a large one: its room, and how many values its first bytes hold.
     large: Option<(Claim, ValueCount)>,
+    counted: usize,
 }
 
 impl Growing {
@@ -182,18 +183,10 @@ impl Growing {
         if length <= UNIT {
             return Ok(());
         }
-        let (claim, count) = match &mut self.large {
-            Some((claim, count)) => {
-                count.add(&data);
-                (claim, count)
-            }
-            large => {
-                let mut count = ValueCount::default();
-                count.add(&self.joined);
-                let (claim, count) = large.insert((place.room.claim(place.key), count));
-                (claim, count)
-            }
-        };
+        let claimed = || (place.room.claim(place.key), ValueCount::default());
+        let (claim, count) = self.large.get_or_insert_with(claimed);
+        count.add(&self.joined[self.counted..]);
+        self.counted = length;
         if count.values > VALUES_MAX {
             return Err(too_large(&format!("{VALUES_MAX} values")));
         }

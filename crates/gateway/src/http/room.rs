@@ -58,6 +58,9 @@ impl Claim {
     pub(super) async fn grow(&mut self, bytes: usize, values: usize) -> bool {
         let needed = bytes.saturating_add(values.saturating_mul(PER_VALUE));
         let more = needed.div_ceil(UNIT).saturating_sub(self.units);
+        if more == 0 {
+            return true;
+        }
         let Ok(permits) = u32::try_from(more) else {
             return false;
         };
