@@ -49,19 +49,16 @@ impl Gate {
         let flights = self.flights.values();
         let named = flights.flat_map(|flight| flight.ask.spender.sessions.iter());
         let named: BTreeSet<_> = named.cloned().map(BudgetKey::Session).collect();
-        let is_at_work = |key: &BudgetKey| {
+        self.held.retain(|key| {
             let budget = self.tree.get(key);
-            named.contains(key) || budget.is_some_and(|budget| budget.reserved(now) > Usd::ZERO)
-        };
-        let (held, resting) = std::mem::take(&mut self.held)
-            .into_iter()
-            .partition(is_at_work);
-        let resting: BTreeSet<_> = resting;
-        for key in &resting {
-            self.tree.remove(key);
-            self.budgets.remove(key);
-        }
-        self.held = held;
+            let is_at_work = named.contains(key)
+                || budget.is_some_and(|budget| budget.reserved(now) > Usd::ZERO);
+            if !is_at_work {
+                self.tree.remove(key);
+                self.budgets.remove(key);
+            }
+            is_at_work
+        });
         self.held_max = AT_REST.max(2 * self.held.len());
     }
 }
