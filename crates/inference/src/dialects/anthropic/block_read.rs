@@ -153,15 +153,7 @@ fn read_block(
     place: &dyn Fn() -> String,
     parts: &mut Vec<Part>,
 ) -> Result<(), InvalidRequest> {
-    if let Ok(block) = serde_json::from_str::<Block<'_>>(raw.get()) {
-        return add(block, raw.get(), place, parts);
-    }
-    let fields = fields_of(raw, &place())?;
-    if fields.iter().any(says_more) {
-        parts.push(of_value(read_at(raw.get().as_bytes(), &place())?));
-        return Ok(());
-    }
-    read_known(raw, fields, place, parts)
+    read_either(raw, place, parts, true)
 }
 
 /// Reads one block of an answer. Unknown fields are left out, as they are of a stream.
@@ -170,10 +162,24 @@ pub(super) fn read_answered(
     place: &dyn Fn() -> String,
     parts: &mut Vec<Part>,
 ) -> Result<(), InvalidRequest> {
+    read_either(raw, place, parts, false)
+}
+
+fn read_either(
+    raw: &RawValue,
+    place: &dyn Fn() -> String,
+    parts: &mut Vec<Part>,
+    is_kept_whole: bool,
+) -> Result<(), InvalidRequest> {
     if let Ok(block) = serde_json::from_str::<Block<'_>>(raw.get()) {
         return add(block, raw.get(), place, parts);
     }
-    read_known(raw, fields_of(raw, &place())?, place, parts)
+    let fields = fields_of(raw, &place())?;
+    if is_kept_whole && fields.iter().any(says_more) {
+        parts.push(of_value(read_at(raw.get().as_bytes(), &place())?));
+        return Ok(());
+    }
+    read_known(raw, fields, place, parts)
 }
 
 /// What is understood of a block that says more, and the names of the fields that are not; nothing where the
