@@ -32,10 +32,8 @@ pub(super) fn of(
         ..Settings::default()
     };
     for (name, model) in &manifest.models {
-        add_model(&mut settings, name, model, &table);
-        if let Some(info) = settings.models.get_mut(name.as_str()) {
-            Arc::make_mut(info).revision = revision(model, &manifest.models);
-        }
+        let revision = revision(model, &manifest.models);
+        add_model(&mut settings, name, model, revision, &table);
     }
     for (name, agent) in &manifest.agents {
         if let Some(budget) = &agent.own_budget {
@@ -60,7 +58,13 @@ fn revision(model: &Model, models: &BTreeMap<String, Model>) -> [u8; 32] {
     *blake3::hash(format!("{model:?}{members:?}").as_bytes()).as_bytes()
 }
 
-fn add_model(settings: &mut Settings, name: &str, model: &Model, table: &gate::PriceTable) {
+fn add_model(
+    settings: &mut Settings,
+    name: &str,
+    model: &Model,
+    revision: [u8; 32],
+    table: &gate::PriceTable,
+) {
     let name: Arc<str> = Arc::from(name);
     let known = prices::known(model, table);
     let pool = model.pool();
@@ -90,7 +94,7 @@ fn add_model(settings: &mut Settings, name: &str, model: &Model, table: &gate::P
             .iter()
             .map(|member| Arc::clone(&member.deployment))
             .collect(),
-        revision: [0; 32],
+        revision,
         cached_for: model.cache.map(|cache| cache.ttl),
         total: None,
     };
