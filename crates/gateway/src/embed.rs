@@ -39,7 +39,10 @@ struct Flight<'a> {
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        self.tell_trace();
+        let question = Question::Embeddings(&self.request);
+        let trace = self.trace.take();
+        self.gateway
+            .tell_trace(trace, self.ending.as_ref(), question);
         if self.ending.is_none() {
             let came = Tokens::default();
             let flight = self.id;
@@ -156,17 +159,6 @@ impl Flight<'_> {
             trace.attempt_ended(attempt.number, &outcome);
         }
         self.gateway.tell(Input::Ended { attempt, outcome });
-    }
-
-    /// Tells the trace, where somebody wants it.
-    fn tell_trace(&mut self) {
-        let (Some(mut trace), Some(telemetry)) = (self.trace.take(), self.gateway.telemetry())
-        else {
-            return;
-        };
-        let settings = self.gateway.settings();
-        trace.over(self.ending.as_ref(), &self.request.model, &settings);
-        telemetry.request(&trace, Question::Embeddings(&self.request));
     }
 }
 

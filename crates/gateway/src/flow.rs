@@ -308,18 +308,6 @@ impl Flow {
         }
     }
 
-    /// Tells the trace, where somebody wants it.
-    fn tell_trace(&mut self) {
-        let (Some(mut trace), Some(telemetry)) = (self.trace.take(), self.gateway.telemetry())
-        else {
-            return;
-        };
-        let question = Question::Chat(&self.call.request);
-        let settings = self.gateway.settings();
-        trace.over(self.ending.as_ref(), question.model(), &settings);
-        telemetry.request(&trace, question);
-    }
-
     /// Ends because the caller's time is over. What came is paid for; the provider is not to blame.
     async fn give_up(&mut self, deadline: Deadline) -> FlowError {
         let current = self.current.take();
@@ -414,7 +402,10 @@ impl Flow {
 
 impl Drop for Flow {
     fn drop(&mut self) {
-        self.tell_trace();
+        let question = Question::Chat(&self.call.request);
+        let trace = self.trace.take();
+        self.gateway
+            .tell_trace(trace, self.ending.as_ref(), question);
         if self.ending.is_none() {
             let came = self.current.as_ref().map(|current| current.meter.tokens());
             self.gateway.tell(Input::Left {

@@ -6,10 +6,11 @@ use crate::mail::{Directive, Receiver, Sender, mail};
 use crate::metrics::Metrics;
 use crate::settings::{ModelInfo, Settings};
 use crate::telemetry::Telemetry;
+use crate::trace::{FlowTrace, Question};
 use mainstay_contract::Timestamp;
 use mainstay_inference::{
-    Ask, BudgetKey, BudgetView, DeploymentView, Effect, FlightId, Gate, GateConfig, InferenceError,
-    Input, LedgerEntry, Origin, Outcome, Provider, Tokens,
+    Ask, BudgetKey, BudgetView, DeploymentView, Effect, Ending, FlightId, Gate, GateConfig,
+    InferenceError, Input, LedgerEntry, Origin, Outcome, Provider, Tokens,
 };
 use mainstay_resilience::{BudgetPeriod, Priority};
 use std::collections::HashMap;
@@ -180,6 +181,20 @@ impl Gateway {
 
     pub(crate) fn telemetry(&self) -> Option<&Telemetry> {
         self.inner.telemetry.as_ref()
+    }
+
+    /// Tells how a request ended, where somebody wants it told.
+    pub(crate) fn tell_trace(
+        &self,
+        trace: Option<Box<FlowTrace>>,
+        ending: Option<&Ending>,
+        question: Question<'_>,
+    ) {
+        let (Some(mut trace), Some(telemetry)) = (trace, self.telemetry()) else {
+            return;
+        };
+        trace.over(ending, question.model(), &self.settings());
+        telemetry.request(&trace, question);
     }
 
     pub(crate) fn log(&self) -> &FailureLog {

@@ -31,6 +31,8 @@ struct Asked {
     arrival: Arrival,
     request: Arc<Request>,
     model: Arc<ModelInfo>,
+    /// About how many tokens are asked with.
+    input_tokens: u64,
     cache_key: Option<CacheKey>,
 }
 
@@ -132,8 +134,7 @@ pub(super) fn unknown(settings: &Settings, caller: &Caller, name: &str) -> Refus
 pub(super) fn usable<'a>(settings: &'a Settings, caller: &Caller) -> Vec<&'a str> {
     let key = caller.key.as_ref();
     let key = key.and_then(|key| settings.gate.keys.get(key));
-    let allowed = key.and_then(|key| key.models.as_ref());
-    let is_allowed = |name: &&Arc<str>| allowed.is_none_or(|names| names.contains(name));
+    let is_allowed = |name: &&Arc<str>| key.is_none_or(|key| key.may_use(name));
     let names = settings.models.keys().filter(is_allowed);
     let mut names: Vec<&str> = names.map(AsRef::as_ref).collect();
     names.sort_unstable();
@@ -152,11 +153,13 @@ impl Asked {
         let model = known(&shared.gateway, &arrival.caller, &request.model)
             .map_err(|refusal| refused(&refusal))?;
         let cache_key = cache_key(&arrival, &request, &model);
+        let input_tokens = input_tokens(&shared.gateway, &arrival, &request, &model);
         Ok(Self {
             shared,
             arrival,
             request: Arc::new(request),
             model,
+            input_tokens,
             cache_key,
         })
     }
@@ -199,7 +202,7 @@ impl Asked {
             model: Arc::from(self.request.model.as_str()),
             spender: self.arrival.spender(),
             session_budget: None,
-            input_tokens: self.input_tokens(),
+            input_tokens: self.input_tokens,
             output_tokens_max: all_choices(&self.request),
             has_audio: has_audio(&self.request),
             priority: self.arrival.caller.priority,
@@ -207,25 +210,6 @@ impl Asked {
             patience,
             is_retried: true,
             random: self.arrival.random,
-        }
-    }
-
-    /// About how many tokens are asked with.
-    fn input_tokens(&self) -> u64 {
-        let first = self.model.deployments.first();
-        let provider = first.and_then(|name| self.shared.gateway.provider(name));
-        let own = self.arrival.dialect;
-        let dialect = provider.and_then(|provider| provider.dialect(Some(own)));
-        let tokens = match dialect.unwrap_or(own) {
-            dialect if dialect == own => {
-                estimate_relayed(&self.request, dialect, &self.arrival.body)
-            }
-            dialect => estimate_tokens(&self.request, dialect),
-        };
-        // Of what a provider keeps nobody here knows the length.
-        match kept_conversation(&self.request) {
-            Some(_) => tokens.max(self.model.context_window.unwrap_or(WINDOW)),
-            None => tokens,
         }
     }
 
@@ -379,6 +363,23 @@ impl Asked {
 fn cache_key(arrival: &Arrival, request: &Request, model: &ModelInfo) -> Option<CacheKey> {
     let is_kept = model.cached_for.is_some() && request.choices.is_none_or(|choices| choices == 1);
     is_kept.then(|| cache::key(arrival, model))
+}
+
+/// About how many tokens a request is asked with.
+fn input_tokens(gateway: &Gateway, arrival: &Arrival, request: &Request, model: &ModelInfo) -> u64 {
+    let first = model.deployments.first();
+    let provider = first.and_then(|name| gateway.provider(name));
+    let own = arrival.dialect;
+    let dialect = provider.and_then(|provider| provider.dialect(Some(own)));
+    let tokens = match dialect.unwrap_or(own) {
+        dialect if dialect == own => estimate_relayed(request, dialect, &arrival.body),
+        dialect => estimate_tokens(request, dialect),
+    };
+    // Of what a provider keeps nobody here knows the length.
+    match kept_conversation(request) {
+        Some(_) => tokens.max(model.context_window.unwrap_or(WINDOW)),
+        None => tokens,
+    }
 }
 
 /// Whether the caller's key may use a model, and speak for the agent that it names.

@@ -175,23 +175,29 @@ pub struct KeyConfig {
 }
 
 impl KeyConfig {
+    /// Whether the key may use a model.
+    #[must_use]
+    pub fn may_use(&self, model: &str) -> bool {
+        is_among(self.models.as_deref(), model)
+    }
+
     /// Whether the key of this name may use a model, and speak for an agent.
     ///
     /// # Errors
     /// Words for the caller.
     pub fn permits(&self, name: &str, model: &str, agent: Option<&Arc<str>>) -> Result<(), String> {
-        let is_among = |names: &Option<Vec<Arc<str>>>, name: &str| {
-            let names = names.as_ref();
-            names.is_none_or(|names| names.iter().any(|other| **other == *name))
-        };
-        if !is_among(&self.models, model) {
+        if !self.may_use(model) {
             return Err(format!("the key {name} may not use the model {model}"));
         }
-        match agent.filter(|agent| !is_among(&self.agents, agent)) {
+        match agent.filter(|agent| !is_among(self.agents.as_deref(), agent)) {
             Some(agent) => Err(format!(
                 "the key {name} may not speak for the agent {agent}"
             )),
             None => Ok(()),
         }
     }
+}
+
+fn is_among(names: Option<&[Arc<str>]>, name: &str) -> bool {
+    names.is_none_or(|names| names.iter().any(|other| **other == *name))
 }
